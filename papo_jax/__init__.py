@@ -1,0 +1,22 @@
+"""Reinforcement fine-tuning of language models, with the entropy polarity of every token.
+
+The modules load on first use (`papo_jax.polarity`, `papo_jax.models`, ...), so that a worker process which
+only grades never pays for JAX.
+"""
+
+import importlib
+
+_MODULES = frozenset(
+    ("cache", "errors", "evaluation", "grading", "methods", "models", "parallel", "polarity", "rollout", "settings")
+    + ("tasks", "telemetry", "training")
+)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module 'papo_jax' has no attribute {name!r}")
+    return importlib.import_module(f"papo_jax.{name}")
+
+
+def __dir__():
+    return sorted(_MODULES)

@@ -1,0 +1,97 @@
+"""What config arithmetic can get wrong, found before anything is compiled; and the sizes that follow from it."""
+
+from papo_jax.errors import InputError
+from papo_jax.methods import phase, presets, reweighting
+from papo_jax.settings import Settings
+
+SIGNALS = ("polarity", "sampled", "random")
+
+
+def check(settings: Settings) -> None:
+    """Raises `InputError` with one line for the first thing that cannot be."""
+    if settings.method.name not in presets.PRESETS:
+        raise InputError(f"method.name {settings.method.name!r} is none of {', '.join(presets.PRESETS)}")
+    _check_ranges(settings)
+    _check_batch(settings)
+    _check_method(settings.method_arguments())
+
+
+def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
+    """Returns the sizes that follow from the config, as (what, how much) to be shown before compiling."""
+    rollout, training, mesh = settings.rollout, settings.training, settings.mesh
+    updates = training.minibatches * training.epochs
+    return [
+        ("sequences a rollout", f"{settings.sequences} = {rollout.prompts} prompts x {rollout.samples} samples"),
+        ("updates a rollout", f"{updates} = {training.minibatches} minibatches x {training.epochs} epochs"),
+        ("sequences an update", f"{settings.minibatch} in {settings.minibatch // settings.microbatch} micro-batches of {settings.microbatch}"),
+        ("tokens a rollout, at most", f"{settings.sequences * rollout.max_new_tokens:,}"),
+        ("updates in all", f"{training.steps * updates:,} in {training.steps} steps"),
+        ("mesh", f"data {mesh.data} x fsdp {mesh.fsdp} x tensor {mesh.tensor}"),
+        ("panel", f"{settings.evaluation.problems} problems x {settings.evaluation.samples} samples"),
+    ]  # fmt: skip
+
+
+def _check_ranges(settings: Settings) -> None:
+    rollout, training, evaluation = settings.rollout, settings.training, settings.evaluation
+    at_least = {
+        "rollout.prompts": (rollout.prompts, 1), "rollout.samples": (rollout.samples, 2),
+        "rollout.max_new_tokens": (rollout.max_new_tokens, 1), "rollout.max_prompt_tokens": (rollout.max_prompt_tokens, 1),
+        "training.steps": (training.steps, 1), "training.minibatches": (training.minibatches, 1),
+        "training.epochs": (training.epochs, 1), "training.warmup_steps": (training.warmup_steps, 0),
+        "training.max_skipped": (training.max_skipped, 1), "checkpoint.every": (settings.checkpoint.every, 1),
+        "checkpoint.keep": (settings.checkpoint.keep, 1), "evaluation.every": (evaluation.every, 0),
+        "evaluation.problems": (evaluation.problems, 1), "evaluation.samples": (evaluation.samples, 1),
+        "diagnostics.every": (settings.diagnostics.every, 0), "seed": (settings.seed, 0), "task.seed": (settings.task.seed, 0),
+        "telemetry.samples": (settings.telemetry.samples, 0), "training.learning_rate": (training.learning_rate, 0),
+    }  # fmt: skip
+    for name, (value, least) in at_least.items():
+        if not value >= least:
+            raise InputError(f"{name} is {value}; it must be at least {least}")
+    if settings.seed >= 2**31:
+        raise InputError(f"seed is {settings.seed}; it must be below 2^31")
+    if not rollout.temperature > 0:
+        raise InputError(f"rollout.temperature is {rollout.temperature}; it must be above 0")
+    if not training.gradient_clip > 0:
+        raise InputError(f"training.gradient_clip is {training.gradient_clip}; it must be above 0")
+
+
+def _check_batch(settings: Settings) -> None:
+    prompts, sequences = settings.rollout.prompts, settings.sequences
+    minibatches, microbatch = settings.training.minibatches, settings.training.microbatch
+    parts = settings.mesh.data * settings.mesh.fsdp
+    if sequences % minibatches:
+        raise InputError(
+            f"rollout.prompts x rollout.samples = {sequences} sequences cannot be cut into training.minibatches = {minibatches}"
+        )
+    if microbatch is not None and (microbatch < 1 or settings.minibatch % microbatch):
+        raise InputError(
+            f"training.microbatch = {microbatch} does not divide a minibatch of {settings.minibatch} sequences"
+            f" ({sequences} / training.minibatches = {minibatches})"
+        )
+    if prompts % parts or settings.microbatch % parts:
+        raise InputError(
+            f"rollout.prompts = {prompts} and micro-batches of {settings.microbatch} sequences must both be multiples of"
+            f" mesh.data x mesh.fsdp = {parts}"
+        )
+
+
+def _check_method(method: dict) -> None:
+    for name, choices in (("weighting", reweighting.WEIGHTINGS), ("phase", phase.PHASES), ("signal", SIGNALS)):
+        if method[name] not in choices:
+            raise InputError(f"method.{name} {method[name]!r} is none of {', '.join(choices)}")
+    lam, w_min, w_max = method["lam"], method["w_min"], method["w_max"]
+    if not (0 < w_min <= 1 <= w_max):
+        raise InputError(f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be above 0")
+    strongest = min(1 - w_min, w_max - 1)
+    if not (0 <= lam < 1) or (method["weighting"] != "balanced" and lam > strongest + 1e-9):
+        raise InputError(
+            f"method.lam is {lam}; it must be in [0, 1) and at most min(1 - w_min, w_max - 1) = {strongest:g}"
+        )
+    for name in ("tau", "kappa", "clip_low", "clip_high", "initial_rollouts", "target_steps"):
+        if not method[name] > 0:
+            raise InputError(f"method.{name} is {method[name]}; it must be above 0")
+    for name in ("decay", "overlong", "kl_coefficient", "dead_band"):
+        if not 0 <= method[name] <= (1 if name in ("decay", "overlong") else float("inf")):
+            raise InputError(f"method.{name} is {method[name]}; it is out of range")
+    if not -1 <= method["fixed"] <= 1:
+        raise InputError(f"method.fixed is {method['fixed']}; the phase signal is in [-1, 1]")

@@ -1,0 +1,54 @@
+"""Rewards to advantages. Shapes: N prompts, G samples a prompt."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def group_normalised(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
+    """Centres each group's rewards and divides by the group's standard deviation.
+
+        A[n, g] = (R[n, g] - mean_g R[n]) / (std_g R[n] + epsilon)
+
+    Source: GRPO, Shao et al. 2024, arXiv 2402.03300. Implementations differ in epsilon: 1e-6 here and in
+    verl, 1e-4 in TRL, 1e-9 in OpenRLHF.
+
+    Args:
+      rewards: [N, G].
+      epsilon: added to the standard deviation, in the unit of the rewards.
+
+    Returns:
+      [N, G] advantages; exact zeros where a group's rewards are all equal, which rounding alone would not give.
+
+    >>> print(group_normalised(jnp.array([[1., 0., 0., 1.], [0.1, 0.1, 0.1, 0.1]])).round(3))
+    [[ 1. -1. -1.  1.]
+     [ 0.  0.  0.  0.]]
+    """
+    chex.assert_rank(rewards, 2)
+    centred = rewards - rewards.mean(axis=1, keepdims=True)
+    normalised = centred / (rewards.std(axis=1, keepdims=True) + epsilon)
+    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, normalised)
+
+
+def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Array:
+    """Computes DAPO's soft penalty for answers that come near the length limit.
+
+        0                                where length <= limit - buffer
+        (limit - buffer - length) / buffer     in the buffer, down to -1 at the limit
+
+    Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 13 (limit 20,480 and buffer 4,096 there).
+
+    Args:
+      lengths: [...] tokens of each answer.
+      limit: the longest answer that the sampler allows, tokens.
+      buffer: the last tokens before the limit, which are penalised; 0 for no penalty.
+
+    Returns:
+      [...] to be added to the rewards, in [-1, 0].
+
+    >>> print(overlong_penalty(jnp.array([10, 16, 18, 20]), limit=20, buffer=4))
+    [ 0.   0.  -0.5 -1. ]
+    """
+    if buffer == 0:
+        return jnp.zeros(lengths.shape, jnp.float32)
+    return jnp.clip((limit - buffer - lengths) / buffer, -1.0, 0.0)

@@ -1,0 +1,111 @@
+"""The phase signal: is entropy too low (s > 0, favour expansion) or too high (s < 0, favour contraction)?
+
+The paper (arXiv 2605.11775) says that the empirical entropy trajectory serves as an online phase signal;
+how it becomes a number is our choice, in three forms. All of it is scalars that live in the training state.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+PHASES = ("level", "trend", "fixed")
+FLOOR = 1e-6  # nats; keeps the divisions finite for a policy without entropy
+
+
+class PhaseState(NamedTuple):
+    """The entropy trajectory as far as the signal needs it; float32 scalars, nats.
+
+    Attributes:
+      initial: H_0, the mean entropy of the first rollouts.
+      ema: exponential moving average of the entropy.
+      switch: -1, 0 or +1, the branch that `switch` weighting favours until the other threshold is crossed.
+      count: int32, rollouts seen.
+    """
+
+    initial: jax.Array
+    ema: jax.Array
+    switch: jax.Array
+    count: jax.Array
+
+
+def init() -> PhaseState:
+    """Returns the state before the first rollout."""
+    zero = jnp.zeros((), jnp.float32)
+    return PhaseState(initial=zero, ema=zero, switch=zero, count=jnp.zeros((), jnp.int32))
+
+
+def update(
+    state: PhaseState,
+    entropy: jax.Array,
+    *,
+    phase: str = "level",
+    target: float | None = None,
+    target_start: float = 1.0,
+    target_end: float = 1.0,
+    target_steps: int = 1,
+    initial_rollouts: int = 1,
+    tau: float = 0.3,
+    kappa: float = 10.0,
+    decay: float = 0.9,
+    fixed: float = 1.0,
+    hysteresis: float = 0.1,
+) -> tuple[PhaseState, jax.Array]:
+    """Takes in one rollout's entropy and returns the signal for its update.
+
+        level   s = tanh((H_ref - H) / (tau H_0))
+        trend   s = -tanh(kappa (H - EMA) / EMA), with the EMA before this rollout
+        fixed   s = a constant
+
+    H_ref is `target` in nats, or a share of H_0 that goes from `target_start` to `target_end` in `target_steps`
+    rollouts. Our choice throughout (see the module).
+
+    Args:
+      state: from `init` or the last call.
+      entropy: [] mean exact entropy of the rollout's generated tokens, nats, before any filtering.
+      phase: one of `PHASES`.
+      target: H_ref in nats, or None for the share of H_0.
+      target_start, target_end, target_steps: the share's line.
+      initial_rollouts: how many rollouts H_0 is the mean of; s = 0 until they are seen.
+      tau: the level's width, in units of H_0.
+      kappa: the trend's steepness.
+      decay: of the EMA, per rollout.
+      fixed: the constant.
+      hysteresis: h; `switch` turns where H leaves (1 - h, 1 + h) H_ref.
+
+    Returns:
+      (new state, s) with s [] in [-1, 1].
+
+    Raises:
+      ValueError: if there is no such phase.
+
+    >>> state, s = update(init(), jnp.array(0.6))  # H_ref = H_0 = H
+    >>> state, s = update(state, jnp.array(0.3))   # tanh((0.6 - 0.3) / (0.3 * 0.6)) = tanh(1.6667)
+    >>> round(float(s), 4)
+    0.9311
+    """
+    if phase not in PHASES:
+        raise ValueError(f"phase {phase!r} is none of {PHASES}")
+    entropy = jnp.asarray(entropy, jnp.float32)
+    seen = state.count.astype(jnp.float32)
+    counts = state.count < initial_rollouts
+    initial = jnp.where(counts, (state.initial * seen + entropy) / (seen + 1.0), state.initial)
+    known = state.count + 1 >= initial_rollouts
+    progress = jnp.clip(seen / target_steps, 0.0, 1.0)
+    share = target_start + (target_end - target_start) * progress
+    reference = share * initial if target is None else jnp.asarray(target, jnp.float32)
+    switch = jnp.where(entropy < (1.0 - hysteresis) * reference, 1.0, state.switch)
+    switch = jnp.where(entropy > (1.0 + hysteresis) * reference, -1.0, switch)
+    before = jnp.where(state.count == 0, entropy, state.ema)
+    signal = {
+        "level": jnp.tanh((reference - entropy) / (tau * jnp.maximum(initial, FLOOR))),
+        "trend": -jnp.tanh(kappa * (entropy - before) / jnp.maximum(before, FLOOR)),
+        "fixed": jnp.asarray(fixed, jnp.float32),
+    }[phase]
+    new = PhaseState(
+        initial=initial,
+        ema=jnp.where(state.count == 0, entropy, decay * state.ema + (1.0 - decay) * entropy),
+        switch=jnp.where(known, switch, 0.0),
+        count=state.count + 1,
+    )
+    return new, jnp.where(known, signal, 0.0)

@@ -1,0 +1,103 @@
+"""Weights on advantages: A'_t = w_t A_t with w_t > 0, so no sign changes and both branches stay.
+
+Shapes: B sequences, T time. Weights are 0 where the mask is false and carry no gradient.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+WEIGHTINGS = ("sign", "graded", "balanced", "switch")
+FLOOR = 1e-12
+
+
+def papo(
+    polarity: jax.Array,
+    advantages: jax.Array,
+    mask: jax.Array,
+    s: jax.Array,
+    *,
+    lam: float = 0.2,
+    weighting: str = "sign",
+    w_min: float = 0.5,
+    w_max: float = 1.5,
+    renormalise: bool = True,
+    coefficients: jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> jax.Array:
+    """Weights tokens by the branch that their polarity is in and the phase that entropy is in.
+
+        sign, switch   w = 1 + lam s sign(P)
+        graded         w = 1 + lam s tanh(P / sigma_P),  sigma_P the root mean square over the batch
+        balanced       rho = M+ / (M+ + M-),  rho* = rho + lam s min(rho, 1 - rho),
+                       w+ = rho* / rho,  w- = (1 - rho*) / (1 - rho)
+
+    then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that reweighting
+    changes where the pressure goes and not how much there is.
+
+    Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by an entropy
+    phase signal; every formula above is our reading.
+
+    Args:
+      polarity: [B, T] P, an exact 0 where a token is in neither branch (`papo_jax.polarity.dead_banded`).
+      advantages: [B, T].
+      mask: [B, T] boolean, the generated tokens of the whole rollout batch.
+      s: [] the phase signal in [-1, 1]; for `switch` the state's `switch`.
+      lam: strength in [0, 1). At 0 the weights are the mask, exactly.
+      weighting: one of `WEIGHTINGS`.
+      w_min, w_max: bounds before renormalising.
+      renormalise: keep the batch's total pressure.
+      coefficients: [B, T] the base loss's token coefficients c; None for all equal.
+      key: if given, the finished weights are permuted among the batch's tokens: the control with the same
+        histogram and no information.
+
+    Returns:
+      [B, T] float32 weights.
+
+    Raises:
+      ValueError: if there is no such weighting.
+
+    >>> P, A = jnp.array([[0.3, -0.1]]), jnp.array([[1.0, 1.0]])
+    >>> print(papo(P, A, jnp.ones((1, 2), bool), jnp.array(1.0), lam=0.2))
+    [[1.2 0.8]]
+    """
+    chex.assert_equal_shape([polarity, advantages, mask])
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"weighting {weighting!r} is none of {WEIGHTINGS}")
+    polarity, advantages = jax.lax.stop_gradient((jnp.where(mask, polarity, 0.0), jnp.where(mask, advantages, 0.0)))
+    if weighting == "balanced":
+        weights = _balanced(polarity, lam * s)
+    elif weighting == "graded":
+        spread = jnp.sqrt((polarity**2).sum() / jnp.maximum(mask.sum(), 1))
+        weights = 1.0 + lam * s * jnp.tanh(polarity / jnp.maximum(spread, FLOOR))
+    else:
+        weights = 1.0 + lam * s * jnp.sign(polarity)
+    weights = jnp.clip(weights, w_min, w_max)
+    if key is not None:
+        weights = _permuted(weights, mask, key)
+    if renormalise:
+        pressure = jnp.abs(advantages) * (1.0 if coefficients is None else coefficients)
+        before, after = pressure.sum(), (weights * pressure).sum()
+        weights = weights * jnp.where(after > 0, before / jnp.where(after > 0, after, 1.0), 1.0)
+    # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the signal holds.
+    return jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0).astype(jnp.float32)
+
+
+def _balanced(polarity: jax.Array, strength: jax.Array) -> jax.Array:
+    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at 1."""
+    positive = jnp.where(polarity > 0, polarity, 0.0).sum()
+    negative = jnp.where(polarity < 0, -polarity, 0.0).sum()
+    both = (positive > 0) & (negative > 0)
+    rho = jnp.where(both, positive / jnp.where(both, positive + negative, 1.0), 0.5)
+    moved = rho + strength * jnp.minimum(rho, 1.0 - rho)
+    weights = jnp.where(polarity > 0, moved / rho, jnp.where(polarity < 0, (1.0 - moved) / (1.0 - rho), 1.0))
+    return jnp.where(both, weights, 1.0)
+
+
+def _permuted(weights: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
+    """Permutes the entries where the mask holds among themselves."""
+    flat, valid = weights.reshape(-1), mask.reshape(-1)
+    draws = jax.random.uniform(key, flat.shape)
+    in_place = jnp.argsort(~valid, stable=True)
+    shuffled = jnp.argsort(jnp.where(valid, draws, jnp.inf), stable=True)
+    return jnp.zeros_like(flat).at[in_place].set(flat[shuffled]).reshape(weights.shape)

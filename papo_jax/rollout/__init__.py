@@ -1,0 +1,1 @@
+"""Sampling from a policy: the one definition of its distribution, and jitted generation."""

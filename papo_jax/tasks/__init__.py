@@ -1,0 +1,22 @@
+"""What the policy is asked: problems with checkable answers, generated or read from files.
+
+The names load on first use, so that a worker process which only grades imports none of it.
+
+>>> import papo_jax.tasks
+>>> papo_jax.tasks.Problem(0, "1+1=", "2").answer
+'2'
+"""
+
+import importlib
+
+_HOMES = {"Problem": "problem", "Task": "task", "load": "task"}
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'papo_jax.tasks' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"papo_jax.tasks.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted(_HOMES)

@@ -1,0 +1,60 @@
+"""What made a run: versions, devices, seeds, fingerprints of data and weights."""
+
+import hashlib
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tensorflow-datasets", "numpy")
+
+
+def describe(*, settings: dict[str, Any], task: Any, panel: str, params: Any, mesh: Any) -> dict[str, Any]:
+    """Returns what `provenance.json` holds.
+
+    Args:
+      settings: the resolved settings.
+      task: the loaded task, for its fingerprint and sizes.
+      panel: the panel's fingerprint.
+      params: the base policy's parameters.
+      mesh: the device mesh.
+
+    Returns:
+      A nested dict of plain values.
+    """
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "devices": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend(), "mesh": dict(mesh.shape)},
+        "seeds": {"run": settings["seed"], "task": settings["task"]["seed"]},
+        "data": {
+            "task": task.name, "train": len(task.train), "held_out": len(task.held_out),
+            "fingerprint": task.fingerprint, "panel": panel,
+        },
+        "model": {
+            "path": settings["model"]["path"],
+            "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),
+            "fingerprint": fingerprint(params),
+        },
+        "command": sys.argv[1:],
+    }  # fmt: skip
+
+
+def fingerprint(params: Any) -> str:
+    """Returns the SHA-256 over every parameter's path, shape, dtype and bytes."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,96 @@
+"""Checkpoints with orbax: written whole or not at all, the newest and the best kept, a broken one passed over."""
+
+import pathlib
+import shutil
+import warnings
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as managers
+
+from papo_jax.errors import InputError
+from papo_jax.training.state import TrainState
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a work directory; close it when done."""
+
+    def __init__(self, directory: pathlib.Path, *, keep: int):
+        """Opens the folder, making it if it is not there.
+
+        Args:
+          directory: absolute or relative; orbax needs it absolute.
+          keep: the newest so many are kept, and the one with the best score.
+        """
+        # `best_fn` with `max_to_keep` would throw away the newest checkpoint while the score falls.
+        best = managers.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep), best]),
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+        )
+        self._directory = directory.resolve()
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+    def save(self, state: TrainState, score: float) -> None:
+        """Writes a state under its step and returns when it is on disk.
+
+        Args:
+          state: to be saved.
+          score: what "best" means; higher is better.
+        """
+        step = int(state.step)
+        if step not in self._manager.all_steps():
+            self._manager.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
+            self._manager.wait_until_finished()
+
+    def restore(self, example: TrainState) -> TrainState | None:
+        """Reads the newest state that is whole.
+
+        Args:
+          example: shapes, dtypes and shardings to restore to.
+
+        Returns:
+          The state, or None where there is none. A checkpoint that cannot be read is passed over with a warning
+          and set aside.
+
+        Raises:
+          InputError: if there are checkpoints and none can be read.
+        """
+        broken = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                state = self._manager.restore(step, args=ocp.args.StandardRestore(example))
+            except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
+                broken.append(step)
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                warnings.warn(f"checkpoint {step} cannot be read and is passed over: {reason}", stacklevel=2)
+                continue
+            self._set_aside(broken)
+            return state
+        if broken:
+            raise InputError(
+                f"none of the checkpoints {broken} in {self._directory} can be read; nothing was changed:"
+                " restore one from a copy, or choose another --workdir"
+            )
+        return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        """Moves checkpoints out of orbax's sight without losing them: their steps will be written again."""
+        for step in steps:
+            place = self._directory.parent / "broken_checkpoints"
+            place.mkdir(exist_ok=True)
+            shutil.move(self._directory / str(step), place / f"{step}-{len(list(place.iterdir()))}")
+        if steps:
+            self._manager.reload()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._manager.close()
+
+
+def abstract(state: TrainState, shardings) -> TrainState:
+    """Returns shapes, dtypes and shardings of a state, as `restore` wants them."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state, shardings
+    )

@@ -1,0 +1,86 @@
+"""Three figures for one question, on the same teacher-forced states: how did this step change entropy?
+
+    polarity      sum of g T over the step's updates: first order in the logits, states apart
+    directional   grad_theta H . dtheta: first order in the parameters, exact as dtheta goes to 0
+    realised      H(theta + dtheta) - H(theta)
+
+dtheta spans all inner updates of the step. Source of the first: arXiv 2605.11775 (2026); the second is
+calculus. Shapes: B sequences, T completion slots; entropies in nats.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from papo_jax import polarity as theory
+from papo_jax.training.trajectories import Trajectories, map_rows, statistics
+
+GROUPS = ("reinforced_expanding", "reinforced_contracting", "penalised_expanding", "penalised_contracting")
+
+
+class EntropyChange(NamedTuple):
+    """Changes of entropy at each state, [B, T] nats; meaningless where the mask is false."""
+
+    directional: jax.Array
+    realised: jax.Array
+
+
+def entropy_change(
+    before, after, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int
+) -> EntropyChange:
+    """Computes the directional and the realised change between two sets of parameters.
+
+    Args:
+      before: parameters that sampled the trajectories.
+      after: parameters when the step was done.
+      trajectories: B sequences.
+      graph: of the policy.
+      temperature: the sampler's.
+      parts: slices that the rows are gone through in.
+
+    Returns:
+      `EntropyChange` of shape [B, T].
+    """
+    step = jax.tree.map(jnp.subtract, after, before)
+
+    def of_rows(rows: Trajectories) -> EntropyChange:
+        def entropy(params):
+            return statistics(graph, params, rows, temperature=temperature, implementation="forward").entropy
+
+        directional = theory.directional_entropy_change(entropy, before, step)
+        return EntropyChange(directional, entropy(after) - entropy(before))
+
+    return map_rows(of_rows, parts, trajectories)
+
+
+def summarise(
+    change: EntropyChange, pressure: jax.Array, polarity: jax.Array, advantages: jax.Array, mask: jax.Array
+) -> dict[str, jax.Array]:
+    """Averages the changes over all tokens and over the four groups of advantage sign and branch.
+
+    Args:
+      change: [B, T] directional and realised.
+      pressure: [B, T] the predicted change g T of each token, for the groups' prediction.
+      polarity: [B, T] P = A T, for the branches.
+      advantages: [B, T] A.
+      mask: [B, T] boolean.
+
+    Returns:
+      name -> [] nats. A group's figures are its sum over the mean's denominator, so the four groups and the
+      tokens without polarity add up to the whole.
+    """
+    tokens = jnp.maximum(mask.sum(), 1)
+    positive, negative = theory.branches(polarity, mask, dead_band=0.0)
+    members = (
+        (advantages > 0) & positive, (advantages > 0) & negative, (advantages < 0) & positive, (advantages < 0) & negative,
+    )  # fmt: skip
+    out = {
+        "entropy_change/directional": theory.masked_mean(change.directional, mask),
+        "entropy_change/realised": theory.masked_mean(change.realised, mask),
+    }
+    for group, member in zip(GROUPS, members, strict=True):
+        for figure, values in (("polarity", pressure), ("directional", change.directional), ("realised", change.realised)):
+            out[f"entropy_change/{figure}/{group}"] = jnp.where(member, values, 0.0).sum() / tokens
+    return out

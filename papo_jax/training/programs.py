@@ -1,0 +1,115 @@
+"""The jitted programs of a run, each with its shardings written out: the only place where `jax.jit` meets the mesh."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from papo_jax import parallel
+from papo_jax.models import Policy
+from papo_jax.models.transformer import LOGICAL_AXES
+from papo_jax.rollout.generate import Completions, Prompts, generate
+from papo_jax.settings import Settings
+from papo_jax.training import diagnostics, state, update, weighing
+from papo_jax.training.trajectories import Batch, Trajectories
+
+
+class Programs(NamedTuple):
+    """Compiled on first use.
+
+    Attributes:
+      rollout: (params, prompts, key) -> (completions, trajectories).
+      assess: (params, trajectories) -> TokenStats.
+      weigh: (stats, rewards, mask, phase, key) -> (Weighed, metrics).
+      take: (batch, rows) -> batch of those rows.
+      update: (state, batch) -> (state, metrics); donates the state.
+      entropy_change: (before, after, trajectories) -> EntropyChange.
+      summarise: (change, pressure, polarity, advantages, mask) -> metrics.
+      evaluate: (params, prompts, key) -> completions of the panel's shape.
+    """
+
+    rollout: Callable
+    assess: Callable
+    weigh: Callable
+    take: Callable
+    update: Callable
+    entropy_change: Callable
+    summarise: Callable
+    evaluate: Callable
+
+
+def build(
+    policy: Policy, mesh: Mesh, optimiser: optax.GradientTransformation, example: state.TrainState, settings: Settings
+) -> Programs:
+    """Binds the static arguments and the shardings.
+
+    Args:
+      policy: its graph and stop tokens.
+      mesh: from `parallel.make_mesh`.
+      optimiser: whose state is in `example`.
+      example: a state, or its shapes.
+      settings: of the run.
+
+    Returns:
+      `Programs`.
+    """
+    method = settings.method_arguments()
+    whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+    placed = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    graph, temperature = policy.graph, settings.rollout.temperature
+    parts = settings.sequences // settings.microbatch
+    sampling = dict(max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens)
+    rollout = functools.partial(
+        _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, **sampling
+    )
+    evaluate = lambda params, prompts, key: generate(  # noqa: E731
+        graph, params, prompts, key, samples=settings.evaluation.samples,
+        temperature=settings.evaluation.temperature, **sampling,
+    )  # fmt: skip
+    clip = {name: method[name] for name in ("objective", "clip_low", "clip_high", "kl_coefficient")}
+    return Programs(
+        rollout=jax.jit(rollout, in_shardings=(placed.params, rows, whole), out_shardings=rows),
+        assess=jax.jit(
+            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts),
+            in_shardings=(placed.params, rows), out_shardings=rows,
+        ),
+        weigh=jax.jit(
+            functools.partial(weighing.weigh, method=method, limit=settings.rollout.max_new_tokens),
+            in_shardings=(rows, rows, rows, whole, whole),
+            out_shardings=(weighing.Weighed(rows, rows, rows, rows, whole), whole),
+        ),
+        take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
+                     in_shardings=(rows, whole), out_shardings=rows),
+        update=jax.jit(
+            functools.partial(
+                update.update, graph=graph, optimiser=optimiser, temperature=temperature,
+                microbatches=settings.minibatch // settings.microbatch, **clip,
+            ),
+            in_shardings=(placed, rows), out_shardings=(placed, whole), donate_argnums=0,
+        ),
+        entropy_change=jax.jit(
+            functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts),
+            in_shardings=(placed.params, placed.params, rows), out_shardings=rows,
+        ),
+        summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),
+        evaluate=jax.jit(evaluate, in_shardings=(placed.params, whole, whole), out_shardings=whole),
+    )  # fmt: skip
+
+
+def _rollout(params, prompts: Prompts, key: jax.Array, *, graph, samples: int, **sampling) -> tuple[Completions, Trajectories]:
+    """Samples, and lays the prompts beside the completions for the passes that follow."""
+    completions = generate(graph, params, prompts, key, samples=samples, **sampling)
+    trajectories = Trajectories(
+        prompt_tokens=jnp.repeat(prompts.tokens, samples, axis=0),
+        prompt_valid=jnp.repeat(prompts.valid, samples, axis=0),
+        tokens=completions.tokens,
+        mask=completions.mask,
+    )
+    return completions, trajectories
+
+
+__all__ = ["Batch", "Programs", "build"]

@@ -1,0 +1,65 @@
+"""The one state that a run consists of: whatever resuming needs is in here, and nothing else is."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from papo_jax.methods import phase
+
+Params = dict[str, Any]
+
+
+class TrainState(NamedTuple):
+    """A run between two steps.
+
+    Attributes:
+      params: the policy's parameters, float32.
+      opt_state: optax's.
+      step: [] int32, finished steps (rollouts with their updates).
+      key: [2] uint32, the base key's data; it never changes, every key is folded from it.
+      cursor: [] int32, prompts drawn since the beginning.
+      phase: the entropy trajectory.
+      skipped: [] int32, updates in a row that were skipped for not being finite.
+    """
+
+    params: Params
+    opt_state: optax.OptState
+    step: jax.Array
+    key: jax.Array
+    cursor: jax.Array
+    phase: phase.PhaseState
+    skipped: jax.Array
+
+
+class Stream:
+    """What a key is for: the second number folded into it. Evaluation has its own, so that it changes nothing."""
+
+    ROLLOUT = 0
+    MINIBATCHES = 1
+    WEIGHTS = 2
+    EVALUATION = 3
+
+
+def init(params: Params, optimiser: optax.GradientTransformation, seed: int) -> TrainState:
+    """Returns the state before the first step."""
+    zero = jnp.zeros((), jnp.int32)
+    key = jax.random.key_data(jax.random.key(seed))
+    return TrainState(params, optimiser.init(params), zero, key, zero, phase.init(), zero)
+
+
+def stream_key(base: jax.Array, step: jax.Array | int, stream: int) -> jax.Array:
+    """Returns the key fold_in(fold_in(base, step), stream)."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(base), step), stream)
+
+
+def make_optimiser(
+    *, learning_rate: float, warmup_steps: int, weight_decay: float, gradient_clip: float, b1: float, b2: float, epsilon: float
+) -> optax.GradientTransformation:
+    """Returns AdamW behind a clip of the global norm, its rate warmed up linearly over updates and then constant."""
+    schedule = optax.linear_schedule(learning_rate / max(1, warmup_steps), learning_rate, max(1, warmup_steps - 1))
+    return optax.chain(
+        optax.clip_by_global_norm(gradient_clip),
+        optax.adamw(schedule, b1=b1, b2=b2, eps=epsilon, weight_decay=weight_decay),
+    )

@@ -1,0 +1,90 @@
+"""What a rollout leaves for the update, and how it is cut into minibatches and micro-batches.
+
+Shapes: B sequences, P prompt slots, T completion slots. Row b, slot t of a [B, T] array speaks of the token
+tokens[b, t], whose distribution comes from the hidden state one slot before.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from kernels.token_stats import TokenStats, linear_token_stats
+
+
+class Trajectories(NamedTuple):
+    """Teacher-forced sequences.
+
+    Attributes:
+      prompt_tokens: [B, P] int32.
+      prompt_valid: [B, P] boolean, false on padding.
+      tokens: [B, T] int32.
+      mask: [B, T] boolean, true on tokens that the policy drew.
+    """
+
+    prompt_tokens: jax.Array
+    prompt_valid: jax.Array
+    tokens: jax.Array
+    mask: jax.Array
+
+
+class Batch(NamedTuple):
+    """What an update reads, [B, T] unless said otherwise.
+
+    Attributes:
+      trajectories: the sequences.
+      old_logprob: under the parameters that sampled, from the trainer's own pass, nats.
+      reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
+      advantages: w A, the weighted advantages.
+    """
+
+    trajectories: Trajectories
+    old_logprob: jax.Array
+    reference_logprob: jax.Array
+    advantages: jax.Array
+
+
+def statistics(
+    graph: nnx.GraphDef, params, trajectories: Trajectories, *, temperature: float, implementation: str | None = None
+) -> TokenStats:
+    """Computes the token statistics of every completion slot under teacher forcing.
+
+    Args:
+      graph: of the policy.
+      params: of the policy.
+      trajectories: B sequences.
+      temperature: the sampler's.
+      implementation: of `linear_token_stats`.
+
+    Returns:
+      `TokenStats` of shape [B, T]; where the mask is false they mean nothing.
+    """
+    model = nnx.merge(graph, params)
+    tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
+    valid = jnp.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
+    before = trajectories.prompt_tokens.shape[1] - 1
+    hidden = model.hidden(tokens, valid)[:, before:-1]
+    return linear_token_stats(
+        hidden, model.head(), trajectories.tokens, temperature=temperature, implementation=implementation
+    )
+
+
+def split(tree, parts: int):
+    """Cuts every [B, ...] leaf into [parts, B / parts, ...], rows dealt out in turn.
+
+    Dealing keeps a batch that is spread over devices spread in every part.
+    """
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0), tree)
+
+
+def join(tree):
+    """Undoes `split`."""
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), tree)
+
+
+def map_rows(function, parts: int, trajectories):
+    """Applies `function` to `parts` slices of the rows, one after another, to bound memory."""
+    if parts == 1:
+        return function(trajectories)
+    return join(jax.lax.map(function, split(trajectories, parts)))

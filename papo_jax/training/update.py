@@ -1,0 +1,94 @@
+"""One optimiser step on one minibatch: a pure function of the state and the batch.
+
+Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from papo_jax.methods import objectives
+from papo_jax.training.state import TrainState
+from papo_jax.training.trajectories import Batch, split, statistics
+
+Metrics = dict[str, jax.Array]
+OBJECTIVES = {"grpo": objectives.grpo, "dapo": objectives.dapo}
+
+
+def update(
+    state: TrainState,
+    batch: Batch,
+    *,
+    graph: nnx.GraphDef,
+    optimiser: optax.GradientTransformation,
+    objective: str,
+    clip_low: float,
+    clip_high: float,
+    kl_coefficient: float,
+    temperature: float,
+    microbatches: int,
+) -> tuple[TrainState, Metrics]:
+    """Makes one optimiser step on one minibatch, accumulated over micro-batches with one global denominator.
+
+    An update that is not finite is skipped: the state stays as it was, but for the count of skips in a row.
+
+    Args:
+      state: donated.
+      batch: B sequences; B is a multiple of `microbatches`.
+      graph: of the policy.
+      optimiser: whose state `state` holds.
+      objective: a name in `OBJECTIVES`.
+      clip_low, clip_high, kl_coefficient: of the objective.
+      temperature: the sampler's.
+      microbatches: parts that the minibatch is gone through in.
+
+    Returns:
+      (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss / d log p(y_t)
+      with clip, ratio, weight and normaliser included.
+    """
+    arguments = dict(clip_low=clip_low, clip_high=clip_high, kl_coefficient=kl_coefficient)
+    gradients, sums = accumulate(
+        state.params, batch, graph=graph, objective=objective, arguments=arguments,
+        temperature=temperature, microbatches=microbatches,
+    )  # fmt: skip
+    loss = sums.pop("loss")
+    norm = optax.global_norm(gradients)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+    proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), proposed, state)
+    metrics = {"loss": loss, "grad_norm": norm, "update/skipped": 1 - finite.astype(jnp.int32), **sums}
+    return kept._replace(skipped=jnp.where(finite, 0, state.skipped + 1)), metrics
+
+
+def accumulate(params, batch: Batch, *, graph, objective: str, arguments: dict, temperature: float, microbatches: int):
+    """Computes the minibatch's gradient and averaged sums, micro-batch by micro-batch.
+
+    Returns:
+      (gradients like `params`, {"loss": [], "entropy_change/sum": [], and the objective's metrics as averages}).
+    """
+
+    def total(params, rows: Batch):
+        stats = statistics(graph, params, rows.trajectories, temperature=temperature)
+        of_logprob = lambda logprob: OBJECTIVES[objective](  # noqa: E731
+            logprob, rows.old_logprob, rows.advantages, rows.trajectories.mask,
+            reference_logprob=rows.reference_logprob, **arguments,
+        )  # fmt: skip
+        out = of_logprob(stats.logprob)
+        pressure = -jax.grad(lambda logprob: of_logprob(logprob).total)(jax.lax.stop_gradient(stats.logprob))
+        change = jnp.where(rows.trajectories.mask, pressure * stats.unit_polarity, 0.0).sum()
+        return out.total, (out.count.astype(jnp.float32), change, out.metrics)
+
+    def part(rows: Batch):
+        return jax.value_and_grad(total, has_aux=True)(params, rows)
+
+    parts = split(batch, microbatches)
+    shapes = jax.eval_shape(part, jax.tree.map(lambda leaf: leaf[0], parts))
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    add = lambda sums, rows: (jax.tree.map(jnp.add, sums, part(rows)), None)  # noqa: E731
+    ((loss, (count, change, metrics)), gradients), _ = jax.lax.scan(add, zeros, parts)
+    count = jnp.maximum(count, 1.0)
+    averages = {name: value / jnp.maximum(number, 1) for name, (value, number) in metrics.items()}
+    gradients = jax.tree.map(lambda gradient: gradient / count, gradients)
+    return gradients, {"loss": loss / count, "entropy_change/sum": change / count, **averages}

@@ -1,0 +1,66 @@
+"""A run's work directory: who it belongs to, and what is in it when a run goes on."""
+
+import json
+import pathlib
+import shutil
+from typing import Any
+
+from papo_jax.errors import InputError
+from papo_jax.telemetry import runfiles
+
+# What may differ when a run is resumed: none of it changes a number that was logged.
+MAY_CHANGE = ("training.steps", "mesh.data", "mesh.fsdp", "mesh.tensor", "checkpoint.every", "evaluation.every", "diagnostics.every")
+
+
+def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
+    """Raises `InputError` if the directory belongs to a run of another config; reads only.
+
+    Args:
+      workdir: may not exist yet.
+      config: the resolved settings of this run.
+    """
+    path = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir} is a file; it must be a directory")
+    if not path.exists():
+        return
+    try:
+        before = _flat(json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        raise InputError(f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir") from None
+    now = _flat(config)
+    different = [k for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k) and k not in MAY_CHANGE]
+    if different:
+        key = different[0]
+        more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
+        raise InputError(
+            f"--workdir {workdir} holds a run with {key} = {before.get(key)!r}, not {now.get(key)!r}{more};"
+            " give this run a --workdir of its own"
+        )
+
+
+def check_space(workdir: pathlib.Path, needed: int) -> None:
+    """Raises `InputError` if the disk cannot take the checkpoints, bytes."""
+    place = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"the disk of --workdir {workdir} has {free / 2**20:,.0f} MiB free and the checkpoints need"
+            f" {needed / 2**20:,.0f} MiB; free some or choose another --workdir"
+        )
+
+
+def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int) -> None:
+    """Writes who the directory belongs to, and drops what a run that goes on from `step` will write again."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        runfiles.keep_before(workdir / name, step)
+    runfiles.write_json(workdir / "config.json", config)
+    runfiles.write_json(workdir / "provenance.json", provenance)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
