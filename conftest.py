@@ -1,10 +1,13 @@
-"""Settings of the whole test run."""
+"""Settings of the whole test run, and a policy that is small enough to be trained in a test."""
 
-import doctest
+import dataclasses
+import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -14,3 +17,114 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def doctest_names(doctest_namespace):
     """Docstring examples may use these names without importing them."""
     doctest_namespace.update(jax=jax, jnp=jnp, np=np)
+
+
+@pytest.fixture(scope="session")
+def compiled_once(tmp_path_factory):
+    """Keeps compiled programs and prepared tasks on disk, for runs and processes of this test session to share."""
+    place = tmp_path_factory.mktemp("shared")
+    kept = {
+        "JAX_COMPILATION_CACHE_DIR": str(place / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XDG_CACHE_HOME": str(place / "cache"),
+    }
+    before = {name: os.environ.get(name) for name in kept}
+    os.environ.update(kept)
+    jax.config.update("jax_compilation_cache_dir", kept["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    yield place
+    jax.config.update("jax_compilation_cache_dir", None)
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture(scope="session")
+def policy_directory(tmp_path_factory, compiled_once):
+    """A Hugging Face directory: two layers of width 32 that get some sums right."""
+    from experiments import pretrain
+    from papo_jax import models
+    from papo_jax.models.config import ModelConfig
+
+    tokenizer = pretrain.character_tokenizer()
+    config = ModelConfig(
+        architecture="qwen3", vocabulary_size=len(tokenizer), width=32, layers=2, heads=4, kv_heads=2, head_dim=8,
+        mlp_width=64, tied=True, qk_norm=True, max_positions=64,
+    )  # fmt: skip
+    graph, params = models.initialise(config, jax.random.key(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "DIFFICULTIES", (1,))
+        patch.setattr(pretrain, "DATA_SEED", 0)  # the very problems of `small`: half learnt by heart
+        batch = next(pretrain.demonstrations(tokenizer, 64, worked_share=0.0))
+    optimiser = optax.adam(1e-2)
+
+    def update(carry, _):
+        gradient = jax.grad(pretrain.loss, argnums=1)(graph, carry[0], *batch)
+        updates, opt_state = optimiser.update(gradient, carry[1], carry[0])
+        return (optax.apply_updates(carry[0], updates), opt_state), None
+
+    learn = jax.jit(lambda params: jax.lax.scan(update, (params, optimiser.init(params)), length=90)[0][0])
+    params = learn(params)
+    directory = tmp_path_factory.mktemp("policy")
+    models.export(models.Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,)), directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def small_overrides(policy_directory):
+    """What differs from the default config in a run of seconds, {"training.steps": 4, ...}."""
+    return {
+        "model.path": str(policy_directory), "task.difficulty": 1, "task.train_size": 64, "task.held_out_size": 32,
+        "rollout.prompts": 4, "rollout.samples": 4, "rollout.max_new_tokens": 8, "training.minibatches": 2,
+        "training.learning_rate": 1e-3, "training.steps": 4, "training.warmup_steps": 2, "checkpoint.every": 2,
+        "evaluation.every": 0, "evaluation.problems": 16, "evaluation.samples": 4, "diagnostics.every": 0,
+        "telemetry.progress": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small(small_overrides):
+    """A function from further overrides to the settings of a run of seconds."""
+    from papo_jax import settings
+
+    def make(overrides=None, /) -> settings.Settings:
+        made = settings.Settings()
+        for key, value in {**small_overrides, **(overrides or {})}.items():
+            section, _, name = key.rpartition(".")
+            if section:
+                name, value = section, dataclasses.replace(getattr(made, section), **{name: value})
+            made = dataclasses.replace(made, **{name: value})
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def command_line(small_overrides):
+    """A function from a work directory and further overrides to the arguments of the same run on the command line."""
+
+    def make(workdir, overrides=None, /) -> list[str]:
+        config = str(pathlib.Path(__file__).parent / "experiments/configs/default.py")
+        flags = {**small_overrides, **(overrides or {})}
+        return ["run.py", f"--config={config}", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in flags.items())]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train():
+    """A function that runs settings in a work directory, without the report, and returns (rows, last state).
+
+    The rows come without what a clock decides; the state is on the host.
+    """
+    from papo_jax.telemetry import report, runfiles
+    from papo_jax.training import loop, session
+
+    def run(settings, workdir):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(report, "write", lambda workdir: workdir)  # a second of plotting a run
+            loop.run(settings, workdir)
+        rows = runfiles.read_rows(workdir / "metrics.jsonl")
+        rows = [{k: v for k, v in row.items() if not k.startswith(("time/", "tokens_per_second"))} for row in rows]
+        return rows, jax.device_get(session.prepare(settings, workdir).initial)
+
+    return run

@@ -12,46 +12,51 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-CONFIG = config_flags.DEFINE_config_file("config", "experiments/configs/default.py", "the run's config")
-WORKDIR = flags.DEFINE_string("workdir", "runs/default", "where the run's files go")
-MODE = flags.DEFINE_enum("mode", "train", ["train"], "what to do")
-
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     from papo_jax.errors import InputError, TrainingStopped
 
+    workdir = ""
     try:
-        config = parse(arguments)
+        config, workdir = parse(arguments)
         from papo_jax import settings
         from papo_jax.training import loop
 
-        loop.run(settings.resolve(config), pathlib.Path(WORKDIR.value))
+        loop.run(settings.resolve(config), pathlib.Path(workdir))
     except InputError as error:
         return fail(2, error)
     except TrainingStopped as error:
         return fail(3, error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR):
             raise
-        return fail(2, f"cannot write {error.filename or WORKDIR.value}: {os.strerror(error.errno)}")
+        return fail(2, f"cannot write {error.filename or workdir}: {os.strerror(error.errno)}")
     return 0
 
 
 def parse(arguments: list[str]):
-    """Reads the command line; whatever absl and ml_collections complain of becomes an `InputError`."""
+    """Returns (config, workdir); whatever absl and ml_collections complain of becomes an `InputError`."""
     from papo_jax import settings
     from papo_jax.errors import InputError
 
+    known = flags.FlagValues()  # of this call alone, so that `main` can be called again
+    config = config_flags.DEFINE_config_file(
+        "config", "experiments/configs/default.py", "the run's config", flag_values=known, sys_argv=arguments
+    )
+    workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
+    flags.DEFINE_enum("mode", "train", ["train"], "what to do", flag_values=known)
     try:
-        rest = flags.FLAGS(arguments)[1:]
-        if rest:
-            raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
-        return CONFIG.value
-    except InputError:
-        raise
+        rest = known(arguments)[1:]
+        config.value.keys()  # a file that cannot be read is only reported when it is used
     except Exception as error:  # KeyError, AttributeError, TypeError, flags.Error, ... as they come
         raise InputError(settings.explain_flag_error(error, arguments)) from None
+    if rest:
+        raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
+    return config.value, workdir.value
 
 
 def fail(code: int, reason: object) -> int:

@@ -36,6 +36,7 @@ def _check_ranges(settings: Settings) -> None:
     at_least = {
         "rollout.prompts": (rollout.prompts, 1), "rollout.samples": (rollout.samples, 2),
         "rollout.max_new_tokens": (rollout.max_new_tokens, 1), "rollout.max_prompt_tokens": (rollout.max_prompt_tokens, 1),
+        "rollout.prompt_multiple": (rollout.prompt_multiple, 1),
         "training.steps": (training.steps, 1), "training.minibatches": (training.minibatches, 1),
         "training.epochs": (training.epochs, 1), "training.warmup_steps": (training.warmup_steps, 0),
         "training.max_skipped": (training.max_skipped, 1), "checkpoint.every": (settings.checkpoint.every, 1),
@@ -43,16 +44,23 @@ def _check_ranges(settings: Settings) -> None:
         "evaluation.problems": (evaluation.problems, 1), "evaluation.samples": (evaluation.samples, 1),
         "diagnostics.every": (settings.diagnostics.every, 0), "seed": (settings.seed, 0), "task.seed": (settings.task.seed, 0),
         "telemetry.samples": (settings.telemetry.samples, 0), "training.learning_rate": (training.learning_rate, 0),
+        "training.weight_decay": (training.weight_decay, 0), "evaluation.temperature": (evaluation.temperature, 0),
     }  # fmt: skip
     for name, (value, least) in at_least.items():
-        if not value >= least:
-            raise InputError(f"{name} is {value}; it must be at least {least}")
+        if not least <= value < float("inf"):
+            raise InputError(f"{name} is {value}; it must be {'finite' if value > least else f'at least {least}'}")
     if settings.seed >= 2**31:
         raise InputError(f"seed is {settings.seed}; it must be below 2^31")
-    if not rollout.temperature > 0:
-        raise InputError(f"rollout.temperature is {rollout.temperature}; it must be above 0")
-    if not training.gradient_clip > 0:
-        raise InputError(f"training.gradient_clip is {training.gradient_clip}; it must be above 0")
+    above_zero = {
+        "rollout.temperature": rollout.temperature, "training.gradient_clip": training.gradient_clip,
+        "training.epsilon": training.epsilon,
+    }  # fmt: skip
+    for name, value in above_zero.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}; it must be above 0")
+    for name, value in (("training.b1", training.b1), ("training.b2", training.b2)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}; it must be in [0, 1)")
 
 
 def _check_batch(settings: Settings) -> None:
@@ -83,14 +91,14 @@ def _check_method(method: dict) -> None:
     if not (0 < w_min <= 1 <= w_max):
         raise InputError(f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be above 0")
     strongest = min(1 - w_min, w_max - 1)
-    if not (0 <= lam < 1) or (method["weighting"] != "balanced" and lam > strongest + 1e-9):
+    if not (0 <= lam < 1) or lam > strongest + 1e-9:
         raise InputError(
             f"method.lam is {lam}; it must be in [0, 1) and at most min(1 - w_min, w_max - 1) = {strongest:g}"
         )
     for name in ("tau", "kappa", "clip_low", "clip_high", "initial_rollouts", "target_steps"):
         if not method[name] > 0:
             raise InputError(f"method.{name} is {method[name]}; it must be above 0")
-    for name in ("decay", "overlong", "kl_coefficient", "dead_band"):
+    for name in ("decay", "overlong", "kl_coefficient", "dead_band", "hysteresis"):
         if not 0 <= method[name] <= (1 if name in ("decay", "overlong") else float("inf")):
             raise InputError(f"method.{name} is {method[name]}; it is out of range")
     if not -1 <= method["fixed"] <= 1:

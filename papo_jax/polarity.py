@@ -79,10 +79,26 @@ def decompose(
     (-0.1978, 0.1582)
     """
     stats = token_stats(logits, tokens, temperature=temperature)
-    probability = jnp.exp(stats.logprob)
-    surprise = stats.entropy + jnp.where(probability > 0, stats.logprob, 0.0)
-    sampled_token = -advantages * probability * surprise
+    sampled_token = sampled_contribution(stats.logprob, stats.entropy, advantages)
     return sampled_token, advantages * stats.unit_polarity - sampled_token
+
+
+def sampled_contribution(logprob: jax.Array, entropy: jax.Array, advantages: jax.Array) -> jax.Array:
+    """Computes -A S_y = -A p_y (H + log p_y), polarity without the distributional correction.
+
+    Args:
+      logprob: [...] log p_y, nats; -inf is allowed and contributes 0.
+      entropy: [...] H, nats.
+      advantages: [...] A.
+
+    Returns:
+      [...] nats per unit of logit step.
+
+    >>> print(sampled_contribution(jnp.log(jnp.array([0.5])), jnp.log(jnp.array([2.0])), jnp.ones(1)).round(4))
+    [-0.]
+    """
+    probability = jnp.exp(logprob)
+    return -advantages * probability * (entropy + jnp.where(probability > 0, logprob, 0.0))
 
 
 def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
@@ -105,6 +121,8 @@ def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Arr
 
 def branches(polarity: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> tuple[jax.Array, jax.Array]:
     """Tells the expanding tokens from the contracting ones.
+
+    The band is on P as it is given; for a band on abs(T), before A, give A x `dead_banded(T)` and a band of 0.
 
     Args:
       polarity: [...] P.

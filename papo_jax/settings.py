@@ -68,12 +68,13 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """N `prompts` and G `samples` each a step; limits in tokens; `temperature` is the trained distribution's."""
+    """N `prompts` and G `samples` each a step; limits in tokens; prompt slots are rounded up to `prompt_multiple`."""
 
     prompts: int = 16
     samples: int = 16
     max_new_tokens: int = 24
     max_prompt_tokens: int = 512
+    prompt_multiple: int = 64
     temperature: float = 1.0
 
 
@@ -196,7 +197,7 @@ def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.Con
         name, separator, text = part.partition("=")
         if not separator:
             name, text = "method.name", name
-        matches = [key for key in keys if key == name or key.endswith("." + name)]
+        matches = [name] if name in keys else [key for key in keys if key.endswith("." + name)]
         if len(matches) != 1:
             raise InputError(unknown_key(name, keys) if not matches else f"config key {name!r} could be {' or '.join(matches)}")
         section, _, last = matches[0].rpartition(".")
@@ -284,4 +285,7 @@ def explain_flag_error(error: Exception, arguments: list[str]) -> str:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config.") and name.removeprefix("config.") not in keys:
             return unknown_key(name.removeprefix("config."), keys)
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # A config file that raises comes back as a whole traceback, whose last line is what it said.
+    said = lines[-1] if "whilst parsing config file" in lines[0] else " ".join(lines)
+    return said.removeprefix("papo_jax.errors.InputError: ")

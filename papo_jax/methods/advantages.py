@@ -11,7 +11,8 @@ def group_normalised(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
         A[n, g] = (R[n, g] - mean_g R[n]) / (std_g R[n] + epsilon)
 
     Source: GRPO, Shao et al. 2024, arXiv 2402.03300. Implementations differ in epsilon: 1e-6 here and in
-    verl, 1e-4 in TRL, 1e-9 in OpenRLHF.
+    verl, 1e-4 in TRL, 1e-9 in OpenRLHF; and in the deviation: the population's here, the sample's where
+    `torch.std` is left at its default, which makes advantages smaller by sqrt((G - 1) / G).
 
     Args:
       rewards: [N, G].

@@ -62,7 +62,8 @@ def update(
 
     Args:
       state: from `init` or the last call.
-      entropy: [] mean exact entropy of the rollout's generated tokens, nats, before any filtering.
+      entropy: [] mean exact entropy of the rollout's generated tokens, nats, before any filtering. One that is
+        not finite changes nothing and gives s = 0.
       phase: one of `PHASES`.
       target: H_ref in nats, or None for the share of H_0.
       target_start, target_end, target_steps: the share's line.
@@ -102,10 +103,13 @@ def update(
         "trend": -jnp.tanh(kappa * (entropy - before) / jnp.maximum(before, FLOOR)),
         "fixed": jnp.asarray(fixed, jnp.float32),
     }[phase]
+    finite = jnp.isfinite(entropy)
     new = PhaseState(
         initial=initial,
         ema=jnp.where(state.count == 0, entropy, decay * state.ema + (1.0 - decay) * entropy),
         switch=jnp.where(known, switch, 0.0),
         count=state.count + 1,
     )
-    return new, jnp.where(known, signal, 0.0)
+    # A rollout without a finite entropy leaves no mark: NaN would stay in the average for good.
+    new = jax.tree.map(lambda after, earlier: jnp.where(finite, after, earlier), new, state)
+    return new, jnp.where(known & finite, signal, 0.0)

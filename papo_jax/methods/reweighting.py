@@ -49,7 +49,7 @@ def papo(
       renormalise: keep the batch's total pressure.
       coefficients: [B, T] the base loss's token coefficients c; None for all equal.
       key: if given, the finished weights are permuted among the batch's tokens: the control with the same
-        histogram and no information.
+        histogram and no information. The draw depends on the shape [B, T].
 
     Returns:
       [B, T] float32 weights.
@@ -64,7 +64,7 @@ def papo(
     chex.assert_equal_shape([polarity, advantages, mask])
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting {weighting!r} is none of {WEIGHTINGS}")
-    polarity, advantages = jax.lax.stop_gradient((jnp.where(mask, polarity, 0.0), jnp.where(mask, advantages, 0.0)))
+    polarity, advantages = jnp.where(mask, polarity, 0.0), jnp.where(mask, advantages, 0.0)
     if weighting == "balanced":
         weights = _balanced(polarity, lam * s)
     elif weighting == "graded":
@@ -76,21 +76,28 @@ def papo(
     if key is not None:
         weights = _permuted(weights, mask, key)
     if renormalise:
-        pressure = jnp.abs(advantages) * (1.0 if coefficients is None else coefficients)
+        pressure = jnp.abs(advantages) * (1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0))
         before, after = pressure.sum(), (weights * pressure).sum()
         weights = weights * jnp.where(after > 0, before / jnp.where(after > 0, after, 1.0), 1.0)
     # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the signal holds.
-    return jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0).astype(jnp.float32)
+    weights = jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0)
+    return jax.lax.stop_gradient(weights).astype(jnp.float32)
 
 
 def _balanced(polarity: jax.Array, strength: jax.Array) -> jax.Array:
-    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at 1."""
+    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at 1.
+
+    In ratios of the two masses, since 1 - rho rounds to 0 in float32 where one branch dwarfs the other:
+
+        w+ = 1 + lam s min(1, M- / M+)    w- = 1 - lam s min(1, M+ / M-)
+    """
     positive = jnp.where(polarity > 0, polarity, 0.0).sum()
     negative = jnp.where(polarity < 0, -polarity, 0.0).sum()
     both = (positive > 0) & (negative > 0)
-    rho = jnp.where(both, positive / jnp.where(both, positive + negative, 1.0), 0.5)
-    moved = rho + strength * jnp.minimum(rho, 1.0 - rho)
-    weights = jnp.where(polarity > 0, moved / rho, jnp.where(polarity < 0, (1.0 - moved) / (1.0 - rho), 1.0))
+    ratio = jnp.where(both, negative, 1.0) / jnp.where(both, positive, 1.0)
+    expanding = 1.0 + strength * jnp.minimum(1.0, ratio)
+    contracting = 1.0 - strength * jnp.minimum(1.0, 1.0 / ratio)
+    weights = jnp.where(polarity > 0, expanding, jnp.where(polarity < 0, contracting, 1.0))
     return jnp.where(both, weights, 1.0)
 
 

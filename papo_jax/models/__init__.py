@@ -1,5 +1,5 @@
 """Policies: a decoder, its parameters and its tokenizer, from any place that they are kept in."""
 
-from papo_jax.models.policy import Policy, export, initialise, load, logits
+from papo_jax.models.policy import Params, Policy, export, initialise, load, logits
 
-__all__ = ["Policy", "export", "initialise", "load", "logits"]
+__all__ = ["Params", "Policy", "export", "initialise", "load", "logits"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from papo_jax.errors import InputError
 from papo_jax.models import gguf_file, gguf_tokenizer, huggingface
-from papo_jax.models.config import ARCHITECTURES, ModelConfig, from_huggingface
+from papo_jax.models.config import ARCHITECTURES, ModelConfig, from_huggingface, to_huggingface
 
 # The field of the metadata, after the architecture's name -> the field of `config.json`.
 _REQUIRED_FIELDS = {
@@ -108,7 +108,10 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
     """
     architecture = file.fields.get("general.architecture")
     if architecture not in ARCHITECTURES:
-        raise InputError(f"{file.path}: the architecture {architecture!r} is not supported; it must be one of {', '.join(ARCHITECTURES)}")
+        raise InputError(
+            f"{file.path}: the architecture {architecture!r} is not supported; it must be one of "
+            + ", ".join(ARCHITECTURES)
+        )
     for name in ("token_embd.weight", *(f"{architecture}.{name}" for name in _REQUIRED_FIELDS)):
         if name not in file.fields and name not in file.tensors:
             raise InputError(f"{file.path}: {name} is missing")
@@ -156,6 +159,7 @@ def _refuse_unsupported(file: gguf_file.GGUFFile, architecture: str, config: Mod
         "rotation of a part of a head": option("rope.dimension_count", config.head_dim) != config.head_dim,
         "values of another width than keys": option("attention.value_length", config.head_dim) != config.head_dim,
         "a sliding window": bool(option("attention.sliding_window", 0)),
+        "this mix of biases and head norms": from_huggingface(to_huggingface(config)) != config,
     }
     for what, present in checks.items():
         if present:

@@ -5,6 +5,7 @@ offset of every tensor; padding; the data. `gguf.GGUFReader` makes several NumPy
 100000 strings of a tokenizer, seconds of work; reading the header in order takes a fraction of one.
 """
 
+import math
 import mmap
 import pathlib
 import struct
@@ -43,7 +44,7 @@ class GGUFFile(NamedTuple):
     data: mmap.mmap
 
     def tensor(self, name: str) -> np.ndarray:
-        """Reads a tensor, dequantised to float32; raises `InputError` if its type is unknown or the file is cut short."""
+        """Reads a tensor as float32; raises `InputError` if its type is unknown or the file is cut short."""
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
         shape, kind, offset = self.tensors[name]
@@ -51,11 +52,11 @@ class GGUFFile(NamedTuple):
             kind = GGMLQuantizationType(kind)
             block, size = GGML_QUANT_SIZES[kind]
             stored = (*shape[:-1], shape[-1] // block * size)
-            raw = np.frombuffer(self.data, np.uint8, int(np.prod(stored)), offset).reshape(stored)
+            raw = np.frombuffer(self.data, np.uint8, math.prod(stored), offset).reshape(stored)
             return dequantize(raw, kind).reshape(shape)
         except NotImplementedError as error:
             raise InputError(f"{self.path}: the tensor {name} cannot be read: {error}") from None
-        except ValueError:
+        except (ValueError, IndexError, OverflowError):
             raise InputError(f"{self.path} is damaged or cut short at the tensor {name}; fetch it again") from None
 
 
@@ -99,6 +100,8 @@ def _read_header(path: pathlib.Path, data: mmap.mmap) -> GGUFFile:
         shape = cursor.numbers("Q", cursor.number("I"))
         relative[name] = TensorInfo(shape[::-1], cursor.number("I"), cursor.number("Q"))
     alignment = fields.get("general.alignment", _DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"alignment {alignment!r}")
     start = cursor.at + -cursor.at % alignment
     tensors = {name: info._replace(offset=start + info.offset) for name, info in relative.items()}
     return GGUFFile(path, fields, tensors, data)

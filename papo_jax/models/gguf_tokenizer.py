@@ -72,7 +72,9 @@ def _backend(fields: Mapping[str, Any], tokens: list[str], split: str):
 
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
     # Llama 3 takes a word that is a token as it is, even where no merges lead to it.
-    model = models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=split == "llama-bpe")
+    model = models.BPE(
+        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=split == "llama-bpe"
+    )
     backend = Tokenizer(model)
     if split == "qwen2":
         backend.normalizer = normalizers.NFC()

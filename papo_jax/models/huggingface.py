@@ -4,6 +4,7 @@ Hugging Face stores every projection as [out, in]; ours are [in, ...out] with th
 below are the whole map; a tensor that is in a file but not in the map, or the other way round, is an error.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator
@@ -45,11 +46,14 @@ def read_config(directory: pathlib.Path) -> ModelConfig:
     """Reads `config.json`; raises `InputError` where it is missing, malformed or of an unknown architecture."""
     path = directory / "config.json"
     try:
-        return from_huggingface(json.loads(path.read_text()), source=str(path))
+        fields = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; model.path must name a Hugging Face directory") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{path} must hold a JSON object, not {fields!r:.40}")
+    return from_huggingface(fields, source=str(path))
 
 
 def read_params(directory: pathlib.Path, shapes: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +71,8 @@ def read_params(directory: pathlib.Path, shapes: dict[str, Any]) -> dict[str, An
     """
     path = directory / "model.safetensors"
     if not path.exists():
-        raise InputError(f"{path} does not exist; the weights of model.path are missing")
+        sharded = " (sharded weights are not supported yet)" if path.with_suffix(".safetensors.index.json").exists() else ""
+        raise InputError(f"{path} does not exist; the weights of model.path are missing{sharded}")
     try:
         with safe_open(path, framework="numpy") as file:
             return fill(shapes, file.get_tensor, set(file.keys()), source=str(path))
@@ -122,10 +127,13 @@ def fill(
 
 def write(directory: pathlib.Path, config: ModelConfig, params: dict[str, Any], *, dtype: str) -> None:
     """Writes `config.json` and `model.safetensors` in Hugging Face's layout."""
+    written = to_huggingface(config)
+    if from_huggingface(written) != dataclasses.replace(config, dtype="float32", remat=False):
+        raise ValueError(f"Hugging Face's {config.architecture} cannot express this mix of biases and norms: {config}")
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(tensor.astype(dtype)) for name, tensor in _to_huggingface(params)}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-    (directory / "config.json").write_text(json.dumps({**to_huggingface(config), "dtype": dtype}, indent=2) + "\n")
+    (directory / "config.json").write_text(json.dumps({**written, "dtype": dtype}, indent=2) + "\n")
 
 
 def _layer_name(layer: int, path: tuple[str, ...]) -> str:

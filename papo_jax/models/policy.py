@@ -145,11 +145,17 @@ def locate(path: str) -> pathlib.Path:
 
 def read_tokenizer(directory: pathlib.Path):
     """Loads the fast tokenizer of a Hugging Face directory, from disk only."""
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
-    if not (directory / "tokenizer.json").exists():
-        raise InputError(f"{directory / 'tokenizer.json'} does not exist; a policy needs a fast tokenizer")
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    file = directory / "tokenizer.json"
+    if not file.exists():
+        raise InputError(f"{file} does not exist; a policy needs a fast tokenizer")
+    try:
+        # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its own.
+        return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
+    except Exception as error:  # tokenizers raises nothing more specific
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file} or a file beside it is damaged ({first}); fetch or write it again") from None
 
 
 def _stop_tokens(place: pathlib.Path, tokenizer) -> tuple[int, ...]:

@@ -8,8 +8,6 @@ from papo_jax.errors import InputError
 from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
-MULTIPLE = 4  # prompt slots are rounded up, so that few shapes are ever compiled
-
 
 def encode(tokenizer, problems: Sequence[Problem]) -> list[list[int]]:
     """Returns the token ids of each problem's prompt, under the chat template where the tokenizer has one."""
@@ -24,14 +22,14 @@ def encode(tokenizer, problems: Sequence[Problem]) -> list[list[int]]:
     return tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
 
-def slots(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], *, limit: int, longest: int) -> int:
-    """Returns P, the prompt slots that all of these prompts fit in.
+def longest(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], *, limit: int, room: int) -> int:
+    """Returns the length of the longest prompt, tokens, after checking that all fit.
 
     Args:
       encoded: from `encode`.
       problems: the same problems, for messages.
       limit: rollout.max_prompt_tokens.
-      longest: what remains of the model's positions for a prompt.
+      room: what remains of the model's positions for a prompt.
 
     Raises:
       InputError: if a prompt is longer than either.
@@ -43,12 +41,22 @@ def slots(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], *, limi
             f"problem {problems[worst].identifier} has a prompt of {lengths[worst]} tokens, more than"
             f" rollout.max_prompt_tokens = {limit}"
         )
-    if lengths[worst] > longest:
+    if lengths[worst] > room:
         raise InputError(
             f"a prompt of {lengths[worst]} tokens and rollout.max_new_tokens do not fit the model's positions;"
-            f" {longest} tokens are left for a prompt"
+            f" {room} tokens are left for a prompt"
         )
-    return -(-lengths[worst] // MULTIPLE) * MULTIPLE
+    return lengths[worst]
+
+
+def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> int:
+    """Returns P for these prompts: their longest rounded up, so that few shapes are compiled, but never above `longest`.
+
+    >>> slots([[1, 2, 3]], multiple=64, longest=12), slots([[1] * 70], multiple=64, longest=300)
+    (12, 128)
+    """
+    here = max(len(ids) for ids in encoded)
+    return min(-(-here // multiple) * multiple, longest)
 
 
 def pad(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], width: int) -> Prompts:

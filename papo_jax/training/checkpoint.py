@@ -1,5 +1,9 @@
 """Checkpoints with orbax: written whole or not at all, the newest and the best kept, a broken one passed over."""
 
+import contextlib
+import errno
+import logging
+import os
 import pathlib
 import shutil
 import warnings
@@ -38,11 +42,15 @@ class Checkpoints:
         Args:
           state: to be saved.
           score: what "best" means; higher is better.
+
+        Raises:
+          OSError: if the disk is full; the checkpoints that were there stay.
         """
         step = int(state.step)
         if step not in self._manager.all_steps():
-            self._manager.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
-            self._manager.wait_until_finished()
+            with _full_disk_as_oserror(self._directory):
+                self._manager.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
+                self._manager.wait_until_finished()
 
     def restore(self, example: TrainState) -> TrainState | None:
         """Reads the newest state that is whole.
@@ -87,6 +95,23 @@ class Checkpoints:
     def close(self) -> None:
         """Lets go of the folder."""
         self._manager.close()
+
+
+@contextlib.contextmanager
+def _full_disk_as_oserror(directory: pathlib.Path):
+    """Turns tensorstore's ValueError about a full disk into the error that it is, without its threads' tracebacks."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except Exception as error:
+        full = os.strerror(errno.ENOSPC)
+        if full not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, full, str(directory)) from None
+    finally:
+        logger.setLevel(before)
 
 
 def abstract(state: TrainState, shardings) -> TrainState:

@@ -18,7 +18,8 @@ from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Completions
 from papo_jax.settings import Settings
 from papo_jax.tasks import order
-from papo_jax.telemetry import progress, runfiles
+from papo_jax.telemetry import progress, tensorboard
+from papo_jax.telemetry.recorder import Recorder
 from papo_jax.training import panel
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.state import Stream, TrainState, stream_key
@@ -39,10 +40,12 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
       TrainingStopped: if training cannot go on.
     """
     check(settings)
+    if settings.telemetry.tensorboard:
+        tensorboard.check_installed()
     session = prepare(settings, workdir)
     state = session.initial
     with progress.Progress(settings.training.steps, int(state.step), enabled=settings.telemetry.progress) as shown:
-        shown.say(progress.table("derived sizes", [*derived_sizes(settings), ("prompt slots", str(session.prompt_slots))]))
+        shown.say(progress.table("derived sizes", [*derived_sizes(settings), ("longest prompt", f"{session.longest_prompt} tokens")]))
         with Interruption() as interruption:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
@@ -55,22 +58,31 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
 
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
-    every, total = session.settings.checkpoint.every, session.settings.training.steps
-    rewards: list[float] = []
-    while True:
-        panel.evaluate_if_due(session, state, shown)
-        step = int(state.step)
-        if step >= total or interruption.requested:
-            return state
-        shown.waiting_for("compiling" if not rewards else "training")
-        state, row, samples = train_step(session, state, step)
-        runfiles.append_row(session.workdir / "metrics.jsonl", row)
-        for sample in samples:
-            runfiles.append_row(session.workdir / "samples.jsonl", sample)
-        shown.step(row)
-        rewards.append(row["reward/mean"])
-        if (step + 1) % every == 0 or step + 1 >= total or interruption.requested:
-            session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
+    settings, rewards = session.settings, []
+    every, total = settings.checkpoint.every, settings.training.steps
+    with Recorder(session.workdir, step=int(state.step), events=settings.telemetry.tensorboard) as recorder:
+        while True:
+            step = int(state.step)
+            healthy = not int(state.skipped)  # else the parameters may be what is wrong; the last checkpoint is better
+            if rewards and ((step % every == 0 and healthy) or step >= total or interruption.requested):
+                session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
+            if interruption.requested:
+                return state
+            panel.evaluate_if_due(session, state, shown)
+            if interruption.requested:
+                continue  # it came during the evaluation: save this step too
+            if step >= total:
+                return state
+            shown.waiting_for("training" if rewards else "compiling")
+            state, row, samples = train_step(session, state, step)
+            recorder.add(row, samples)
+            if int(state.skipped) >= settings.training.max_skipped:
+                raise TrainingStopped(
+                    f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
+                    f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
+                )
+            rewards.append(row["reward/mean"])
+            shown.step(row)
 
 
 def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainState, Row, list[dict]]:
@@ -83,9 +95,6 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
 
     Returns:
       (state after the step, its row of metrics, some of its samples).
-
-    Raises:
-      TrainingStopped: after too many skipped updates in a row.
     """
     settings, programs = session.settings, session.programs
     clock = Clock()
@@ -104,9 +113,7 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     stats = programs.assess(state.params, trajectories)
     weights_key = stream_key(state.key, step, Stream.WEIGHTS)
     weighed, metrics = programs.weigh(stats, rewards, trajectories.mask, state.phase, weights_key)
-    reference = stats.logprob
-    if settings.method_arguments()["kl_coefficient"]:
-        reference = programs.assess(session.policy.params, trajectories).logprob
+    reference = programs.assess(session.reference, trajectories).logprob if session.reference else stats.logprob
     batch = Batch(trajectories, stats.logprob, reference, weighed.weights * weighed.advantages)
     diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
@@ -115,17 +122,15 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     state = state._replace(step=state.step + 1)
     clock.lap("update")
 
-    row = {"step": step, **_rollout_metrics(rewards, verdicts, completions, stats.logprob), **metrics, **updates}
-    row["entropy_change/polarity"] = updates.pop("entropy_change/sum") / max(1, int(trajectories.mask.sum()))
-    row.pop("entropy_change/sum")
+    tokens = int(trajectories.mask.sum())
+    updates["entropy_change/polarity"] = updates.pop("entropy_change/sum") / max(1, tokens)
+    row = _rollout_metrics(rewards, verdicts, completions, stats.logprob) | metrics | updates
     if diagnosed:
         change = programs.entropy_change(before, state.params, trajectories)
         predicted = weighed.pressure * weighed.polarity
         row |= programs.summarise(change, predicted, weighed.polarity, weighed.advantages, trajectories.mask)
-        row = {name: np.asarray(value).item() for name, value in row.items()}
         clock.lap("diagnostics")
-    row = {name: np.asarray(value).item() for name, value in row.items()}
-    row |= clock.metrics(tokens=int(np.asarray(trajectories.mask).sum()))
+    row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}, **clock.metrics(tokens=tokens)}
     return state, row, _samples(session, step, problems, texts, rewards, weighed, completions)
 
 
@@ -144,10 +149,7 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
         if metrics["update/skipped"]:
             _save_skipped(session.workdir, minibatch, step, number)
         if int(state.skipped) >= training.max_skipped:
-            raise TrainingStopped(
-                f"step {step}: {training.max_skipped} updates in a row were not finite;"
-                f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
-            )
+            break  # the loop writes this step's row and stops
     kept = [metrics for metrics in found if not metrics["update/skipped"]] or found
     averages = {name: float(np.mean([metrics[name] for metrics in kept])) for name in found[0]}
     averages["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in kept)

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -29,10 +30,12 @@ class Session:
     Attributes:
       settings: of the run.
       workdir: of the run.
-      policy: the base policy; its `params` are where training starts and, for a KL term, the reference.
+      policy: the base policy's graph and tokenizer; its parameters went into `initial`, so that they are not
+        held twice.
+      reference: the base policy's parameters where the method has a KL term, else None.
       task: its problems and grader.
       panel: the frozen held-out problems.
-      prompt_slots: P.
+      longest_prompt: of all problems, tokens.
       mesh: the device mesh.
       programs: jitted.
       checkpoints: open.
@@ -42,17 +45,21 @@ class Session:
     settings: Settings
     workdir: pathlib.Path
     policy: models.Policy
+    reference: models.Params | None
     task: Task
     panel: list[Problem]
-    prompt_slots: int
+    longest_prompt: int
     mesh: Mesh
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
     initial: state.TrainState
 
     def prompts(self, problems: list[Problem]) -> Prompts:
-        """Encodes and pads problems, [N, P]."""
-        return prompting.pad(prompting.encode(self.policy.tokenizer, problems), problems, self.prompt_slots)
+        """Encodes and pads problems, [N, P] with P one of a few lengths."""
+        encoded = prompting.encode(self.policy.tokenizer, problems)
+        multiple = self.settings.rollout.prompt_multiple
+        width = prompting.slots(encoded, multiple=multiple, longest=self.longest_prompt)
+        return prompting.pad(encoded, problems, width)
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
@@ -80,7 +87,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     task = _task(settings)
     panel = _panel(task, settings.evaluation.problems)
     policy = models.load(settings.model.path, dtype=settings.model.dtype, mesh=mesh, remat=settings.model.remat)
-    slots = _prompt_slots(settings, policy, [*task.train, *panel])
+    longest = _longest_prompt(settings, policy, [*task.train, *panel])
     size = sum(leaf.size for leaf in jax.tree.leaves(policy.params)) * CHECKPOINT_BYTES
     workdirs.check_space(workdir, size * (settings.checkpoint.keep + 2))
     optimiser = _optimiser(settings)
@@ -89,13 +96,16 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     built = programs.build(policy, mesh, optimiser, shapes, settings)
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
     initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
+    made = _provenance(settings, task, panel, policy, mesh)
+    reference = policy.params if settings.method_arguments()["kl_coefficient"] else None
     if initial is None:
-        # Copied, since the update donates the state while the base policy is still needed as the reference.
-        fresh = jax.jit(lambda params: state.init(jax.tree.map(lambda p: p + 0, params), optimiser, settings.seed))
-        initial = jax.device_put(fresh(policy.params), shardings)
-    session = Session(settings, workdir, policy, task, panel, slots, mesh, built, checkpoints, initial)
-    workdirs.claim(workdir, config, _provenance(session, config), step=int(initial.step))
-    return session
+        # The update donates the state, so a reference must not share its arrays.
+        params = jax.tree.map(jnp.copy, policy.params) if reference else policy.params
+        # Under jit every output has a buffer of its own, which donation asks for, on its own devices from the start.
+        initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
+    policy = dataclasses.replace(policy, params={})
+    workdirs.claim(workdir, config, made, step=int(initial.step))
+    return Session(settings, workdir, policy, reference, task, panel, longest, mesh, built, checkpoints, initial)
 
 
 def _task(settings: Settings) -> Task:
@@ -113,10 +123,10 @@ def _panel(task: Task, problems: int) -> list[Problem]:
     return list(task.held_out[:problems])
 
 
-def _prompt_slots(settings: Settings, policy: models.Policy, problems: list[Problem]) -> int:
+def _longest_prompt(settings: Settings, policy: models.Policy, problems: list[Problem]) -> int:
     encoded = prompting.encode(policy.tokenizer, problems)
-    longest = policy.config.max_positions - settings.rollout.max_new_tokens
-    return prompting.slots(encoded, problems, limit=settings.rollout.max_prompt_tokens, longest=longest)
+    room = policy.config.max_positions - settings.rollout.max_new_tokens
+    return prompting.longest(encoded, problems, limit=settings.rollout.max_prompt_tokens, room=room)
 
 
 def _optimiser(settings: Settings):
@@ -124,11 +134,11 @@ def _optimiser(settings: Settings):
     return state.make_optimiser(**{name: getattr(settings.training, name) for name in names})
 
 
-def _provenance(session: Session, config: dict[str, Any]) -> dict[str, Any]:
+def _provenance(settings: Settings, task: Task, panel: list[Problem], policy: models.Policy, mesh: Mesh) -> dict[str, Any]:
     return provenance.describe(
-        settings=config,
-        task=session.task,
-        panel=evaluation.panel_fingerprint(session.panel),
-        params=session.policy.params,
-        mesh=session.mesh,
+        settings=settings_module.to_dict(settings),
+        task=task,
+        panel=evaluation.panel_fingerprint(panel),
+        params=policy.params,
+        mesh=mesh,
     )

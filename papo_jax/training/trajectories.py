@@ -17,7 +17,7 @@ class Trajectories(NamedTuple):
     """Teacher-forced sequences.
 
     Attributes:
-      prompt_tokens: [B, P] int32.
+      prompt_tokens: [B, P] int32; the last slot holds a token, so padding stands on the left.
       prompt_valid: [B, P] boolean, false on padding.
       tokens: [B, T] int32.
       mask: [B, T] boolean, true on tokens that the policy drew.

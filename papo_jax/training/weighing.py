@@ -106,8 +106,7 @@ def _signal(polarity, stats: TokenStats, advantages, mask, method) -> jax.Array:
     """What steers the weights: P, or the sampled token's part -A S alone (its band is relative)."""
     if method["signal"] != "sampled":
         return polarity
-    probability = jnp.exp(stats.logprob)
-    sampled = jnp.where(mask, -advantages * probability * (stats.entropy + stats.logprob), 0.0)
+    sampled = jnp.where(mask, theory.sampled_contribution(stats.logprob, stats.entropy, advantages), 0.0)
     spread = jnp.sqrt(theory.masked_mean(sampled**2, mask))
     return jnp.where(jnp.abs(sampled) <= 1e-6 * spread, 0.0, sampled)
 

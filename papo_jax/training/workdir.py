@@ -54,7 +54,10 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, A
     """Writes who the directory belongs to, and drops what a run that goes on from `step` will write again."""
     workdir.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.jsonl", "samples.jsonl"):
-        runfiles.keep_before(workdir / name, step)
+        try:
+            runfiles.keep_before(workdir / name, step)
+        except ValueError as error:  # a line in the middle that is no row
+            raise InputError(str(error)) from None
     runfiles.write_json(workdir / "config.json", config)
     runfiles.write_json(workdir / "provenance.json", provenance)
 

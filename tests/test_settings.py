@@ -1,0 +1,133 @@
+"""Config keys: where they come from, how they are set, and what is said of one that does not exist."""
+
+import dataclasses
+import json
+
+import pytest
+
+from papo_jax import checks, settings
+from papo_jax.errors import InputError
+
+
+def changed(variant: str) -> settings.Settings:
+    return settings.resolve(settings.apply(settings.default_config(), variant))
+
+
+def test_config_and_settings_are_the_same_thing():
+    assert settings.resolve(settings.default_config()) == settings.Settings()
+
+
+def test_variant_names_the_method_and_sets_keys():
+    made = changed("dapo,lam=0.25,training.steps=7,remat=true")
+    assert made.method.name == "dapo" and made.method.lam == 0.25
+    assert made.training.steps == 7 and made.model.remat is True
+    assert changed("") == settings.Settings()
+    assert changed("seed=3").seed == 3
+
+
+def test_variant_sets_what_was_none():
+    assert changed("microbatch=8").training.microbatch == 8
+    assert changed("task.path=a/b.jsonl").task.path == "a/b.jsonl"
+    assert changed("target=1").method.target == 1.0
+
+
+@pytest.mark.parametrize(
+    "variant, said",
+    [
+        ("learning=3", "training.learning_rate"),
+        ("rollout.promts=3", "'rollout.prompts'"),
+        ("every=3", "checkpoint.every or diagnostics.every or evaluation.every"),
+        ("steps=many", "training.steps cannot be 'many'; it must be of type int"),
+        ("steps=1.5", "type int"),
+        ("remat=yes", "type bool"),
+        ("lam=", "type float"),
+    ],
+)
+def test_variant_that_does_not_fit(variant, said):
+    with pytest.raises(InputError, match="config key|no key") as raised:
+        changed(variant)
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_config_is_locked():
+    config = settings.default_config()
+    with pytest.raises((KeyError, AttributeError), match="stepz"):
+        config.training.stepz = 3
+
+
+@pytest.mark.parametrize(
+    "name, nearest", [("training.stepz", "training.steps"), ("lamb", "method.lam"), ("model.pth", "model.path"), ("temprature", "rollout.temperature")]
+)
+def test_nearest_key(name, nearest):
+    keys = [f"{section.name}.{field.name}" for section in dataclasses.fields(settings.Settings)
+            if dataclasses.is_dataclass(section.type) for field in dataclasses.fields(section.type)]  # fmt: skip
+    assert nearest in settings.unknown_key(name, keys)
+
+
+def test_wrong_type_in_a_config_file():
+    config = settings.default_config()
+    with config.unlocked():
+        config.training = {**config.training.to_dict(), "steps": "many"}
+    with pytest.raises(InputError, match="training.steps is 'many'; it must be of type int"):
+        settings.resolve(config)
+
+
+def test_method_arguments_are_the_preset_with_what_differs():
+    arguments = changed("papo,lam=0.1,clip_high=0.3").method_arguments()
+    assert (arguments["lam"], arguments["clip_high"], arguments["clip_low"]) == (0.1, 0.3, 0.2)
+    assert changed("dapo").method_arguments()["lam"] == 0.0
+
+
+def test_dictionary_survives_json():
+    whole = settings.to_dict(changed("papo"))
+    assert json.loads(json.dumps(whole)) == whole
+    assert whole["method"]["lam"] == 0.2 and whole["method"]["name"] == "papo"
+
+
+def test_derived_sizes():
+    made = changed("prompts=6,rollout.samples=4,minibatches=3,epochs=2,microbatch=4,steps=5,max_new_tokens=10")
+    assert (made.sequences, made.minibatch, made.microbatch) == (24, 8, 4)
+    shown = dict(checks.derived_sizes(made))
+    assert shown["updates a rollout"].startswith("6 =")
+    assert shown["updates in all"].startswith("30 ")
+    assert shown["tokens a rollout, at most"] == "240"
+    assert "2 micro-batches of 4" in shown["sequences an update"]
+
+
+@pytest.mark.parametrize(
+    "variant, said",
+    [
+        ("minibatches=7", "256 sequences cannot be cut into training.minibatches = 7"),
+        ("microbatch=5", "does not divide a minibatch of 64"),
+        ("microbatch=0", "training.microbatch"),
+        ("data=3", "multiples of mesh.data x mesh.fsdp = 3"),
+        ("microbatch=1,data=2", "micro-batches of 1"),
+        ("rollout.samples=1", "rollout.samples is 1; it must be at least 2"),
+        ("rollout.temperature=0", "above 0"),
+        ("rollout.temperature=nan", "above 0"),
+        ("evaluation.temperature=-1", "evaluation.temperature"),
+        ("learning_rate=nan", "training.learning_rate"),
+        ("learning_rate=inf", "training.learning_rate"),
+        ("weight_decay=-1", "training.weight_decay"),
+        ("b1=1", "training.b1"),
+        ("epsilon=0", "training.epsilon"),
+        ("papo,lam=0.6", "min(1 - w_min, w_max - 1) = 0.5"),
+        ("papo,lam=-0.1", "[0, 1)"),
+        ("papo,weighting=signs", "sign, graded, balanced, switch"),
+        ("papo,phase=moon", "level, trend, fixed"),
+        ("papo,fixed=2", "[-1, 1]"),
+        ("papo,w_min=1.2", "must enclose 1"),
+        ("papo,tau=0", "method.tau"),
+        ("papo,hysteresis=-0.1", "method.hysteresis"),
+        ("papoo", "grpo, dapo, papo"),
+        ("seed=3000000000", "2^31"),
+    ],
+)
+def test_what_cannot_be_is_said(variant, said):
+    with pytest.raises(InputError) as raised:
+        checks.check(changed(variant))
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_default_passes_the_checks():
+    checks.check(settings.Settings())

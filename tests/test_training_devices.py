@@ -1,0 +1,172 @@
+"""Eight devices compute what one does: same loss, gradients, statistics and tokens, with everything split.
+
+The devices have to be asked for before jax starts, so this file runs itself as a process of its own.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+MESHES = {"data8": (8, 1, 1), "fsdp8": (1, 8, 1), "data4_tensor2": (4, 1, 2), "data2_fsdp2_tensor2": (2, 2, 2)}
+
+
+@pytest.fixture(scope="module")
+def found(small, tmp_path_factory) -> dict:
+    """What the process measured on every mesh."""
+    place = tmp_path_factory.mktemp("devices")
+    # 1,024 rows, so that a share of 99.9 % means something.
+    made = small({"rollout.prompts": 32, "rollout.samples": 32, "training.minibatches": 4, "training.steps": 2})
+    (place / "settings").write_bytes(pickle.dumps(made))
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = str(pathlib.Path(__file__).parent.parent)
+    done = subprocess.run([sys.executable, __file__, place], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((place / "found.json").read_text())
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_loss_and_gradients_are_those_of_one_device(found, mesh):
+    assert found[mesh]["gradient_apart"] < 1e-5  # of the largest entry
+    assert found[mesh]["loss_apart"] < 1e-5
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_statistics_are_those_of_one_device(found, mesh):
+    assert found[mesh]["statistics_apart"] < 1e-5
+
+
+@pytest.mark.parametrize("mesh", ["data8", "data2_fsdp2_tensor2"])
+def test_samples_and_diagnostics_are_those_of_one_device(found, mesh):
+    assert found[mesh]["same_rows"] >= 0.999
+    assert found[mesh]["change_apart"] < 1e-5
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_batch_and_parameters_are_really_split(found, mesh):
+    data, fsdp, tensor = MESHES[mesh]
+    assert found[mesh]["shards"] == {
+        "mask": [1024 // (data * fsdp), 8],
+        "embedding": [100 // tensor, 32 // fsdp],
+        "query": [2, 32 // fsdp, 4 // tensor, 8],
+        "down": [2, 64 // tensor, 32 // fsdp],
+        "second_moment": [2, 64 // tensor, 32 // fsdp],
+        "final_norm": [32],
+    }
+
+
+def test_run_goes_on_on_another_mesh(found):
+    assert found["run"]["rows"] == [0, 1, 2]
+    assert found["run"]["same_parameters"] and found["run"]["all_finite"]
+    assert found["run"]["shard_after"] == [100, 4]  # width 32 over fsdp = 8
+
+
+def measure(place: pathlib.Path) -> dict:
+    """Runs in the process with eight devices."""
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from papo_jax import parallel
+    from papo_jax.models.transformer import LOGICAL_AXES
+    from papo_jax.telemetry import report, runfiles
+    from papo_jax.training import loop
+    from papo_jax.training.session import prepare
+    from papo_jax.training.trajectories import Batch
+    from papo_jax.training.update import accumulate
+
+    report.write = lambda workdir: workdir
+    settings = pickle.loads((place / "settings").read_bytes())
+    on = lambda sizes: dataclasses.replace(  # noqa: E731
+        settings, mesh=dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True)))
+    )
+    assert jax.device_count() == 8
+
+    def gradients(session):
+        """The gradient of a quarter of the rows, as an update sees them."""
+        params = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
+        function = functools.partial(
+            accumulate, graph=session.policy.graph, objective="dapo", temperature=1.0, microbatches=2,
+            arguments=dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0),
+        )  # fmt: skip
+        rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
+        return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole))
+
+    def apart(first, second):
+        """The largest difference, as a share of the largest entry of all leaves."""
+        first, second = (jax.tree.leaves(jax.device_get(tree)) for tree in (first, second))
+        return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True)) / max(
+            float(np.abs(b).max()) for b in second
+        )
+
+    one = prepare(on((1, 1, 1)), place / "one")
+    params, key = jax.device_get(one.initial.params), jax.random.key(5)
+    prompts = one.prompts(one.task.train[:32])
+    completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
+    stats = jax.device_get(one.programs.assess(params, trajectories))
+    rng = np.random.default_rng(0)
+    moved = jax.tree.map(lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32), params)
+    advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
+    log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
+    batch = Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages)
+    expected = jax.device_get(gradients(one)(params, jax.tree.map(lambda leaf: leaf[::4], batch)))
+    change = one.programs.entropy_change(params, moved, trajectories)
+    hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), tree)  # noqa: E731
+
+    found = {}
+    for name, sizes in MESHES.items():
+        session = prepare(on(sizes), place / name)
+        state = session.initial
+        got, sums = gradients(session)(state.params, session.programs.take(batch, jnp.arange(0, 1024, 4)))
+        shape = lambda leaf: list(leaf.addressable_shards[0].data.shape)  # noqa: E731
+        other = session.programs.assess(state.params, trajectories)
+        found[name] = {
+            "gradient_apart": apart(got, expected[0]),
+            "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
+            "statistics_apart": apart(hide(jax.device_get(other)), hide(stats)),
+            "shards": {
+                "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
+                "embedding": shape(got["embedding"]),
+                "query": shape(got["blocks"]["attention"]["query"]),
+                "down": shape(state.params["blocks"]["mlp"]["down"]),
+                "second_moment": shape(state.opt_state[1][0].nu["blocks"]["mlp"]["down"]),
+                "final_norm": shape(state.params["final_norm"]["scale"]),
+            },
+        }
+        if name in ("data8", "data2_fsdp2_tensor2"):
+            drawn, _ = session.programs.rollout(state.params, prompts, key)
+            found[name]["same_rows"] = float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean())
+            placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
+            there = session.programs.entropy_change(state.params, placed, trajectories)
+            found[name]["change_apart"] = apart(hide(jax.device_get(there)), hide(jax.device_get(change)))
+        session.checkpoints.close()
+
+    workdir = place / "run"
+    loop.run(on((2, 2, 2)), workdir)
+    before = prepare(on((2, 2, 2)), workdir).initial
+    longer = lambda made: dataclasses.replace(made, training=dataclasses.replace(made.training, steps=3))  # noqa: E731
+    after = prepare(longer(on((1, 8, 1))), workdir).initial
+    loop.run(longer(on((1, 8, 1))), workdir)
+    rows = runfiles.read_rows(workdir / "metrics.jsonl")
+    found["run"] = {
+        "rows": [row["step"] for row in rows],
+        "all_finite": all(value is not None for row in rows for value in row.values()),
+        "same_parameters": all(
+            bool((np.asarray(a) == np.asarray(b)).all())
+            for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+        ),
+        "shard_after": shape(after.params["embedding"]),
+    }
+    return found
+
+
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    (folder / "found.json").write_text(json.dumps(measure(folder)))

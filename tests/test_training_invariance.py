@@ -1,0 +1,86 @@
+"""Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of zero."""
+
+import jax
+import numpy as np
+import pytest
+
+from papo_jax.training.session import prepare
+
+UPDATES = {"training.minibatches": 4}
+
+
+@pytest.fixture(scope="module")
+def base(small, train, tmp_path_factory):
+    """Four steps of four updates under DAPO."""
+    return train(small({"method.name": "dapo", **UPDATES}), tmp_path_factory.mktemp("base"))
+
+
+def assert_same(first, second):
+    """Bit for bit, rows and states."""
+    for one, other in zip(first[0], second[0], strict=True):
+        assert one == other
+    jax.tree.map(np.testing.assert_array_equal, first[1], second[1])
+
+
+def test_base_learns_something(base):
+    rows, state = base
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert int(state.step) == 4 and int(state.cursor) == 16
+    assert sum(row["grad_norm"] > 0 for row in rows) >= 3
+    assert any(row["kl/old_new"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("weighting, phase", [("sign", "fixed"), ("balanced", "level")])
+def test_papo_without_strength_is_its_base(small, train, base, tmp_path, weighting, phase):
+    method = {"method.name": "papo", "method.lam": 0.0, "method.weighting": weighting, "method.phase": phase}
+    rows, state = train(small({**UPDATES, **method}), tmp_path)
+    for row in rows:
+        assert (row["weight/min"], row["weight/mean"], row["weight/max"]) == (1.0, 1.0, 1.0)
+    strip = lambda rows: [{k: v for k, v in row.items() if k != "phase"} for row in rows]  # noqa: E731
+    assert_same((strip(rows), state), (strip(base[0]), base[1]))
+
+
+def test_papo_with_strength_is_not_its_base(small, train, base, tmp_path):
+    method = {"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"}
+    rows, _ = train(small({**UPDATES, **method, "training.steps": 2}), tmp_path)
+    weighted = [row for row in rows if row["weight/max"] > row["weight/min"]]
+    assert weighted and rows[1]["entropy"] != base[0][1]["entropy"]
+
+
+def test_evaluation_and_diagnostics_change_no_training_number(small, train, base, tmp_path):
+    watched = {"method.name": "dapo", **UPDATES, "evaluation.every": 2, "diagnostics.every": 1}
+    rows, state = train(small(watched), tmp_path)
+    assert "entropy_change/directional" in rows[0] and (tmp_path / "evaluation.json").exists()
+    assert_same(([{k: row[k] for k in base[0][0]} for row in rows], state), base)
+
+
+def test_same_seed_is_the_same_run_and_another_is_not(small, train, base, tmp_path):
+    assert_same(train(small({"method.name": "dapo", **UPDATES}), tmp_path / "same"), base)
+    rows, _ = train(small({"method.name": "dapo", **UPDATES, "seed": 1, "training.steps": 1}), tmp_path / "other")
+    assert rows[0]["entropy"] != base[0][0]["entropy"]
+
+
+def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_path):
+    still = {"training.learning_rate": 0.0, "training.steps": 20, "checkpoint.every": 20, "diagnostics.every": 10}
+    rows, state = train(small(still), tmp_path)
+    start = prepare(small(still), tmp_path / "start").initial
+    jax.tree.map(np.testing.assert_array_equal, state.params, jax.device_get(start.params))
+    assert len(rows) == 20
+    assert max(row["logprob_gap/max"] for row in rows) < 1e-4
+    assert max(row["kl/sampler_trainer"] for row in rows) < 1e-8
+    assert max(row["kl/old_new"] for row in rows) < 1e-10  # the ratio stays 1, so nothing is clipped
+    assert max(row["clip/fraction"] for row in rows) == 0.0
+    assert [rows[10][f"entropy_change/{kind}"] for kind in ("directional", "realised")] == [0.0, 0.0]
+    entropies = [row["entropy"] for row in rows]
+    assert 0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5  # one policy, other problems
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.3])
+def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temperature):
+    made = prepare(small({"rollout.temperature": temperature}), tmp_path)
+    completions, trajectories = made.programs.rollout(
+        made.initial.params, made.prompts(made.task.train[:4]), jax.random.key(0)
+    )
+    stats, mask = made.programs.assess(made.initial.params, trajectories), np.asarray(trajectories.mask)
+    assert mask.sum() > 32
+    np.testing.assert_allclose(stats.logprob[mask], completions.logprob[mask], atol=1e-4)
