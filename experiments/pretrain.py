@@ -7,6 +7,10 @@ Half of the demonstrations give the answer at once ("12+7*3=" -> "33"), half wor
 learning starts from: most of its direct answers are wrong, most of its worked ones right.
 
 Prompts come from the `train` split only; the held-out split stays unseen by warm start and training alike.
+
+Seen on two shared CPU cores: 3,000 steps of 128 demonstrations in 55 minutes beside other work (49 CPU minutes).
+Held-out reward at temperature 1 and difficulty 3 by step: 0.01 at 500, 0.04 at 1000, 0.13 at 1500, 0.24 at 2250,
+0.335 at 3000, where 48 % of the answers were worked out (64 % of those right) and 52 % direct (5 % right).
 """
 
 import argparse

@@ -71,7 +71,7 @@ class Rollout:
     """N `prompts` and G `samples` each a step; limits in tokens; prompt slots are rounded up to `prompt_multiple`."""
 
     prompts: int = 16
-    samples: int = 16
+    samples: int = 8
     max_new_tokens: int = 24
     max_prompt_tokens: int = 512
     prompt_multiple: int = 64
@@ -82,11 +82,11 @@ class Rollout:
 class Training:
     """`minibatches` and `epochs` a rollout; `microbatch` in sequences (None: the minibatch); warm-up in updates."""
 
-    steps: int = 80
+    steps: int = 100
     minibatches: int = 4
     epochs: int = 1
     microbatch: int | None = None
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-5
     warmup_steps: int = 10
     weight_decay: float = 0.1
     gradient_clip: float = 1.0
@@ -108,7 +108,7 @@ class Checkpoint:
 class Evaluation:
     """On a frozen panel of held-out `problems`, k = `samples` each: before, after, and `every` so many steps (0: never)."""
 
-    every: int = 20
+    every: int = 25
     problems: int = 256
     samples: int = 8
     temperature: float = 1.0
@@ -118,7 +118,7 @@ class Evaluation:
 class Diagnostics:
     """Predicted and realised entropy change `every` so many steps (0: never)."""
 
-    every: int = 2
+    every: int = 5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import sys
 import pytest
 
 MESHES = {"data8": (8, 1, 1), "fsdp8": (1, 8, 1), "data4_tensor2": (4, 1, 2), "data2_fsdp2_tensor2": (2, 2, 2)}
+WHOLE = ("data8", "data2_fsdp2_tensor2")  # sampling and diagnostics too, which take long to compile
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +37,12 @@ def test_loss_and_gradients_are_those_of_one_device(found, mesh):
     assert found[mesh]["loss_apart"] < 1e-5
 
 
-@pytest.mark.parametrize("mesh", MESHES)
-def test_statistics_are_those_of_one_device(found, mesh):
+@pytest.mark.parametrize("mesh", WHOLE)
+def test_samples_statistics_and_diagnostics_are_those_of_one_device(found, mesh):
     assert found[mesh]["statistics_apart"] < 1e-5
-
-
-@pytest.mark.parametrize("mesh", ["data8", "data2_fsdp2_tensor2"])
-def test_samples_and_diagnostics_are_those_of_one_device(found, mesh):
     assert found[mesh]["same_rows"] >= 0.999
-    assert found[mesh]["change_apart"] < 1e-5
+    assert found[mesh]["directional_apart"] < 1e-5
+    assert found[mesh]["realised_apart"] < 1e-5  # nats: a difference of two entropies
 
 
 @pytest.mark.parametrize("mesh", MESHES)
@@ -60,8 +58,8 @@ def test_batch_and_parameters_are_really_split(found, mesh):
     }
 
 
-def test_run_goes_on_on_another_mesh(found):
-    assert found["run"]["rows"] == [0, 1, 2]
+def test_run_and_its_checkpoint_on_another_mesh(found):
+    assert found["run"]["rows"] == [0, 1]
     assert found["run"]["same_parameters"] and found["run"]["all_finite"]
     assert found["run"]["shard_after"] == [100, 4]  # width 32 over fsdp = 8
 
@@ -126,11 +124,9 @@ def measure(place: pathlib.Path) -> dict:
         state = session.initial
         got, sums = gradients(session)(state.params, session.programs.take(batch, jnp.arange(0, 1024, 4)))
         shape = lambda leaf: list(leaf.addressable_shards[0].data.shape)  # noqa: E731
-        other = session.programs.assess(state.params, trajectories)
         found[name] = {
             "gradient_apart": apart(got, expected[0]),
             "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
-            "statistics_apart": apart(hide(jax.device_get(other)), hide(stats)),
             "shards": {
                 "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
                 "embedding": shape(got["embedding"]),
@@ -140,20 +136,22 @@ def measure(place: pathlib.Path) -> dict:
                 "final_norm": shape(state.params["final_norm"]["scale"]),
             },
         }
-        if name in ("data8", "data2_fsdp2_tensor2"):
+        if name in WHOLE:
+            other = session.programs.assess(state.params, trajectories)
+            found[name]["statistics_apart"] = apart(hide(jax.device_get(other)), hide(stats))
             drawn, _ = session.programs.rollout(state.params, prompts, key)
             found[name]["same_rows"] = float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean())
             placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
             there = session.programs.entropy_change(state.params, placed, trajectories)
-            found[name]["change_apart"] = apart(hide(jax.device_get(there)), hide(jax.device_get(change)))
+            first, second = hide(jax.device_get(there)), hide(jax.device_get(change))
+            found[name]["directional_apart"] = apart(first.directional, second.directional)
+            found[name]["realised_apart"] = float(np.abs(first.realised - second.realised).max())
         session.checkpoints.close()
 
     workdir = place / "run"
     loop.run(on((2, 2, 2)), workdir)
     before = prepare(on((2, 2, 2)), workdir).initial
-    longer = lambda made: dataclasses.replace(made, training=dataclasses.replace(made.training, steps=3))  # noqa: E731
-    after = prepare(longer(on((1, 8, 1))), workdir).initial
-    loop.run(longer(on((1, 8, 1))), workdir)
+    after = prepare(on((1, 8, 1)), workdir).initial
     rows = runfiles.read_rows(workdir / "metrics.jsonl")
     found["run"] = {
         "rows": [row["step"] for row in rows],

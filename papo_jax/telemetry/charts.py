@@ -78,7 +78,7 @@ def steering(rows: list[dict]) -> list[Chart]:
         curves(
             rows,
             "Mass of the two branches",
-            "Sum of absolute polarity. Where the expanding line is on top, the batch pushes entropy up on balance.",
+            "Absolute polarity by branch, averaged over all tokens. Where the expanding line is on top, the batch pushes entropy up on balance.",
             "absolute polarity",
             [
                 Line("polarity/positive_mass", "expanding", smooth=True),

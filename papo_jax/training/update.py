@@ -53,7 +53,7 @@ def update(
         temperature=temperature, microbatches=microbatches,
     )  # fmt: skip
     loss = sums.pop("loss")
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
     proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
