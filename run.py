@@ -6,11 +6,9 @@ stopped by a signal and resumable; 2: the config or the input is wrong; 3: train
 
 import errno
 import os
-import pathlib
 import sys
 
-from absl import flags
-from ml_collections import config_flags
+WRITING_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 
 def main(arguments: list[str]) -> int:
@@ -18,45 +16,25 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
+    # transformers would say on import that PyTorch is missing; nothing here needs it.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from papo_jax import command_line, settings
     from papo_jax.errors import InputError, TrainingStopped
 
-    workdir = ""
     try:
-        config, workdir = parse(arguments)
-        from papo_jax import settings
+        config, workdir = command_line.parse(arguments)
         from papo_jax.training import loop
 
-        loop.run(settings.resolve(config), pathlib.Path(workdir))
+        loop.run(settings.resolve(config), workdir)
     except InputError as error:
         return fail(2, error)
     except TrainingStopped as error:
         return fail(3, error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR):
+        if error.errno not in WRITING_FAILED:
             raise
-        return fail(2, f"cannot write {error.filename or workdir}: {os.strerror(error.errno)}")
+        return fail(2, f"cannot write {error.filename or 'to the work directory'}: {os.strerror(error.errno)}")
     return 0
-
-
-def parse(arguments: list[str]):
-    """Returns (config, workdir); whatever absl and ml_collections complain of becomes an `InputError`."""
-    from papo_jax import settings
-    from papo_jax.errors import InputError
-
-    known = flags.FlagValues()  # of this call alone, so that `main` can be called again
-    config = config_flags.DEFINE_config_file(
-        "config", "experiments/configs/default.py", "the run's config", flag_values=known, sys_argv=arguments
-    )
-    workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
-    flags.DEFINE_enum("mode", "train", ["train"], "what to do", flag_values=known)
-    try:
-        rest = known(arguments)[1:]
-        config.value.keys()  # a file that cannot be read is only reported when it is used
-    except Exception as error:  # KeyError, AttributeError, TypeError, flags.Error, ... as they come
-        raise InputError(settings.explain_flag_error(error, arguments)) from None
-    if rest:
-        raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
-    return config.value, workdir.value
 
 
 def fail(code: int, reason: object) -> int:

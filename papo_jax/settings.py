@@ -192,7 +192,7 @@ def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.Con
     Raises:
       InputError: if a key or a value does not fit.
     """
-    keys = _dotted(config)
+    keys = dotted(config)
     for part in filter(None, variant.split(",")):
         name, separator, text = part.partition("=")
         if not separator:
@@ -262,10 +262,10 @@ def _type_of(field: dataclasses.Field) -> type:
     return options[0]
 
 
-def _dotted(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
+def dotted(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
     keys = []
     for name, value in config.items():
-        keys += _dotted(value, f"{prefix}{name}.") if isinstance(value, ml_collections.ConfigDict) else [prefix + name]
+        keys += dotted(value, f"{prefix}{name}.") if isinstance(value, ml_collections.ConfigDict) else [prefix + name]
     return keys
 
 
@@ -276,16 +276,3 @@ def _parse(text: str, wanted: type, key: str) -> Any:
         return wanted(text)
     except (ValueError, KeyError):
         raise InputError(f"config key {key} cannot be {text!r}; it must be of type {wanted.__name__}") from None
-
-
-def explain_flag_error(error: Exception, arguments: list[str]) -> str:
-    """Turns a complaint of absl or ml_collections about the command line into one line that helps."""
-    keys = _dotted(default_config())
-    for argument in arguments:
-        name = argument.lstrip("-").partition("=")[0]
-        if name.startswith("config.") and name.removeprefix("config.") not in keys:
-            return unknown_key(name.removeprefix("config."), keys)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    # A config file that raises comes back as a whole traceback, whose last line is what it said.
-    said = lines[-1] if "whilst parsing config file" in lines[0] else " ".join(lines)
-    return said.removeprefix("papo_jax.errors.InputError: ")

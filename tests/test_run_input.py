@@ -41,6 +41,7 @@ def snapshot(directory: pathlib.Path) -> dict:
     "overrides, said",
     [
         ({"training.minibatchs": 3}, "the nearest one is 'training.minibatches'"),
+        ({"trainning.steps": 3}, "the nearest one is 'training.steps'"),
         ({"training.steps": "many"}, "training.steps=many"),
         ({"seed": 1.5}, "seed=1.5"),
         ({"model.remat": "maybe"}, "model.remat=maybe"),

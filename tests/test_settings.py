@@ -97,8 +97,8 @@ def test_derived_sizes():
 @pytest.mark.parametrize(
     "variant, said",
     [
-        ("minibatches=7", "256 sequences cannot be cut into training.minibatches = 7"),
-        ("microbatch=5", "does not divide a minibatch of 64"),
+        ("prompts=16,rollout.samples=16,minibatches=7", "256 sequences cannot be cut into training.minibatches = 7"),
+        ("prompts=16,rollout.samples=16,minibatches=4,microbatch=5", "does not divide a minibatch of 64"),
         ("microbatch=0", "training.microbatch"),
         ("data=3", "multiples of mesh.data x mesh.fsdp = 3"),
         ("microbatch=1,data=2", "micro-batches of 1"),

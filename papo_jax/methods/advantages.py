@@ -53,3 +53,7 @@ def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Arra
     if buffer == 0:
         return jnp.zeros(lengths.shape, jnp.float32)
     return jnp.clip((limit - buffer - lengths) / buffer, -1.0, 0.0)
+
+
+# Name in a preset -> estimator.
+ESTIMATORS = {"group_normalised": group_normalised}

@@ -109,6 +109,10 @@ def per_token(mask: jax.Array) -> jax.Array:
     return mask.astype(jnp.float32)
 
 
+# Name in a preset -> (objective, its token coefficients c): the two must agree, so they stand together.
+OBJECTIVES = {"grpo": (grpo, per_answer), "dapo": (dapo, per_token)}
+
+
 def _clipped(
     logprob, old_logprob, advantages, mask, coefficients, count, clip_low, clip_high, kl_coefficient, reference_logprob
 ) -> Objective:

@@ -127,9 +127,9 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
         change = programs.entropy_change(before, state.params, trajectories)
         predicted = weighed.pressure * weighed.polarity
         row |= programs.summarise(change, predicted, weighed.polarity, weighed.advantages, trajectories.mask)
-        clock.lap("diagnostics")
-    row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}, **clock.metrics(tokens=tokens)}
-    return state, row, _samples(session, step, problems, texts, rewards, weighed, completions)
+    row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}}
+    clock.lap("diagnostics")
+    return state, row | clock.metrics(tokens=tokens), _samples(session, step, problems, texts, rewards, weighed, completions)
 
 
 def run_updates(session: Session, state: TrainState, batch: Batch, step: int) -> tuple[TrainState, Row]:

@@ -13,7 +13,6 @@ from papo_jax.training.state import TrainState
 from papo_jax.training.trajectories import Batch, split, statistics
 
 Metrics = dict[str, jax.Array]
-OBJECTIVES = {"grpo": objectives.grpo, "dapo": objectives.dapo}
 
 
 def update(
@@ -38,7 +37,7 @@ def update(
       batch: B sequences; B is a multiple of `microbatches`.
       graph: of the policy.
       optimiser: whose state `state` holds.
-      objective: a name in `OBJECTIVES`.
+      objective: a name in `objectives.OBJECTIVES`.
       clip_low, clip_high, kl_coefficient: of the objective.
       temperature: the sampler's.
       microbatches: parts that the minibatch is gone through in.
@@ -71,7 +70,7 @@ def accumulate(params, batch: Batch, *, graph, objective: str, arguments: dict, 
 
     def total(params, rows: Batch):
         stats = statistics(graph, params, rows.trajectories, temperature=temperature)
-        of_logprob = lambda logprob: OBJECTIVES[objective](  # noqa: E731
+        of_logprob = lambda logprob: objectives.OBJECTIVES[objective][0](  # noqa: E731
             logprob, rows.old_logprob, rows.advantages, rows.trajectories.mask,
             reference_logprob=rows.reference_logprob, **arguments,
         )  # fmt: skip

@@ -16,8 +16,6 @@ from papo_jax.methods import objectives, phase, reweighting
 from papo_jax.training.trajectories import Trajectories, map_rows, statistics
 
 Metrics = dict[str, jax.Array]
-COEFFICIENTS = {"grpo": objectives.per_answer, "dapo": objectives.per_token}
-ESTIMATORS = {"group_normalised": estimators.group_normalised}
 
 
 class Weighed(NamedTuple):
@@ -73,7 +71,7 @@ def weigh(
     buffer = round(method["overlong"] * limit)
     lengths = mask.sum(axis=1).reshape(rewards.shape)
     shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
-    per_sequence = ESTIMATORS[method["advantage"]](shaped).reshape(-1, 1)
+    per_sequence = estimators.ESTIMATORS[method["advantage"]](shaped).reshape(-1, 1)
     advantages = jnp.where(mask, per_sequence, 0.0)
     unit = theory.dead_banded(stats.unit_polarity, dead_band=method["dead_band"])
     polarity = jnp.where(mask, theory.entropy_polarity(unit, advantages), 0.0)
@@ -81,7 +79,7 @@ def weigh(
     phase_state, s = phase.update(
         phase_state, entropy, **{name: method[name] for name in _PHASE_ARGUMENTS}
     )
-    coefficients = COEFFICIENTS[method["objective"]](mask)
+    coefficients = objectives.OBJECTIVES[method["objective"]][1](mask)
     weights = reweighting.papo(
         _signal(polarity, stats, advantages, mask, method),
         advantages,

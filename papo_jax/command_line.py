@@ -1,0 +1,55 @@
+"""Reading the command line: whatever absl and ml_collections complain of becomes one clear line."""
+
+import pathlib
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from papo_jax import settings
+from papo_jax.errors import InputError
+
+DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "experiments" / "configs" / "default.py"
+MODES = ("train",)
+
+
+def parse(arguments: list[str]) -> tuple[ml_collections.ConfigDict, pathlib.Path]:
+    """Reads --config with its overrides, --workdir and --mode.
+
+    Args:
+      arguments: as in `sys.argv`, the program's name first.
+
+    Returns:
+      (config, work directory).
+
+    Raises:
+      InputError: if a flag, a key or a value does not exist or does not fit.
+    """
+    known = flags.FlagValues()  # of this call alone, so that it can be made again
+    workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
+    flags.DEFINE_enum("mode", "train", MODES, "what to do", flag_values=known)
+    try:
+        # The default file is read here already, with the overrides.
+        config = config_flags.DEFINE_config_file(
+            "config", str(DEFAULT_CONFIG), "the run's config", flag_values=known, sys_argv=arguments
+        )
+        rest = known(arguments)[1:]
+        config.value.keys()  # a file that cannot be read is only reported when it is used
+    except Exception as error:  # KeyError, AttributeError, TypeError, flags.Error, ... as they come
+        raise InputError(_explain(error, arguments)) from None
+    if rest:
+        raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
+    return config.value, pathlib.Path(workdir.value)
+
+
+def _explain(error: Exception, arguments: list[str]) -> str:
+    """Turns a complaint of absl or ml_collections about the command line into one line that helps."""
+    keys = settings.dotted(settings.default_config())
+    for argument in arguments:
+        name = argument.lstrip("-").partition("=")[0]
+        if name.startswith("config.") and name.removeprefix("config.") not in keys:
+            return settings.unknown_key(name.removeprefix("config."), keys)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # A config file that raises comes back as a whole traceback, whose last line is what it said.
+    said = lines[-1] if "whilst parsing config file" in lines[0] else " ".join(lines)
+    return said.removeprefix("papo_jax.errors.InputError: ")
