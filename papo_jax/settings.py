@@ -243,6 +243,8 @@ def _to_config(section: Any) -> ml_collections.ConfigDict:
 def _from_config(cls: type, config: ml_collections.ConfigDict, prefix: str) -> Any:
     values = {}
     for field in dataclasses.fields(cls):
+        if field.name not in config:
+            raise InputError(f"the config lacks the key {prefix}{field.name}; start from papo_jax.settings.default_config()")
         value = config[field.name]
         if isinstance(value, ml_collections.ConfigDict):
             values[field.name] = _from_config(field.type, value, f"{prefix}{field.name}.")
@@ -263,6 +265,7 @@ def _type_of(field: dataclasses.Field) -> type:
 
 
 def dotted(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
+    """Returns every key of a config as it is written on the command line, "training.steps"."""
     keys = []
     for name, value in config.items():
         keys += dotted(value, f"{prefix}{name}.") if isinstance(value, ml_collections.ConfigDict) else [prefix + name]

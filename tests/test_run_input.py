@@ -107,7 +107,7 @@ def edit(path: pathlib.Path, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-@pytest.mark.parametrize("line, reason", [("{", "JSON"), ('{"question": "1+1?"}', "answer"), ("[1]", "object")])
+@pytest.mark.parametrize("line, reason", [("{", "JSON"), ("", "empty"), ('{"question": "1+1?"}', "answer"), ("[1]", "object")])
 def test_line_of_a_data_file_that_cannot_be_read(complains, tmp_path, line, reason):
     good = json.dumps({"question": "What is 1+1?", "answer": "It is 2. #### 2"})
     (tmp_path / "train.jsonl").write_text("\n".join([good, good, line, good]) + "\n")

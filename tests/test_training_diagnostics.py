@@ -63,10 +63,12 @@ def test_groups_by_hand():
     np.testing.assert_allclose(found["entropy_change/directional"], 15 / 5, rtol=1e-6)  # 5 belongs to no group
 
 
-@pytest.mark.parametrize("method", ["grpo", "papo"])
-def test_groups_add_up_to_the_prediction_at_one_update(small, train, tmp_path, method):
-    # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token.
-    once = {"method.name": method, "training.minibatches": 1, "training.steps": 2, "diagnostics.every": 1}
+@pytest.mark.parametrize("method, minibatches", [("grpo", 1), ("papo", 1), ("papo", 2)])
+def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibatches):
+    # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token; with two small
+    # updates the ratio is still near 1, and their counts differ a little.
+    once = {"method.name": method, "training.minibatches": minibatches, "training.steps": 2, "diagnostics.every": 1}
+    once["training.learning_rate"] = 1e-6
     once |= {"method.lam": 0.4, "method.phase": "fixed"} if method == "papo" else {}
     if method == "grpo":
         once["method.kl_coefficient"] = 0.0  # its gradient has no advantage, so it belongs to no group
@@ -74,7 +76,7 @@ def test_groups_add_up_to_the_prediction_at_one_update(small, train, tmp_path, m
     assert any(row["entropy_change/polarity"] for row in rows)
     for row in rows:
         total = sum(row[f"entropy_change/polarity/{group}"] for group in diagnostics.GROUPS)
-        np.testing.assert_allclose(total, row["entropy_change/polarity"], rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(total, row["entropy_change/polarity"], rtol=1e-3 if minibatches == 1 else 0.5, atol=1e-9)
 
 
 def test_only_steps_that_are_due_are_diagnosed(small, train, tmp_path):

@@ -77,8 +77,9 @@ def papo(
         weights = _permuted(weights, mask, key)
     if renormalise:
         pressure = jnp.abs(advantages) * (1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0))
-        before, after = pressure.sum(), (weights * pressure).sum()
-        weights = weights * jnp.where(after > 0, before / jnp.where(after > 0, after, 1.0), 1.0)
+        # before / after as 1 + (before - after) / after, so that weights of 1 stay exactly 1.
+        surplus, after = ((1.0 - weights) * pressure).sum(), (weights * pressure).sum()
+        weights = weights * jnp.where(after > 0, 1.0 + surplus / jnp.where(after > 0, after, 1.0), 1.0)
     # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the signal holds.
     weights = jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0)
     return jax.lax.stop_gradient(weights).astype(jnp.float32)

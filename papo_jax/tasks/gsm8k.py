@@ -76,7 +76,7 @@ def problems(files: dict[str, Path]) -> dict[str, Sequence[Problem]]:
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """Reads a JSONL file; blank lines are skipped.
+    """Reads a JSONL file; only the end of the file may be blank.
 
     Args:
       path: the file.
@@ -92,13 +92,14 @@ def read(path: Path) -> list[tuple[str, str]]:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); task.path should name readable files") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                rows.append(_row(line))
-            except (ValueError, RecursionError) as error:
-                reason = f"{error}".splitlines()[0][:200]
-                raise InputError(f"{path}, line {number}: {reason}") from error
+        try:
+            rows.append(_row(line))
+        except (ValueError, RecursionError) as error:
+            reason = f"{error}".splitlines()[0][:200] if line.strip() else "the line is empty; remove it"
+            raise InputError(f"{path}, line {number}: {reason}") from error
     if not rows:
         raise InputError(f"{path}, line 1: the file is empty; each line should be an object with question and answer")
     return rows

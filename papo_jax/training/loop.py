@@ -16,7 +16,7 @@ from papo_jax.errors import TrainingStopped
 from papo_jax.rollout.generate import Completions
 from papo_jax.settings import Settings
 from papo_jax.tasks import order
-from papo_jax.telemetry import progress, tensorboard
+from papo_jax.telemetry import progress, runfiles, tensorboard
 from papo_jax.telemetry.recorder import Recorder
 from papo_jax.training import panel
 from papo_jax.training.session import Session, prepare
@@ -56,13 +56,15 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
 
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
-    settings, rewards = session.settings, []
+    settings, trained = session.settings, False
+    # With the rows before a resume, so that "best" means the same as without one.
+    rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
     with Recorder(session.workdir, step=int(state.step), events=settings.telemetry.tensorboard) as recorder:
         while True:
             step = int(state.step)
             healthy = not int(state.skipped)  # else the parameters may be what is wrong; the last checkpoint is better
-            if rewards and ((step % every == 0 and healthy) or step >= total or interruption.requested):
+            if trained and ((step % every == 0 and healthy) or step >= total or interruption.requested):
                 session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
             if interruption.requested:
                 return state
@@ -71,7 +73,7 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
                 continue  # it came during the evaluation: save this step too
             if step >= total:
                 return state
-            shown.waiting_for("training" if rewards else "compiling")
+            shown.waiting_for("training" if trained else "compiling")
             state, row, samples = train_step(session, state, step)
             recorder.add(row, samples)
             if int(state.skipped) >= settings.training.max_skipped:
@@ -80,6 +82,7 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
                     f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
                 )
             rewards.append(row["reward/mean"])
+            trained = True
             shown.step(row)
 
 
@@ -125,7 +128,9 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     row = _rollout_metrics(rewards, verdicts, completions, stats.logprob) | metrics | updates
     if diagnosed:
         change = programs.entropy_change(before, state.params, trajectories)
-        predicted = weighed.pressure * weighed.polarity
+        # A minibatch's count is its share of the rollout's, so every update pulls that much harder.
+        updates_made = settings.training.minibatches * settings.training.epochs
+        predicted = updates_made * weighed.pressure * weighed.polarity
         row |= programs.summarise(change, predicted, weighed.polarity, weighed.advantages, trajectories.mask)
     row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}}
     clock.lap("diagnostics")

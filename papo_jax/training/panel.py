@@ -74,7 +74,7 @@ def _record(session: Session, entries: list[dict]) -> None:
         "samples": settings.samples, "temperature": settings.temperature, "grader": session.task.grader,
         "entries": entries,
     }  # fmt: skip
-    if len(entries) > 1:
+    if len(entries) > 1 and entries[0]["step"] == 0:
         document["paired_difference"] = evaluation.paired_difference(
             entries[0]["right"], entries[-1]["right"], settings.samples
         )

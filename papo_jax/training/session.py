@@ -79,7 +79,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
       The `Session`.
 
     Raises:
-      InputError: if anything is missing, wrong or does not fit; nothing has been written then.
+      InputError: if anything is missing, wrong or does not fit; no file of a run has been written then.
     """
     config = settings_module.to_dict(settings)
     workdirs.check_owner(workdir, config)
@@ -89,14 +89,15 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     policy = models.load(settings.model.path, dtype=settings.model.dtype, mesh=mesh, remat=settings.model.remat)
     longest = _longest_prompt(settings, policy, [*task.train, *panel])
     size = sum(leaf.size for leaf in jax.tree.leaves(policy.params)) * CHECKPOINT_BYTES
-    workdirs.check_space(workdir, size * (settings.checkpoint.keep + 2))
+    workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
+    made = _provenance(settings, task, panel, policy, mesh)
+    workdirs.check_fingerprints(workdir, made)
     optimiser = _optimiser(settings)
     shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), policy.params)
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
     built = programs.build(policy, mesh, optimiser, shapes, settings)
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
     initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
-    made = _provenance(settings, task, panel, policy, mesh)
     reference = policy.params if settings.method_arguments()["kl_coefficient"] else None
     if initial is None:
         # The update donates the state, so a reference must not share its arrays.

@@ -53,8 +53,8 @@ def update(
     )  # fmt: skip
     loss = sums.pop("loss")
     norm = optax.tree.norm(gradients)
-    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
     proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), proposed, state)
     metrics = {"loss": loss, "grad_norm": norm, "update/skipped": 1 - finite.astype(jnp.int32), **sums}

@@ -23,6 +23,8 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"--workdir {workdir} is a file; it must be a directory")
     if not path.exists():
+        if any((workdir / "checkpoints").glob("*")):
+            raise InputError(f"--workdir {workdir} has checkpoints and no config.json; choose another --workdir")
         return
     try:
         before = _flat(json.loads(path.read_text()))
@@ -39,8 +41,24 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
         )
 
 
-def check_space(workdir: pathlib.Path, needed: int) -> None:
-    """Raises `InputError` if the disk cannot take the checkpoints, bytes."""
+def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any]) -> None:
+    """Raises `InputError` if the data or the base weights are no longer those that the run began with."""
+    path = workdir / "provenance.json"
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return  # replaced as a whole when the run goes on; the config and the checkpoints still speak for it
+    for section, key, what in (("data", "fingerprint", "problems of task.name"), ("model", "fingerprint", "weights of model.path")):
+        if before.get(section, {}).get(key) != provenance[section][key]:
+            raise InputError(f"--workdir {workdir} holds a run that began with other {what}; put them back or choose another --workdir")
+
+
+def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
+    """Raises `InputError` if the disk cannot take what is still to come of so many checkpoints of `size` bytes."""
+    present = sum(entry.name.isdigit() for entry in (workdir / "checkpoints").glob("*"))
+    needed = size * max(1, checkpoints - present)
     place = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free
     if free < needed:

@@ -1,0 +1,60 @@
+"""Whose a work directory is: read from its files alone, before anything is loaded or written."""
+
+import json
+
+import pytest
+
+from papo_jax.errors import InputError
+from papo_jax.training import workdir
+
+CONFIG = {"seed": 0, "training": {"steps": 4, "learning_rate": 0.1}, "mesh": {"data": 1}}
+MADE = {"data": {"fingerprint": "d"}, "model": {"fingerprint": "m"}}
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    """A directory that belongs to CONFIG, with three rows."""
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in range(3)))
+    workdir.claim(tmp_path, CONFIG, MADE, step=2)
+    return tmp_path
+
+
+def test_claiming_drops_the_rows_that_come_again(claimed):
+    assert [json.loads(line)["step"] for line in (claimed / "metrics.jsonl").read_text().splitlines()] == [0, 1]
+
+
+def test_the_owner_may_change_what_changes_no_number(claimed):
+    workdir.check_owner(claimed, CONFIG)
+    workdir.check_owner(claimed, {**CONFIG, "training": {"steps": 9, "learning_rate": 0.1}, "mesh": {"data": 2}})
+
+
+@pytest.mark.parametrize("change, key", [({"seed": 1}, "seed = 0, not 1"), ({"new": 2}, "new = None, not 2")])
+def test_another_config_is_refused(claimed, change, key):
+    with pytest.raises(InputError, match=key):
+        workdir.check_owner(claimed, {**CONFIG, **change})
+
+
+@pytest.mark.parametrize("section, what", [("data", "task.name"), ("model", "model.path")])
+def test_other_data_or_weights_are_refused(claimed, section, what):
+    workdir.check_fingerprints(claimed, MADE)
+    with pytest.raises(InputError, match=what):
+        workdir.check_fingerprints(claimed, {**MADE, section: {"fingerprint": "x"}})
+
+
+def test_checkpoints_without_a_config_belong_to_nobody(claimed):
+    (claimed / "config.json").unlink()
+    (claimed / "checkpoints").mkdir()
+    workdir.check_owner(claimed, CONFIG)  # an empty folder: killed before the first write
+    (claimed / "checkpoints" / "3").mkdir()
+    with pytest.raises(InputError, match="no config.json"):
+        workdir.check_owner(claimed, CONFIG)
+
+
+def test_space_is_asked_for_the_checkpoints_that_are_missing(claimed, monkeypatch):
+    monkeypatch.setattr(workdir.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 250})())
+    workdir.check_space(claimed, 100, checkpoints=2)
+    with pytest.raises(InputError, match="free some"):
+        workdir.check_space(claimed, 100, checkpoints=4)
+    for step in "12":
+        (claimed / "checkpoints" / step).mkdir(parents=True)
+    workdir.check_space(claimed, 100, checkpoints=4)
