@@ -12,7 +12,7 @@ import pytest
 
 import run
 from papo_jax.telemetry import runfiles
-from papo_jax.training import loop, session
+from papo_jax.training import session, step as steps
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_read_only_disk(complains, disk):
 @pytest.mark.parametrize("left", [0, 100 * 1024], ids=["full for a row", "full for a checkpoint"])
 def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, capsys, monkeypatch, left):
     workdir = disk(8192) / "run"
-    updates = loop.run_updates
+    updates = steps.run_updates
 
     def filling(session, state, batch, step):
         if step == 3:
@@ -210,7 +210,7 @@ def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, cap
         return updates(session, state, batch, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_updates", filling)
+        patch.setattr(steps, "run_updates", filling)
         assert run.main(command_line(workdir)) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and "space" in said

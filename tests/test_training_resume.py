@@ -15,7 +15,7 @@ import pytest
 
 import run
 from papo_jax.errors import InputError
-from papo_jax.training import loop, state
+from papo_jax.training import state, step as steps
 from papo_jax.training.checkpoint import Checkpoints, abstract
 
 ROOT = pathlib.Path(run.__file__).parent
@@ -25,9 +25,9 @@ SIX = {"training.steps": 6, "method.name": "papo"}
 STAND_STILL = """
 import sys, time
 import run
-from papo_jax.training import loop
+from papo_jax.training import step as steps
 
-updates = loop.run_updates
+updates = steps.run_updates
 
 def stand_still(session, state, batch, step):
     made = updates(session, state, batch, step)
@@ -36,7 +36,7 @@ def stand_still(session, state, batch, step):
         time.sleep(600)
     return made
 
-loop.run_updates = stand_still
+steps.run_updates = stand_still
 sys.exit(run.main(sys.argv))
 """
 
@@ -84,7 +84,7 @@ def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
 
 
 def test_signal_finishes_the_step_and_says_how_to_go_on(command_line, tmp_path, capsys, monkeypatch, assert_same):
-    updates = loop.run_updates
+    updates = steps.run_updates
 
     def signalled(session, state, batch, step):
         if step == 2:
@@ -92,7 +92,7 @@ def test_signal_finishes_the_step_and_says_how_to_go_on(command_line, tmp_path, 
         return updates(session, state, batch, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "run_updates", signalled)
+        patch.setattr(steps, "run_updates", signalled)
         handler = signal.getsignal(signal.SIGTERM)
         assert run.main(command_line(tmp_path, {**SIX, "telemetry.progress": True})) == 0
         assert signal.getsignal(signal.SIGTERM) is handler

@@ -13,7 +13,6 @@ def get_config(variant: str = ""):
     """Returns the config, changed by `variant`: a method's name and any number of key=value."""
     config = settings.default_config()
     config.model.path = "smollm2"
-    config.model.remat = True
     config.task.name = "gsm8k"
     config.rollout.prompts = 4
     config.rollout.samples = 8
@@ -26,5 +25,5 @@ def get_config(variant: str = ""):
     config.checkpoint.every = 5
     config.checkpoint.keep = 1
     config.evaluation.every = 0
-    config.diagnostics.every = 1
+    config.diagnostics.every = 4
     return settings.apply(config, variant)
