@@ -12,7 +12,8 @@ import pytest
 
 import run
 from papo_jax.telemetry import runfiles
-from papo_jax.training import session, step as steps
+from papo_jax.training import loop, session
+from papo_jax.training import step as steps
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pytest
 
 import run
 from papo_jax.errors import InputError
-from papo_jax.training import state, step as steps
+from papo_jax.training import state
+from papo_jax.training import step as steps
 from papo_jax.training.checkpoint import Checkpoints, abstract
 
 ROOT = pathlib.Path(run.__file__).parent

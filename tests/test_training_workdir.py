@@ -1,6 +1,8 @@
 """Whose a work directory is: read from its files alone, before anything is loaded or written."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,20 @@ def test_space_is_asked_for_the_checkpoints_that_are_missing(claimed, monkeypatc
     for step in "12":
         (claimed / "checkpoints" / step).mkdir(parents=True)
     workdir.check_space(claimed, 100, checkpoints=4)
+
+
+def test_one_process_at_a_time(tmp_path):
+    code = f"""
+import fcntl, sys
+file = open({str(tmp_path / ".lock")!r}, "a")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="in use by another process"):
+            workdir.hold(tmp_path)
+        other.kill()  # the lock goes with the process
+        other.wait()
+        workdir.hold(tmp_path).close()

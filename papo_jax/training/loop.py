@@ -38,10 +38,10 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
             shown.say(f"stopped by a signal after step {int(state.step)}; the same command resumes from here")
-    session.checkpoints.close()
     from papo_jax.telemetry import report  # here, for matplotlib takes a second to import
 
     print(f"report: {report.write(workdir)}")
+    session.close()
 
 
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:

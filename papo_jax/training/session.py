@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class Session:
       programs: jitted.
       checkpoints: open.
       initial: the state to start from: fresh, or the newest checkpoint.
+      lock: the open file that keeps other processes out of the work directory.
     """
 
     settings: Settings
@@ -53,6 +54,12 @@ class Session:
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
     initial: state.TrainState
+    lock: IO[str]
+
+    def close(self) -> None:
+        """Lets go of the work directory."""
+        self.checkpoints.close()
+        self.lock.close()
 
     def prompts(self, problems: list[Problem]) -> Prompts:
         """Encodes and pads problems, [N, P] with P one of a few lengths."""
@@ -96,6 +103,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), policy.params)
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
     built = programs.build(policy, mesh, optimiser, shapes, settings)
+    lock = workdirs.hold(workdir)
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
     initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
     reference = policy.params if settings.method_arguments()["kl_coefficient"] else None
@@ -106,7 +114,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
     policy = dataclasses.replace(policy, params={})
     workdirs.claim(workdir, config, made, step=int(initial.step))
-    return Session(settings, workdir, policy, reference, task, panel, longest, mesh, built, checkpoints, initial)
+    return Session(settings, workdir, policy, reference, task, panel, longest, mesh, built, checkpoints, initial, lock)
 
 
 def _task(settings: Settings) -> Task:

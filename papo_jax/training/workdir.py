@@ -1,9 +1,10 @@
 """A run's work directory: who it belongs to, and what is in it when a run goes on."""
 
+import fcntl
 import json
 import pathlib
 import shutil
-from typing import Any
+from typing import IO, Any
 
 from papo_jax.errors import InputError
 from papo_jax.telemetry import runfiles
@@ -66,6 +67,25 @@ def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
             f"the disk of --workdir {workdir} has {free / 2**20:,.0f} MiB free and the checkpoints need"
             f" {needed / 2**20:,.0f} MiB; free some or choose another --workdir"
         )
+
+
+def hold(workdir: pathlib.Path) -> IO[str]:
+    """Keeps other processes out of a directory for as long as the file that it returns is open.
+
+    A run that was asked to stop still finishes its step; started again at once, two would write the same files.
+    The lock goes with the process, however that ends.
+
+    Raises:
+      InputError: if another process holds it.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = open(workdir / ".lock", "a")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(f"--workdir {workdir} is in use by another process; wait for it or choose another --workdir") from None
+    return file
 
 
 def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int) -> None:
