@@ -1,5 +1,6 @@
 """Settings of the whole test run, and a policy that is small enough to be trained in a test."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -125,6 +126,7 @@ def train():
             loop.run(settings, workdir)
         rows = runfiles.read_rows(workdir / "metrics.jsonl")
         rows = [{k: v for k, v in row.items() if not k.startswith(("time/", "tokens_per_second"))} for row in rows]
-        return rows, jax.device_get(session.prepare(settings, workdir).initial)
+        with contextlib.closing(session.prepare(settings, workdir)) as again:
+            return rows, jax.device_get(again.initial)
 
     return run

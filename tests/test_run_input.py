@@ -1,5 +1,6 @@
 """What is wrong with the input is said in one line, with exit code 2, before anything is compiled or written."""
 
+import contextlib
 import errno
 import json
 import os
@@ -216,6 +217,7 @@ def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, cap
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and "space" in said
     (workdir.parent / "filler").unlink()
-    assert int(session.prepare(small(), workdir).initial.step) == 2  # the older checkpoint is whole
+    with contextlib.closing(session.prepare(small(), workdir)) as again:
+        assert int(again.initial.step) == 2  # the older checkpoint is whole
     rows, state = train(small(), workdir)
     assert [row["step"] for row in rows] == [0, 1, 2, 3] and int(state.step) == 4

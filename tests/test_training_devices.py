@@ -18,7 +18,7 @@ MESHES = {"data8": (8, 1, 1), "fsdp8": (1, 8, 1), "data4_tensor2": (4, 1, 2), "d
 
 
 MESH = pytest.mark.parametrize(
-    "mesh", [pytest.param(name, marks=() if name == "data2_fsdp2_tensor2" else pytest.mark.slow) for name in MESHES]
+    "mesh", [pytest.param(name, marks=() if name == "data4_tensor2" else pytest.mark.slow) for name in MESHES]
 )
 
 
@@ -65,6 +65,7 @@ def test_batch_and_parameters_are_really_split(measured, mesh):
     }
 
 
+@pytest.mark.slow
 def test_run_and_its_checkpoint_on_another_mesh(measured):
     run = measured("data2_fsdp2_tensor2")["run"]
     assert run["rows"] == [0, 1]

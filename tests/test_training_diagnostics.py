@@ -63,7 +63,9 @@ def test_groups_by_hand():
     np.testing.assert_allclose(found["entropy_change/directional"], 15 / 5, rtol=1e-6)  # 5 belongs to no group
 
 
-@pytest.mark.parametrize("method, minibatches", [("grpo", 1), ("papo", 1), ("papo", 2)])
+@pytest.mark.parametrize(
+    "method, minibatches", [pytest.param("grpo", 1, marks=pytest.mark.slow), pytest.param("papo", 1, marks=pytest.mark.slow), ("papo", 2)]
+)
 def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibatches):
     # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token; with two small
     # updates the ratio is still near 1, and their counts differ a little.

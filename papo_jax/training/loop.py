@@ -1,5 +1,6 @@
 """The host loop: it owns time and files, jitted programs own numbers."""
 
+import contextlib
 import pathlib
 import signal
 
@@ -30,18 +31,22 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
     check(settings)
     if settings.telemetry.tensorboard:
         tensorboard.check_installed()
-    session = prepare(settings, workdir)
-    state = session.initial
+    with contextlib.closing(prepare(settings, workdir)) as session:
+        _train(session)
+        from papo_jax.telemetry import report  # here, for matplotlib takes a second to import
+
+        print(f"report: {report.write(workdir)}")
+
+
+def _train(session: Session) -> None:
+    """Runs the steps under a progress bar, stopping where a signal asks for it."""
+    settings, state = session.settings, session.initial
     with progress.Progress(settings.training.steps, int(state.step), enabled=settings.telemetry.progress) as shown:
         shown.say(progress.table("derived sizes", [*derived_sizes(settings), ("longest prompt", f"{session.longest_prompt} tokens")]))
         with Interruption() as interruption:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
             shown.say(f"stopped by a signal after step {int(state.step)}; the same command resumes from here")
-    from papo_jax.telemetry import report  # here, for matplotlib takes a second to import
-
-    print(f"report: {report.write(workdir)}")
-    session.close()
 
 
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:

@@ -1,5 +1,6 @@
 """A run made ready: everything is loaded and checked here, before anything is compiled or written."""
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import IO, Any
@@ -103,9 +104,13 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), policy.params)
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
     built = programs.build(policy, mesh, optimiser, shapes, settings)
-    lock = workdirs.hold(workdir)
-    checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
-    initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
+    with contextlib.ExitStack() as held:  # let go of again if anything fails
+        lock = held.enter_context(workdirs.hold(workdir))
+        checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
+        held.callback(checkpoints.close)
+        initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
+        workdirs.claim(workdir, config, made, step=0 if initial is None else int(initial.step))
+        held.pop_all()
     reference = policy.params if settings.method_arguments()["kl_coefficient"] else None
     if initial is None:
         # The update donates the state, so a reference must not share its arrays.
@@ -113,7 +118,6 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         # Under jit every output has a buffer of its own, which donation asks for, on its own devices from the start.
         initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
     policy = dataclasses.replace(policy, params={})
-    workdirs.claim(workdir, config, made, step=int(initial.step))
     return Session(settings, workdir, policy, reference, task, panel, longest, mesh, built, checkpoints, initial, lock)
 
 
