@@ -15,7 +15,7 @@ from papo_jax.models.transformer import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 from papo_jax.settings import Settings
 from papo_jax.training import diagnostics, state, update, weighing
-from papo_jax.training.trajectories import Batch, Trajectories
+from papo_jax.training.trajectories import Trajectories
 
 
 class Programs(NamedTuple):
@@ -110,6 +110,3 @@ def _rollout(params, prompts: Prompts, key: jax.Array, *, graph, samples: int, *
         mask=completions.mask,
     )
     return completions, trajectories
-
-
-__all__ = ["Batch", "Programs", "build"]
