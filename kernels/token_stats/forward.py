@@ -5,6 +5,8 @@ plain operations under `jax.checkpoint` keep both modes: no more than one chunk 
 and reverse mode computes each chunk again instead of storing it.
 """
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,9 @@ def linear_token_stats(
     tokens: jax.Array,
     *,
     temperature: float = 1.0,
+    mask: jax.Array | None = None,
+    vocabulary_size: int | None = None,
+    axis_name: str | None = None,
     chunk_entries: int = CHUNK_ENTRIES,
 ) -> reference.TokenStats:
     """Computes `token_stats` of hidden @ unembedding^T without holding all logits.
@@ -30,7 +35,7 @@ def linear_token_stats(
       hidden: [..., T, D].
       unembedding: [V, D].
       tokens: [..., T] integers in [0, V).
-      temperature: tau > 0.
+      temperature, mask, vocabulary_size, axis_name: as in `reference.token_stats`.
       chunk_entries: the number of logits held at a time; at least one time step is.
 
     Returns:
@@ -44,14 +49,19 @@ def linear_token_stats(
     time = tokens.shape[-1] if tokens.ndim else 1
     entries_a_step = max(1, tokens.size // max(1, time)) * unembedding.shape[0]
     chunk = max(1, min(time, chunk_entries // entries_a_step))
+    one = functools.partial(
+        reference.linear_token_stats, temperature=temperature, vocabulary_size=vocabulary_size, axis_name=axis_name
+    )
     if tokens.ndim == 0 or chunk == time:
-        return reference.linear_token_stats(hidden, unembedding, tokens, temperature=temperature)
+        return one(hidden, unembedding, tokens, mask=mask)
 
     @jax.checkpoint
     def one_chunk(chunk_of):
-        return reference.linear_token_stats(chunk_of[0], unembedding, chunk_of[1], temperature=temperature)
+        hidden, tokens, mask = chunk_of
+        return one(hidden, unembedding, tokens, mask=mask)
 
-    stats = jax.lax.map(one_chunk, (_split(hidden, -2, chunk), _split(tokens, -1, chunk)))
+    mask = None if mask is None else _split(mask, -1, chunk)
+    stats = jax.lax.map(one_chunk, (_split(hidden, -2, chunk), _split(tokens, -1, chunk), mask))
     return jax.tree.map(lambda leaf: _join(leaf)[..., :time], stats)
 
 

@@ -12,7 +12,12 @@ vocabulary are enough:
     S_y = p_y (H + log p_y)                     T = C - S_y
 
 Since m is among the entries, s0 >= 1 and s1 <= 0, so H >= 0 and log p_y <= 0 hold exactly in floating
-point, not only up to rounding.
+point, not only up to rounding. The gradients in the logits are, with 1_y one at y and zero elsewhere,
+
+    d log p_y / dz = (1_y - p) / tau    d logsumexp / dz = p / tau    d H / dz = -p (H + log p) / tau
+
+and T has none by contract: it steers updates and is not optimised. A kernel walks over tiles of the
+vocabulary, keeps the sums of `sums.py` instead of p, and in its backward pass makes each tile again.
 """
 
 from typing import NamedTuple
@@ -39,7 +44,15 @@ class TokenStats(NamedTuple):
     unit_polarity: jax.Array
 
 
-def token_stats(logits: jax.Array, tokens: jax.Array, *, temperature: float = 1.0) -> TokenStats:
+def token_stats(
+    logits: jax.Array,
+    tokens: jax.Array,
+    *,
+    temperature: float = 1.0,
+    mask: jax.Array | None = None,
+    vocabulary_size: int | None = None,
+    axis_name: str | None = None,
+) -> TokenStats:
     """Computes the statistics of `tokens` under softmax(logits / temperature).
 
         T = C - S_y,  S_v = p_v (H + log p_v),  C = sum_v p_v S_v
@@ -50,6 +63,10 @@ def token_stats(logits: jax.Array, tokens: jax.Array, *, temperature: float = 1.
       logits: [..., V] of any float dtype; an entry of -inf is outside the support.
       tokens: [...] integers in [0, V).
       temperature: tau > 0; the distribution that the sampler uses.
+      mask: [...] boolean; where it is false, the statistics and the gradient are 0. None for everywhere.
+      vocabulary_size: columns from here on, which some checkpoints pad, are outside the support. None for V.
+      axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's part, tokens and
+        vocabulary_size speak of the whole.
 
     Returns:
       `TokenStats` of shape [...].
@@ -61,26 +78,72 @@ def token_stats(logits: jax.Array, tokens: jax.Array, *, temperature: float = 1.
     >>> round(float(stats.entropy), 4), round(float(stats.unit_polarity), 4)  # -2 p (1-p)^2 log(p / (1-p))
     (0.3251, -0.0396)
     """
-    chex.assert_shape(tokens, logits.shape[:-1])
-    chex.assert_type(tokens, int)
+    check(logits.shape[:-1], tokens, mask)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    columns = columns_of(logits, axis_name)
+    if vocabulary_size is not None:
+        logits = jnp.where(columns < vocabulary_size, logits, -jnp.inf)
+    if mask is not None:
+        logits = jnp.where(mask[..., None], logits, 0.0)  # a row that is not asked for may hold anything
+    total = lambda values: _summed(values.sum(axis=-1), axis_name)  # noqa: E731
     maximum = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+    maximum = maximum if axis_name is None else jax.lax.pmax(maximum, axis_name)
     # Subtract before dividing: z / tau first would round away the differences of large logits.
     x = (logits - maximum) / temperature
     support = x > -jnp.inf
     exponential = jnp.exp(x)
+    picked = total(jnp.where(columns == tokens[..., None], jnp.where(support, x, -jnp.inf), 0.0))
     x = jnp.where(support, x, 0.0)  # 0 * -inf is NaN; the exponential is already an exact 0 there
-    s0 = exponential.sum(axis=-1)
-    s1 = (x * exponential).sum(axis=-1)
+    s0, s1 = total(exponential), total(x * exponential)
     log_s0 = jnp.log(s0)
     entropy = log_s0 - s1 / s0
-    logprob = _pick(jnp.where(support, x, -jnp.inf), tokens) - log_s0
+    logprob = picked - log_s0
     logsumexp = maximum[..., 0] / temperature + log_s0
-    return TokenStats(logprob, logsumexp, entropy, _unit_polarity(x, exponential, s0, entropy, logprob))
+    fixed = jax.lax.stop_gradient((x, exponential, s0, entropy, logprob))
+    stats = TokenStats(logprob, logsumexp, entropy, _unit_polarity(*fixed, total))
+    return stats if mask is None else jax.tree.map(lambda values: jnp.where(mask, values, 0.0), stats)
+
+
+def logit_gradient(
+    logits: jax.Array, tokens: jax.Array, cotangents: TokenStats, *, temperature: float = 1.0
+) -> jax.Array:
+    """Computes the gradient in the logits from that in the statistics, by the closed forms above.
+
+        dL/dz_v = [ g_logprob ([v = y] - p_v) + g_logsumexp p_v - g_H p_v (H + log p_v) ] / tau
+
+    Args:
+      logits: [..., V].
+      tokens: [...] integers in [0, V).
+      cotangents: dL/d statistic, [...]; that of T is not used.
+      temperature: tau > 0.
+
+    Returns:
+      [..., V], at least float32.
+
+    >>> ones = TokenStats(*jnp.array([[1.0], [0.0], [0.0], [0.0]]))
+    >>> print(logit_gradient(jnp.zeros((1, 4)), jnp.array([2]), ones))  # 1_y - p
+    [[-0.25 -0.25  0.75 -0.25]]
+    """
+    stats = token_stats(logits, tokens, temperature=temperature)
+    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    x = (wide - wide.max(axis=-1, keepdims=True)) / temperature
+    log_p = x - (stats.logsumexp - wide.max(axis=-1) / temperature)[..., None]
+    p = jnp.exp(log_p)
+    of_entropy = -p * (stats.entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
+    one_hot = columns_of(logits, None) == tokens[..., None]
+    g = jax.tree.map(lambda values: values[..., None], cotangents)
+    return (g.logprob * (one_hot - p) + g.logsumexp * p + g.entropy * of_entropy) / temperature
 
 
 def linear_token_stats(
-    hidden: jax.Array, unembedding: jax.Array, tokens: jax.Array, *, temperature: float = 1.0
+    hidden: jax.Array,
+    unembedding: jax.Array,
+    tokens: jax.Array,
+    *,
+    temperature: float = 1.0,
+    mask: jax.Array | None = None,
+    vocabulary_size: int | None = None,
+    axis_name: str | None = None,
 ) -> TokenStats:
     """Computes `token_stats` of the logits hidden @ unembedding^T, which it holds whole.
 
@@ -88,7 +151,7 @@ def linear_token_stats(
       hidden: [..., D] final hidden states.
       unembedding: [V, D].
       tokens: [...] integers in [0, V).
-      temperature: tau > 0.
+      temperature, mask, vocabulary_size, axis_name: as in `token_stats`.
 
     Returns:
       `TokenStats` of shape [...].
@@ -97,7 +160,10 @@ def linear_token_stats(
     >>> print(stats.logprob.round(4))  # uniform over four tokens
     [-1.3863]
     """
-    return token_stats(head(hidden, unembedding), tokens, temperature=temperature)
+    return token_stats(
+        head(hidden, unembedding), tokens,
+        temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name,
+    )  # fmt: skip
 
 
 def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
@@ -106,15 +172,30 @@ def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
     return jnp.einsum("...d,vd->...v", hidden, unembedding, preferred_element_type=dtype)
 
 
-def _pick(values: jax.Array, tokens: jax.Array) -> jax.Array:
-    return jnp.take_along_axis(values, tokens[..., None], axis=-1)[..., 0]
+def check(leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None) -> None:
+    """Refuses tokens and masks of another shape or kind than every implementation takes."""
+    chex.assert_shape(tokens, leading)
+    chex.assert_type(tokens, int)
+    if mask is not None:
+        chex.assert_shape(mask, leading)
+        chex.assert_type(mask, bool)
 
 
-def _unit_polarity(x, exponential, s0, entropy, logprob) -> jax.Array:
-    """T = C - S_y from the normalised sums; no gradient, since it steers updates and is not optimised."""
-    x, exponential, s0, entropy, logprob = jax.lax.stop_gradient((x, exponential, s0, entropy, logprob))
+def columns_of(logits: jax.Array, axis_name: str | None) -> jax.Array:
+    """The place in the whole vocabulary of each of the last axis's columns, of the logits' rank."""
+    width = logits.shape[-1]
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * width
+    return (first + jnp.arange(width)).reshape((1,) * (logits.ndim - 1) + (-1,))
+
+
+def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
+    return values if axis_name is None else jax.lax.psum(values, axis_name)
+
+
+def _unit_polarity(x, exponential, s0, entropy, logprob, total) -> jax.Array:
+    """T = C - S_y from the normalised sums."""
     p = exponential / s0[..., None]
-    correction = (p * p * (x + (entropy - jnp.log(s0))[..., None])).sum(axis=-1)
+    correction = total(p * p * (x + (entropy - jnp.log(s0))[..., None]))
     p_y = jnp.exp(logprob)
     sampled = p_y * (entropy + jnp.where(p_y > 0, logprob, 0.0))
     return correction - sampled

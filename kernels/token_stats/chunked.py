@@ -1,0 +1,246 @@
+"""Token statistics tile by tile in plain XLA operations: the implementation for CPU, and for anything else.
+
+The vocabulary is gone through in tiles of which one lives at a time, forward and backward; the backward pass
+is written by hand (`sums.py`), since automatic differentiation of such a loop keeps every tile. Its memory is
+the outputs and one tile. No forward mode: `forward.py` is for that.
+
+Shapes: N tokens, V vocabulary, D width.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kernels.token_stats import sums
+from kernels.token_stats.sums import Pull, Rows, Sums
+
+# Measured on CPU: a tile of 2,048 x 512 float32 logits and what is made from it stay in the second-level cache.
+ROWS = 2048
+COLUMNS = 512
+
+
+class Tiles(NamedTuple):
+    """A vocabulary cut into `count` tiles of one width; where it does not divide, the last overlaps the one before."""
+
+    vocabulary: int
+    width: int
+    count: int
+
+    def place(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns (first column, columns [1, width]); columns that an earlier tile has had are -1."""
+        start = jnp.minimum(index * self.width, self.vocabulary - self.width)
+        columns = start + jnp.arange(self.width, dtype=jnp.int32)
+        return start, jnp.where(columns >= index * self.width, columns, -1)[None]
+
+
+def cut(vocabulary: int, width: int) -> Tiles:
+    """Cuts a vocabulary into tiles of at most `width` columns."""
+    width = min(width, vocabulary)
+    return Tiles(vocabulary, width, -(-vocabulary // width))
+
+
+class Blocks(NamedTuple):
+    """N rows cut into blocks of one size; the last is filled with rows that need no work."""
+
+    rows: int
+    size: int
+
+    @classmethod
+    def of(cls, rows: int, size: int) -> "Blocks":
+        """Cuts `rows` into the fewest blocks of at most `size`, all of one size."""
+        count = max(1, -(-rows // size))
+        return cls(rows, max(1, -(-rows // count)))
+
+    @property
+    def padded(self) -> int:
+        return -(-self.rows // self.size) * self.size
+
+    def pad(self, array: jax.Array) -> jax.Array:
+        """Fills [N, ...] with zeros up to whole blocks."""
+        return jnp.pad(array, [(0, self.padded - self.rows)] + [(0, 0)] * (array.ndim - 1))
+
+    def pad_rows(self, rows: Rows) -> Rows:
+        return rows._replace(tokens=self.pad(rows.tokens), needed=self.pad(rows.needed))
+
+    def take(self, array: jax.Array, index: jax.Array) -> jax.Array:
+        return _rows_of(array, index * self.size, self.size)
+
+    def take_rows(self, rows: Rows, index: jax.Array) -> Rows:
+        return rows._replace(tokens=self.take(rows.tokens, index), needed=self.take(rows.needed, index))
+
+    def put(self, array: jax.Array, block: jax.Array, index: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice_in_dim(array, block, index * self.size, axis=0)
+
+    def with_work(self, rows: Rows) -> jax.Array:
+        """Returns the number of blocks up to the last one with a row that is needed."""
+        last = jnp.where(rows.needed, jnp.arange(1, self.padded + 1), 0).max(initial=0)
+        return (last + self.size - 1) // self.size
+
+
+def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows, *, interpret: bool = False) -> Sums:
+    """Sums over the vocabulary of hidden @ unembedding^T.
+
+    Args:
+      operands: (hidden [N, D], unembedding [V, D]); differentiable.
+      rows: [N].
+      interpret: of no effect; the Pallas implementations have the same signature.
+
+    Returns:
+      `Sums` of shape [N].
+    """
+    del interpret
+    return sums.differentiable(_linear_forward, _linear_backward)(operands, rows)
+
+
+def logits_sums(logits: jax.Array, rows: Rows, *, interpret: bool = False) -> Sums:
+    """Sums over the vocabulary of logits [N, V]; arguments otherwise as in `linear_sums`."""
+    del interpret
+    return sums.differentiable(_logits_forward, _logits_backward)(logits, rows)
+
+
+def linear_block(
+    hidden: jax.Array, unembedding: jax.Array, rows: Rows, tiles: Tiles, *, keep: bool = False
+) -> tuple[Sums, jax.Array | None]:
+    """Goes over the vocabulary once for a block of rows.
+
+    Args:
+      hidden: [N, D].
+      unembedding: [V, D].
+      rows: [N].
+      tiles: of the vocabulary.
+      keep: return the logits too.
+
+    Returns:
+      (`Sums` of shape [N, 1], logits [tiles, N, width] or None).
+    """
+    tokens = rows.tokens[:, None]
+    dtype = _wide(hidden, unembedding)
+
+    def step(index, carry):
+        total, kept = carry
+        start, columns = tiles.place(index)
+        logits = _logits(hidden, _rows_of(unembedding, start, tiles.width), dtype)
+        tile = sums.of_tile(logits, columns, tokens, rows.limit, rows.temperature, _once)
+        kept = kept if kept is None else jax.lax.dynamic_update_slice(kept, logits[None], (index, 0, 0))
+        return sums.merge(total, tile, rows.temperature), kept
+
+    kept = jnp.zeros((tiles.count, hidden.shape[0], tiles.width), dtype) if keep else None
+    start = (sums.empty(jnp.zeros((hidden.shape[0], 1), dtype)), kept)
+    return jax.lax.fori_loop(0, tiles.count, step, sums.varying_as(start, hidden, unembedding, rows))
+
+
+def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull, into, kept=None):
+    """Adds a block's gradient in the unembedding to `into` [V, D] and computes that in its hidden states.
+
+    Args:
+      hidden: [N, D].
+      unembedding: [V, D].
+      rows: [N].
+      tiles: of the vocabulary.
+      pull: [N].
+      into: [V, D], at least float32.
+      kept: the logits that `linear_block` kept, or None to make them again.
+
+    Returns:
+      (gradient in hidden [N, D], at least float32; the new `into`).
+    """
+    tokens, pull = rows.tokens[:, None], sums.columnwise(pull)
+
+    def step(index, carry):
+        of_hidden, into = carry
+        start, columns = tiles.place(index)
+        part = _rows_of(unembedding, start, tiles.width)
+        logits = _logits(hidden, part, into.dtype) if kept is None else kept[index]
+        gradient = sums.pull_tile(logits, columns, tokens, rows.limit, rows.temperature, pull)
+        gradient = gradient.astype(unembedding.dtype)
+        # h^T dz and a small transpose: a quarter faster on CPU than dz^T h.
+        of_part = jnp.matmul(hidden.T, gradient, preferred_element_type=into.dtype).T
+        into = jax.lax.dynamic_update_slice(into, _rows_of(into, start, tiles.width) + of_part, (start, 0))
+        return of_hidden + jnp.matmul(gradient, part, preferred_element_type=into.dtype), into
+
+    start = sums.varying_as((jnp.zeros(hidden.shape, into.dtype), into), hidden, unembedding, rows, pull)
+    return jax.lax.fori_loop(0, tiles.count, step, start)
+
+
+def _linear_forward(operands, rows: Rows) -> Sums:
+    hidden, unembedding = operands
+    tiles = cut(unembedding.shape[0], COLUMNS)
+    blocks = Blocks.of(hidden.shape[0], ROWS)
+    hidden, padded = blocks.pad(hidden), blocks.pad_rows(rows)
+
+    def step(index, out):
+        part, _ = linear_block(blocks.take(hidden, index), unembedding, blocks.take_rows(padded, index), tiles)
+        return jax.tree.map(lambda whole, piece: blocks.put(whole, piece[:, 0], index), out, part)
+
+    out = sums.empty(jnp.zeros(blocks.padded, _wide(*operands)))
+    out = sums.varying_as(out, operands, rows)
+    out = jax.lax.fori_loop(0, blocks.with_work(padded), step, out)
+    return jax.tree.map(lambda leaf: leaf[: rows.tokens.shape[0]], out)
+
+
+def _linear_backward(operands, rows: Rows, pull: Pull):
+    hidden, unembedding = operands
+    tiles = cut(unembedding.shape[0], COLUMNS)
+    blocks = Blocks.of(hidden.shape[0], ROWS)
+    wide = _wide(*operands)
+    padded, padded_hidden, padded_pull = blocks.pad_rows(rows), blocks.pad(hidden), jax.tree.map(blocks.pad, pull)
+
+    def step(index, carry):
+        of_hidden, of_unembedding = carry
+        take = functools.partial(blocks.take, index=index)
+        part, of_unembedding = linear_block_pull(
+            take(padded_hidden), unembedding, blocks.take_rows(padded, index), tiles,
+            jax.tree.map(take, padded_pull), of_unembedding,
+        )  # fmt: skip
+        return blocks.put(of_hidden, part.astype(hidden.dtype), index), of_unembedding
+
+    start = jnp.zeros_like(padded_hidden), jnp.zeros(unembedding.shape, wide)
+    start = sums.varying_as(start, operands, rows, pull)
+    of_hidden, of_unembedding = jax.lax.fori_loop(0, blocks.with_work(padded), step, start)
+    return of_hidden[: hidden.shape[0]], of_unembedding.astype(unembedding.dtype)
+
+
+def _logits_forward(logits: jax.Array, rows: Rows) -> Sums:
+    tiles = cut(logits.shape[1], _logits_width(logits))
+    dtype = _wide(logits)
+
+    def step(index, total):
+        start, columns = tiles.place(index)
+        tile = jax.lax.dynamic_slice(logits, (0, start), (logits.shape[0], tiles.width)).astype(dtype)
+        tile = sums.of_tile(tile, columns, rows.tokens[:, None], rows.limit, rows.temperature, _once)
+        return sums.merge(total, tile, rows.temperature)
+
+    start = sums.varying_as(sums.empty(jnp.zeros((logits.shape[0], 1), dtype)), logits, rows)
+    return sums.rowwise(jax.lax.fori_loop(0, tiles.count, step, start))
+
+
+def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull) -> jax.Array:
+    columns = jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
+    # One fused operation: reads each logit once and holds nothing but its result.
+    return sums.pull_tile(
+        logits.astype(_wide(logits)), columns, rows.tokens[:, None], rows.limit, rows.temperature, sums.columnwise(pull)
+    ).astype(logits.dtype)
+
+
+def _once(x: jax.Array) -> jax.Array:
+    """e^x, written to memory: XLA would otherwise compute it again inside each of the four sums."""
+    return jax.lax.optimization_barrier(jnp.exp(x))
+
+
+def _logits(hidden: jax.Array, unembedding: jax.Array, dtype) -> jax.Array:
+    return jnp.matmul(hidden, unembedding.T, preferred_element_type=dtype)
+
+
+def _rows_of(array: jax.Array, start: jax.Array, size: int) -> jax.Array:
+    return jax.lax.dynamic_slice_in_dim(array, start, size, axis=0)
+
+
+def _wide(*arrays: jax.Array):
+    return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)
+
+
+def _logits_width(logits: jax.Array) -> int:
+    """As many columns as fill a tile of the usual size, and at least a cache line's worth of vectors."""
+    return max(128, ROWS * COLUMNS // max(1, logits.shape[0]))
