@@ -1,33 +1,49 @@
 """Token statistics: every implementation against a float64 oracle, values and gradients, and known answers.
 
-Shapes: T rows (time), V vocabulary, D width.
+Shapes: T rows (time), V vocabulary, D width. Pallas kernels run in the interpreter.
 """
 
 import functools
 
+import hypothesis
+import hypothesis.strategies
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kernels.token_stats import linear_token_stats, token_stats
-from kernels.token_stats import forward, reference
+from kernels.token_stats import chunked, forward, reference, sums, tpu_blocks
 
-T, V = 7, 24
+T, V = 7, 300  # two blocks of rows and three tiles, the last ragged, with the sizes below
+PALLAS = ("pallas_tpu",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    """Blocks of which these small problems need several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunked, "ROWS", 4)
+        patch.setattr(chunked, "COLUMNS", 128)
+        patch.setattr(chunked, "_logits_width", lambda logits: 128)
+        patch.setattr(tpu_blocks, "SIZES", ((16, 128),))
+        yield
 
 
 def _through_an_identity(linear):
     """The linear form as a function of logits: hidden = logits, unembedding = 1."""
-    return lambda logits, tokens, *, temperature: linear(
-        logits, jnp.eye(logits.shape[-1], dtype=logits.dtype), tokens, temperature=temperature
-    )
+    return lambda logits, tokens, **given: linear(logits, jnp.eye(logits.shape[-1], dtype=logits.dtype), tokens, **given)
 
 
-IMPLEMENTATIONS = {
-    "reference": token_stats,
-    "linear": _through_an_identity(functools.partial(linear_token_stats, implementation="reference")),
-    "forward": _through_an_identity(functools.partial(forward.linear_token_stats, chunk_entries=3 * V)),  # 3 + 3 + 1
-}
+def _named(function, name):
+    return functools.partial(function, implementation=name, interpret=name in PALLAS)
+
+
+LOGITS = {name: _named(token_stats, name) for name in ("reference", "chunked", *PALLAS)}
+LINEAR = {
+    f"linear_{name}": _through_an_identity(_named(linear_token_stats, name)) for name in ("reference", "chunked", *PALLAS)
+} | {"forward": _through_an_identity(functools.partial(forward.linear_token_stats, chunk_entries=3 * V))}  # 3 + 3 + 1
+IMPLEMENTATIONS = LOGITS | LINEAR
 
 
 def _one_hot(logits, outside):
@@ -41,18 +57,19 @@ ROWS = {
     "uniform": lambda logits: np.full_like(logits, 3.0),
     "nearly_one_hot": functools.partial(_one_hot, outside=-60.0),
     "half_outside": lambda logits: np.where(np.arange(V) % 2 == 0, -np.inf, logits),
+    "first_tile_outside": lambda logits: np.where(np.arange(V) < 200, -np.inf, logits),
     "one_hot": functools.partial(_one_hot, outside=-np.inf),
 }
 FINITE = list(ROWS)[:5]
 # A matrix product cannot carry -inf (0 * -inf), so those rows are for the logits form alone.
-GRID = [(name, rows) for name in IMPLEMENTATIONS for rows in ROWS if name == "reference" or rows in FINITE]
+GRID = [(name, rows) for name in IMPLEMENTATIONS for rows in ROWS if name in LOGITS or rows in FINITE]
 
 
 def example(rows, dtype="float32"):
-    """[T, V] logits of a kind, and [T] tokens in the support: odd columns, or a one-hot row's own."""
+    """[T, V] logits of a kind, and [T] tokens in the support: odd columns from 200, or a one-hot row's own."""
     draw = np.random.default_rng(0)
     logits = jnp.asarray(ROWS[rows](draw.normal(size=(T, V))), dtype)
-    tokens = np.arange(T) if "one_hot" in rows else 2 * draw.integers(V // 2, size=T) + 1
+    tokens = np.arange(T) if "one_hot" in rows else 200 + 2 * draw.integers(50, size=T) + 1
     return logits, jnp.asarray(tokens)
 
 
@@ -67,7 +84,7 @@ def oracle(logits, tokens, temperature):
     picked = np.arange(len(tokens)), tokens
     unit = (p * contribution).sum(axis=1) - contribution[picked]
     logsumexp = z.max(axis=1) / temperature + np.log(np.exp(x).sum(axis=1))
-    one_hot = np.eye(z.shape[1])[tokens]
+    one_hot = np.arange(z.shape[1]) == tokens[:, None]
     gradients = (one_hot - p) / temperature, p / temperature, -contribution / temperature
     return (log_p[picked], logsumexp, entropy, unit), gradients
 
@@ -79,9 +96,9 @@ def values_and_gradient(name, logits, tokens, temperature, cotangents):
     return stats, pull(reference.TokenStats(*cotangents))[0]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def evaluate(name, logits, tokens):
-    return IMPLEMENTATIONS[name](logits, tokens, temperature=1.0)
+@functools.partial(jax.jit, static_argnums=(0,), static_argnames=("vocabulary_size",))
+def evaluate(name, logits, tokens, **given):
+    return IMPLEMENTATIONS[name](logits, tokens, **given)
 
 
 class TestEveryImplementation:
@@ -132,6 +149,125 @@ class TestEveryImplementation:
         stats = evaluate(name, logits, np.array([0, 50]))
         np.testing.assert_allclose(stats.unit_polarity, [-0.062, 0.557], atol=5e-4)
         np.testing.assert_allclose(stats.entropy, 0.7856, atol=1e-4)
+
+    @pytest.mark.parametrize("name", IMPLEMENTATIONS)
+    def test_one_row_alone_is_that_row(self, name):
+        logits, tokens = example("random")
+        whole, alone = evaluate(name, logits, tokens), evaluate(name, logits[3:4], tokens[3:4])
+        for one, other in zip(whole, alone, strict=True):
+            np.testing.assert_allclose(one[3:4], other, rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("name", IMPLEMENTATIONS)
+    def test_padding_of_the_vocabulary_counts_for_nothing(self, name):
+        logits, _ = example("random")
+        logits, tokens = logits.at[:, 250:].set(50.0), np.arange(T) * 40  # the padding would outweigh everything
+        got, want = evaluate(name, logits, tokens, vocabulary_size=250), evaluate(name, logits[:, :250], tokens)
+        for one, other in zip(got, want, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("name", IMPLEMENTATIONS)
+    @pytest.mark.parametrize("needed", [[1, 0, 0, 1, 0, 1, 1], [0] * T], ids=["some", "none"])
+    def test_rows_outside_the_mask_are_zero_and_pull_nothing(self, name, needed):
+        logits, tokens = example("random")
+        mask, ones = np.array(needed, bool), jnp.ones((4, T))
+
+        @jax.jit
+        def masked(logits):
+            stats, pull = jax.vjp(lambda z: IMPLEMENTATIONS[name](z, tokens, mask=mask, temperature=0.7), logits)
+            return stats, pull(reference.TokenStats(*ones))[0]
+
+        stats, gradient = masked(logits)
+        want, want_gradient = values_and_gradient(name, logits, tokens, 0.7, ones)
+        for one, other in zip(stats, want, strict=True):
+            np.testing.assert_allclose(one, np.where(mask, other, 0.0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, np.where(mask[:, None], want_gradient, 0.0), atol=1e-6)
+
+    @pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu"])
+    def test_a_row_outside_the_mask_may_hold_anything(self, name):
+        logits, tokens = example("random")
+        spoilt, mask = logits.at[2].set(jnp.nan), np.arange(T) != 2
+        ones = reference.TokenStats(*jnp.ones((4, T)))
+        masked = jax.jit(lambda z: jax.vjp(lambda z: LOGITS[name](z, tokens, mask=mask), z)[1](ones)[0])
+        np.testing.assert_allclose(masked(spoilt), masked(logits), atol=1e-7)
+
+    @pytest.mark.parametrize("name", ["chunked", *PALLAS, "linear_chunked", "linear_pallas_tpu"])
+    def test_forward_mode_is_refused_by_name(self, name):
+        logits, tokens = example("random")
+        with pytest.raises(TypeError, match="forward-mode.*custom_vjp"):
+            jax.jvp(lambda z: IMPLEMENTATIONS[name](z, tokens).entropy, (logits,), (logits,))
+
+
+@pytest.mark.parametrize("name", ["reference", "chunked", "linear_reference", "linear_chunked", "forward"])
+def test_unit_polarity_is_the_entropy_change_along_its_direction(name):
+    # dH/d eta at z + eta (e_y - p), by central differences in float64.
+    with jax.enable_x64(True):
+        logits, tokens = np.random.default_rng(3).normal(size=(T, V)) * 2, np.arange(T) * 40
+        logits[:, 0] += 5.0  # so that T is not tiny: some mass in one place
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        along, step = np.eye(V)[tokens] - p, 1e-5
+        up, down = (evaluate(name, logits + sign * step * along, tokens).entropy for sign in (1, -1))
+        unit = evaluate(name, logits, tokens).unit_polarity
+        assert unit.dtype == jnp.float64
+        np.testing.assert_allclose(unit, (np.asarray(up) - np.asarray(down)) / (2 * step), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu"])
+def test_a_vocabulary_of_real_size(name):
+    rows, vocabulary = 3, 151_936
+    logits = np.random.default_rng(0).normal(size=(rows, vocabulary)).astype(np.float32) * [[1.0], [4.0], [0.1]]
+    logits = logits.astype(np.float32)
+    tokens = np.array([5, int(logits[1].argmax()), vocabulary - 1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tpu_blocks, "SIZES", ((1024, 1024),))
+        patch.setattr(chunked, "_logits_width", lambda logits: 4096)
+        call = jax.jit(functools.partial(LOGITS[name], temperature=0.7))
+        stats, pull = jax.vjp(lambda z: call(z, tokens), logits)
+        weights = reference.TokenStats(*np.random.default_rng(1).normal(size=(4, rows)).astype(np.float32))
+        (gradient,) = pull(weights)
+    values, gradients = oracle(logits, tokens, 0.7)
+    for field, got, want in zip(stats._fields, stats, values, strict=True):
+        limit = 1e-5 if field == "unit_polarity" else 2e-5 * np.maximum(1.0, np.abs(want))
+        assert (np.abs(np.asarray(got, np.float64) - want) <= limit).all(), field
+    want = sum(weight[:, None] * each for weight, each in zip(weights, gradients, strict=False))
+    assert np.abs(np.asarray(gradient, np.float64) - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_closed_form_gradient_of_the_reference():
+    logits, tokens = example("peaked")
+    weights = np.random.default_rng(1).normal(size=(4, T)).astype(np.float32)
+    _, by_rule = values_and_gradient("reference", logits, tokens, 0.7, weights)
+    closed = reference.logit_gradient(logits, tokens, reference.TokenStats(*weights), temperature=0.7)
+    np.testing.assert_allclose(closed, by_rule, atol=3e-6)
+
+
+@hypothesis.given(
+    logits=hypothesis.strategies.lists(hypothesis.strategies.floats(-80, 80, width=32), min_size=9, max_size=9),
+    cut=hypothesis.strategies.integers(1, 8),
+    shift=hypothesis.strategies.floats(-100, 100, width=32),
+    temperature=hypothesis.strategies.sampled_from([0.3, 0.7, 1.0, 3.0]),
+)
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+def test_laws_of_any_distribution(logits, cut, shift, temperature):
+    vocabulary = len(logits)
+    row = np.asarray(logits, np.float64)[None]
+    every = np.arange(vocabulary)
+    with jax.enable_x64(True):
+        stats = reference.token_stats(np.repeat(row, vocabulary, 0), every, temperature=temperature)
+        p = np.exp(stats.logprob)
+        np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-12)
+        assert (np.asarray(stats.entropy) >= 0).all() and (np.asarray(stats.entropy) <= np.log(vocabulary) + 1e-12).all()
+        np.testing.assert_allclose((p * stats.unit_polarity).sum(), 0.0, atol=1e-12)  # no drift without an advantage
+        moved = reference.token_stats(np.repeat(row + shift, vocabulary, 0), every, temperature=temperature)
+        np.testing.assert_allclose(moved.unit_polarity, stats.unit_polarity, atol=1e-9)
+        # Wherever the vocabulary is cut, the parts' sums combine to the whole's statistics.
+        parts = [
+            sums.of_tile(row[:, part], every[None, part], np.array([[vocabulary - 1]]), vocabulary, temperature)
+            for part in (slice(0, cut), slice(cut, None))
+        ]
+        asked = sums.Rows(None, np.array([True]), vocabulary, temperature)
+        joined = sums.finish(sums.rowwise(sums.merge(*parts, temperature)), asked)
+        for one, other in zip(joined, stats, strict=True):
+            np.testing.assert_allclose(one[0], other[-1], rtol=1e-11, atol=1e-12)
 
 
 def test_a_token_outside_the_support():

@@ -64,7 +64,7 @@ def token_stats(
     given = dict(temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name)
     if name == "reference":
         return reference.token_stats(logits, tokens, **given)
-    flat = logits.reshape(-1, logits.shape[-1])
+    flat = jnp.asarray(logits).reshape(-1, logits.shape[-1])
     rows = rows_of(tokens, logits.shape[-1], _dtype(logits), **given)
     total = KERNELS[name].logits_sums(*sums.varying_as((flat, rows), flat, rows), interpret=interpret)
     return _finished(total, rows, tokens.shape, axis_name)
@@ -110,7 +110,7 @@ def linear_token_stats(
     if name in ("reference", "forward"):
         module = {"reference": reference, "forward": forward}[name]
         return module.linear_token_stats(hidden, unembedding, tokens, **given)
-    flat = hidden.reshape(-1, hidden.shape[-1])
+    flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
     rows = rows_of(tokens, unembedding.shape[0], _dtype(hidden, unembedding), **given)
     order = None if mask is None else jnp.argsort(~rows.needed, stable=True)
     gather = lambda array: array if order is None else array[order]  # noqa: E731
@@ -148,10 +148,10 @@ def rows_of(
     """Says what is asked of each token in terms of this device's part of the vocabulary, `width` columns."""
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * width
     size = jnp.iinfo(jnp.int32).max if vocabulary_size is None else vocabulary_size
-    local = tokens.reshape(-1).astype(jnp.int32) - first
+    local = jnp.asarray(tokens, jnp.int32).reshape(-1) - first
     return Rows(
         tokens=jnp.where((local >= 0) & (local < width), local, -2),
-        needed=jnp.ones(tokens.size, bool) if mask is None else mask.reshape(-1),
+        needed=jnp.ones(tokens.size, bool) if mask is None else jnp.asarray(mask).reshape(-1),
         limit=jnp.minimum(width, size - first).astype(jnp.int32),
         temperature=jax.lax.stop_gradient(jnp.asarray(temperature, dtype)),
     )

@@ -24,7 +24,7 @@ from kernels.token_stats.reference import TokenStats
 from kernels.token_stats.sums import Rows
 
 PyTree = Any
-CHUNK_ENTRIES = 2**25  # logits alive at a time: 128 MB in float32
+CHUNK_ENTRIES = 2**26  # logits alive at a time: 256 MB in float32
 CHUNK_ROWS = 512
 
 
@@ -69,7 +69,7 @@ def linear_token_loss(
         tokens, unembedding.shape[0], dtype,
         temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name,
     )  # fmt: skip
-    flat = hidden.reshape(-1, hidden.shape[-1])
+    flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
     context = jax.lax.stop_gradient(jax.tree.map(lambda leaf: leaf.reshape(-1), context))
     # Under a mesh, what the devices share gets its gradient summed over them.
     operands = sums.varying_as((flat, unembedding), flat, unembedding, rows)

@@ -11,8 +11,8 @@ Shapes: N tokens, V vocabulary, D width; S splits of the vocabulary, so that few
                dh += dz u and du += dz^T h. No atomics: the same bits every time. Logits form: one fused XLA operation.
 
 Products accumulate in float32. Those of float32 operands ask for Precision.HIGHEST, which is true float32 in Triton and
-in cuBLAS: their default is TF32, 10 bits of mantissa. The kernels have been compiled for an H100 and run by the
-interpreter, never on a GPU. jax from 0.11 on deprecates Pallas's Triton backend; 0.12 still has it.
+in cuBLAS: the default may be TF32, 10 bits of mantissa. Compiled for an H100 and run by the interpreter; never run on a
+GPU. Since 0.11 jax calls Pallas's Triton backend deprecated; 0.12 still has it.
 """
 
 import functools
@@ -28,8 +28,8 @@ from kernels.token_stats.sums import Pull, Rows, Sums
 
 EXACT = jax.lax.Precision.HIGHEST
 OUTSIDE = -2  # as a token, in no tile (a column left out of a tile is -1); as a limit, of a row that is not needed
-PROGRAMS = 4 * 132  # linear form: four for each multiprocessor of an H100, to even out unequal ones
-LOGITS_PROGRAMS = 16 * 132  # logits form: as many small ones as a multiprocessor holds at a time
+# Four times what an H100's 132 multiprocessors hold at a time, by their registers: unequal programs even out.
+PROGRAMS, LOGITS_PROGRAMS = 4 * 132, 4 * 4 * 132
 PULL_ROWS, PULL_COLUMNS = 2048, 4096  # 16 MB of dz in 16 bits: a third of an H100's second-level cache
 
 
@@ -44,13 +44,12 @@ class Block(NamedTuple):
 
 
 def block_for(dtype, width: int) -> Block:
-    """Picks a block by arithmetic: no choice here has been timed.
+    """Picks the linear form's block, by arithmetic and by what the compiler says: no choice here has been timed.
 
-    A chunk is 128 bytes of a row, or less if the width is less; a stage of the pipeline holds rows + columns of them. Three
-    stages take 96 KB in 16 bits (128 + 128 rows) and 48 KB in float32 (64 + 64), of the 227 KB that a block may have
-    on Hopper: two programs share a multiprocessor, so one's exponentials can hide behind the other's products, and it
-    also fits the 99 KB of smaller devices. Logits take 64 registers a thread in 16 bits and 32 in float32, whose
-    products, outside the tensor cores, need registers for their operands too.
+    A chunk is 128 bytes of a row, or less if the width is, and a stage of the pipeline holds rows + columns of them:
+    three stages take 96 KB in 16 bits and 48 KB in float32, of the 227 KB that a program may have on Hopper and within
+    the 99 KB of smaller devices. Registers bind first: 64 logits a thread in 16 bits (128 spilled to memory when
+    compiled for an H100), 16 in float32, whose products keep their operands in registers too (64 spilled).
 
     >>> block_for(jnp.bfloat16, 2048)
     Block(rows=128, columns=128, depth=64, warps=8, stages=3)
@@ -58,10 +57,10 @@ def block_for(dtype, width: int) -> Block:
     size = jnp.dtype(dtype).itemsize
     side = 128 if size == 2 else 64
     depth = min(128 // size, max(16, pl.next_power_of_2(width)))  # Triton's products contract at least 16
-    return Block(side, side, depth, warps=8 if size == 2 else 4, stages=3)
+    return Block(side, side, depth, warps=8, stages=3)
 
 
-LOGITS_BLOCK = Block(rows=1, columns=4096, depth=0, warps=4, stages=1)  # 32 logits a thread
+LOGITS_BLOCK = Block(rows=1, columns=4096, depth=0, warps=4, stages=1)  # 32 logits a thread; no product
 
 
 def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows, *, interpret: bool = False) -> Sums:
@@ -70,7 +69,7 @@ def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows, *, interpret:
     Args:
       operands: (hidden [N, D], unembedding [V, D]), float32 or 16 bits; differentiable.
       rows: [N]; the work is least where those that are needed come first.
-      interpret: run the kernels in Pallas's interpreter.
+      interpret: run the kernels in Pallas's interpreter, which does not go inside `jax.shard_map` with check_vma=True.
 
     Returns:
       `Sums` of shape [N].
@@ -98,45 +97,48 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
     tiles = chunked.cut(unembedding.shape[0], PULL_COLUMNS)
     blocks = chunked.Blocks.of(hidden.shape[0], PULL_ROWS)
-    padded, padded_pull = blocks.pad_rows(rows), jax.tree.map(blocks.pad, pull)
-    padded_hidden, work = blocks.pad(hidden), blocks.with_work(padded)
-    dot = functools.partial(jnp.matmul, precision=EXACT, preferred_element_type=jnp.float32)
+    padded = blocks.pad(hidden), blocks.pad_rows(rows), jax.tree.map(blocks.pad, pull)
 
-    def tile(index, carry):
+    def step(index, carry):
         of_hidden, of_unembedding = carry
         start, columns = tiles.place(index)
         part = jax.lax.dynamic_slice_in_dim(unembedding, start, tiles.width)
-
-        def block(index, carry):
-            of_hidden, of_part = carry
-            take = functools.partial(blocks.take, index=index)
-            here = take(padded_hidden)
-            dz = _pull(
-                here, part, columns[0], blocks.take_rows(padded, index), jax.tree.map(take, padded_pull), interpret
-            )
-            of_hidden = blocks.put(of_hidden, take(of_hidden) + dot(dz, part), index)
-            return of_hidden, of_part + dot(dz.T, here)
-
-        start_part = sums.varying_as(jnp.zeros(part.shape, jnp.float32), operands, rows, pull)
-        of_hidden, of_part = jax.lax.fori_loop(0, work, block, (of_hidden, start_part))
-        # Where the last tile overlaps the one before, its part is zero, so adding in the narrow dtype is exact.
+        of_hidden, of_part = _backward_of_part(part, columns[0], blocks, *padded, of_hidden, interpret)
+        # Where the last tile overlaps the one before, its part is zero, so that adding in 16 bits is exact.
         before = jax.lax.dynamic_slice_in_dim(of_unembedding, start, tiles.width)
         added = before + of_part.astype(unembedding.dtype)
         return of_hidden, jax.lax.dynamic_update_slice_in_dim(of_unembedding, added, start, axis=0)
 
-    carry = jnp.zeros(padded_hidden.shape, jnp.float32), jnp.zeros_like(unembedding)
-    carry = sums.varying_as(carry, operands, rows, pull)
-    of_hidden, of_unembedding = jax.lax.fori_loop(0, tiles.count, tile, carry)
-    return of_hidden[: hidden.shape[0]].astype(hidden.dtype), of_unembedding
+    carry = jnp.zeros(padded[0].shape, jnp.float32), jnp.zeros_like(unembedding)
+    carry = jax.lax.fori_loop(0, tiles.count, step, sums.varying_as(carry, operands, rows, pull))
+    return carry[0][: hidden.shape[0]].astype(hidden.dtype), carry[1]
+
+
+def _backward_of_part(part, columns, blocks: chunked.Blocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret):
+    """Adds what `part` [n, D] of the unembedding gives to `of_hidden` [N, D], block of rows by block.
+
+    Returns:
+      (the new `of_hidden`, the gradient in `part` [n, D]), both float32.
+    """
+    dot = functools.partial(jnp.matmul, precision=EXACT, preferred_element_type=jnp.float32)
+
+    def step(index, carry):
+        of_hidden, of_part = carry
+        take = functools.partial(blocks.take, index=index)
+        here = take(hidden)
+        dz = _pull(here, part, columns, blocks.take_rows(rows, index), jax.tree.map(take, pull), interpret)
+        of_hidden = blocks.put(of_hidden, take(of_hidden) + dot(dz, part), index)
+        return of_hidden, of_part + dot(dz.T, here)
+
+    start = sums.varying_as((of_hidden, jnp.zeros(part.shape, jnp.float32)), of_hidden)
+    return jax.lax.fori_loop(0, blocks.with_work(rows), step, start)
 
 
 def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull) -> jax.Array:
     tokens, limits, temperature = sums.columnwise(_asked(rows))
     columns = jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
     # Elementwise, so XLA makes one kernel of it: each logit is read once and its gradient written once.
-    gradient = sums.pull_tile(
-        logits.astype(jnp.float32), columns, tokens, limits, temperature, sums.columnwise(pull)
-    )
+    gradient = sums.pull_tile(logits.astype(jnp.float32), columns, tokens, limits, temperature, sums.columnwise(pull))
     return gradient.astype(logits.dtype)
 
 
@@ -145,7 +147,7 @@ def _asked(rows: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
 
     A row that is not needed has no column inside its limit, so its sums come out empty and its gradient zero.
     """
-    tokens = jnp.where(rows.needed, rows.tokens, OUTSIDE)
+    tokens = jnp.where(rows.needed & (rows.tokens >= 0), rows.tokens, OUTSIDE)
     limits = jnp.where(rows.needed, jnp.maximum(rows.limit, 0), OUTSIDE)
     return tokens, limits, rows.temperature.astype(jnp.float32).reshape(1)
 
@@ -165,7 +167,7 @@ def _forward(tile_of, operands, rows: Rows, vocabulary: int, block: Block, progr
 
 
 def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, interpret: bool) -> jax.Array:
-    """The gradient in the logits hidden @ unembedding^T, [N, V] in the unembedding's dtype; columns [V] as in `of_tile`."""
+    """The gradient in the logits hidden @ unembedding^T, [N, V] in the unembedding's dtype; their places: columns [V]."""
     shape = hidden.shape[0], unembedding.shape[0]
     block = block_for(jnp.promote_types(hidden.dtype, unembedding.dtype), hidden.shape[1])
     grid = pl.cdiv(shape[0], block.rows), pl.cdiv(shape[1], block.columns)
@@ -175,7 +177,7 @@ def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, inter
 
 
 def _call(kernel, grid: tuple[int, int], operands, out, block: Block, interpret: bool):
-    """`pl.pallas_call` on whole arrays; inside `jax.shard_map`, the results vary over the axes that any operand does."""
+    """`pl.pallas_call` on whole arrays; inside `jax.shard_map` the results vary over the axes that any operand does."""
     operands = sums.varying_as(operands, operands)
     kind = jax.typeof(operands[0]).manual_axis_type
     out = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, manual_axis_type=kind), out)
@@ -197,6 +199,8 @@ def _sums_kernel(*refs, tile_of, vocabulary: int, splits: int, block: Block):
         columns = start + jax.lax.broadcasted_iota(jnp.int32, (1, block.columns), 1)
         columns = jnp.where(columns < vocabulary, columns, -1)
         logits = tile_of(*operands, row, start, block)
+        # Triton's maximum drops NaN, which would hide a broken logit; an infinite one makes the row's statistics NaN.
+        logits = jnp.where(jnp.isnan(logits), jnp.inf, logits)
         return sums.merge(total, sums.of_tile(logits, columns, tokens, limits, temperature), temperature)
 
     last = jnp.where(limits.max() >= 0, last, first)  # nothing to do where no row is needed

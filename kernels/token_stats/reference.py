@@ -124,12 +124,12 @@ def logit_gradient(
     >>> print(logit_gradient(jnp.zeros((1, 4)), jnp.array([2]), ones))  # 1_y - p
     [[-0.25 -0.25  0.75 -0.25]]
     """
-    stats = token_stats(logits, tokens, temperature=temperature)
+    entropy = token_stats(logits, tokens, temperature=temperature).entropy
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     x = (wide - wide.max(axis=-1, keepdims=True)) / temperature
-    log_p = x - (stats.logsumexp - wide.max(axis=-1) / temperature)[..., None]
+    log_p = x - jnp.log(jnp.exp(x).sum(axis=-1, keepdims=True))
     p = jnp.exp(log_p)
-    of_entropy = -p * (stats.entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
+    of_entropy = -p * (entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
     one_hot = columns_of(logits, None) == tokens[..., None]
     g = jax.tree.map(lambda values: values[..., None], cotangents)
     return (g.logprob * (one_hot - p) + g.logsumexp * p + g.entropy * of_entropy) / temperature

@@ -32,6 +32,7 @@ def grpo(
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
+    coefficients: jax.Array | None = None,
     kl_coefficient: float = 0.0,
     reference_logprob: jax.Array | None = None,
 ) -> Objective:
@@ -46,6 +47,7 @@ def grpo(
       old_logprob: [B, T] under the parameters that sampled.
       advantages: [B, T], weighted already.
       mask: [B, T] boolean, generated tokens.
+      coefficients: [B, T] of the token losses, for tokens that are not here as whole answers; None for `per_answer`.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
       kl_coefficient: beta.
       reference_logprob: [B, T] under the reference policy; needed where beta is not 0.
@@ -54,7 +56,7 @@ def grpo(
       `Objective` whose count is the number of answers.
     """
     return _clipped(
-        logprob, old_logprob, advantages, mask, per_answer(mask), mask.any(axis=1).sum(),
+        logprob, old_logprob, advantages, mask, per_answer(mask) if coefficients is None else coefficients, mask.any(axis=1).sum(),
         clip_low, clip_high, kl_coefficient, reference_logprob,
     )  # fmt: skip
 
@@ -67,6 +69,7 @@ def dapo(
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.28,
+    coefficients: jax.Array | None = None,
     kl_coefficient: float = 0.0,
     reference_logprob: jax.Array | None = None,
 ) -> Objective:
@@ -81,6 +84,7 @@ def dapo(
       old_logprob: [B, T] under the parameters that sampled.
       advantages: [B, T], weighted already.
       mask: [B, T] boolean, generated tokens.
+      coefficients: [B, T] of the token losses, for tokens that are not here as whole answers; None for `per_token`.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
       kl_coefficient: beta.
       reference_logprob: [B, T] under the reference policy; needed where beta is not 0.
@@ -94,7 +98,7 @@ def dapo(
     (-1.28, 1.0)
     """
     return _clipped(
-        logprob, old_logprob, advantages, mask, per_token(mask), mask.sum(),
+        logprob, old_logprob, advantages, mask, per_token(mask) if coefficients is None else coefficients, mask.sum(),
         clip_low, clip_high, kl_coefficient, reference_logprob,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from papo_jax import polarity as theory
 from papo_jax.training.trajectories import Trajectories, map_rows, statistics
@@ -28,7 +29,7 @@ class EntropyChange(NamedTuple):
 
 
 def entropy_change(
-    before, after, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int
+    before, after, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int, mesh: Mesh | None = None
 ) -> EntropyChange:
     """Computes the directional and the realised change between two sets of parameters.
 
@@ -39,6 +40,7 @@ def entropy_change(
       graph: of the policy.
       temperature: the sampler's.
       parts: slices that the rows are gone through in.
+      mesh: that parameters and trajectories are spread over; None for one device.
 
     Returns:
       `EntropyChange` of shape [B, T].
@@ -47,7 +49,9 @@ def entropy_change(
 
     def of_rows(rows: Trajectories) -> EntropyChange:
         def entropy(params):
-            return statistics(graph, params, rows, temperature=temperature, implementation="forward").entropy
+            return statistics(
+                graph, params, rows, temperature=temperature, implementation="forward", mesh=mesh
+            ).entropy
 
         # `theory.directional_entropy_change`, and the entropies before, which the same pass has made anyway.
         earlier, directional = jax.jvp(entropy, (before,), (step,))

@@ -74,7 +74,7 @@ def build(
     return Programs(
         rollout=jax.jit(rollout, in_shardings=(placed.params, rows, whole), out_shardings=rows),
         assess=jax.jit(
-            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts),
+            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
             in_shardings=(placed.params, rows), out_shardings=rows,
         ),
         weigh=jax.jit(
@@ -87,12 +87,12 @@ def build(
         update=jax.jit(
             functools.partial(
                 update.update, graph=graph, optimiser=optimiser, temperature=temperature,
-                microbatches=settings.minibatch // settings.microbatch, **clip,
+                microbatches=settings.minibatch // settings.microbatch, mesh=mesh, **clip,
             ),
             in_shardings=(placed, rows), out_shardings=(placed, whole), donate_argnums=0,
         ),
         entropy_change=jax.jit(
-            functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts),
+            functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
             in_shardings=(placed.params, placed.params, rows), out_shardings=rows,
         ),
         summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),

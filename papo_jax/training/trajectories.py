@@ -9,8 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
-from kernels.token_stats import TokenStats, linear_token_stats
+from kernels.token_stats import TokenStats
+from papo_jax.models import head
 
 
 class Trajectories(NamedTuple):
@@ -46,7 +48,13 @@ class Batch(NamedTuple):
 
 
 def statistics(
-    graph: nnx.GraphDef, params, trajectories: Trajectories, *, temperature: float, implementation: str | None = None
+    graph: nnx.GraphDef,
+    params,
+    trajectories: Trajectories,
+    *,
+    temperature: float,
+    implementation: str | None = None,
+    mesh: Mesh | None = None,
 ) -> TokenStats:
     """Computes the token statistics of every completion slot under teacher forcing.
 
@@ -55,19 +63,25 @@ def statistics(
       params: of the policy.
       trajectories: B sequences.
       temperature: the sampler's.
-      implementation: of `linear_token_stats`.
+      implementation: of `kernels.token_stats.linear_token_stats`.
+      mesh: that the sequences and the parameters are spread over; None for one device.
 
     Returns:
-      `TokenStats` of shape [B, T]; where the mask is false they mean nothing.
+      `TokenStats` of shape [B, T], 0 where the mask is false.
     """
+    return head.token_stats(
+        *hidden_and_unembedding(graph, params, trajectories), trajectories.tokens, trajectories.mask,
+        temperature=temperature, implementation=implementation, mesh=mesh,
+    )  # fmt: skip
+
+
+def hidden_and_unembedding(graph: nnx.GraphDef, params, trajectories: Trajectories) -> tuple[jax.Array, jax.Array]:
+    """Runs the decoder: (hidden states [B, T, D] from which the completion tokens are predicted, unembedding [V, D])."""
     model = nnx.merge(graph, params)
     tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
     valid = jnp.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
     before = trajectories.prompt_tokens.shape[1] - 1
-    hidden = model.hidden(tokens, valid)[:, before:-1]
-    return linear_token_stats(
-        hidden, model.head(), trajectories.tokens, temperature=temperature, implementation=implementation
-    )
+    return model.hidden(tokens, valid)[:, before:-1], model.head()
 
 
 def split(tree, parts: int):

@@ -3,14 +3,18 @@
 Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from papo_jax.methods import objectives
+from papo_jax.models import head
 from papo_jax.training.state import TrainState
-from papo_jax.training.trajectories import Batch, split, statistics
+from papo_jax.training.trajectories import Batch, hidden_and_unembedding, split
 
 Metrics = dict[str, jax.Array]
 
@@ -27,6 +31,7 @@ def update(
     kl_coefficient: float,
     temperature: float,
     microbatches: int,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Makes one optimiser step on one minibatch, accumulated over micro-batches with one global denominator.
 
@@ -41,6 +46,7 @@ def update(
       clip_low, clip_high, kl_coefficient: of the objective.
       temperature: the sampler's.
       microbatches: parts that the minibatch is gone through in.
+      mesh: that state and batch are spread over; None for one device.
 
     Returns:
       (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss / d log p(y_t)
@@ -49,7 +55,7 @@ def update(
     arguments = dict(clip_low=clip_low, clip_high=clip_high, kl_coefficient=kl_coefficient)
     gradients, sums = accumulate(
         state.params, batch, graph=graph, objective=objective, arguments=arguments,
-        temperature=temperature, microbatches=microbatches,
+        temperature=temperature, microbatches=microbatches, mesh=mesh,
     )  # fmt: skip
     loss = sums.pop("loss")
     norm = optax.tree.norm(gradients)
@@ -61,23 +67,47 @@ def update(
     return kept._replace(skipped=jnp.where(finite, 0, state.skipped + 1)), metrics
 
 
-def accumulate(params, batch: Batch, *, graph, objective: str, arguments: dict, temperature: float, microbatches: int):
+def accumulate(
+    params,
+    batch: Batch,
+    *,
+    graph: nnx.GraphDef,
+    objective: str,
+    arguments: dict,
+    temperature: float,
+    microbatches: int,
+    mesh: Mesh | None = None,
+):
     """Computes the minibatch's gradient and averaged sums, micro-batch by micro-batch.
+
+    The gradient at the head is made chunk by chunk of tokens in the forward pass, so no [B, T, V] array exists.
 
     Returns:
       (gradients like `params`, {"loss": [], "entropy_change/sum": [], and the objective's metrics as averages}).
     """
+    function, coefficients_of = objectives.OBJECTIVES[objective]
+
+    def of_logprob(logprob, context: _Context) -> objectives.Objective:
+        return function(
+            logprob, context.old_logprob, context.advantages, context.mask,
+            coefficients=context.coefficients, reference_logprob=context.reference_logprob, **arguments,
+        )  # fmt: skip
+
+    def of_chunk(stats, context):
+        """A chunk of tokens as one row: their coefficients know the answers that they come from."""
+        return of_logprob(stats.logprob[None], jax.tree.map(lambda leaf: leaf[None], context)).total
 
     def total(params, rows: Batch):
-        stats = statistics(graph, params, rows.trajectories, temperature=temperature)
-        of_logprob = lambda logprob: objectives.OBJECTIVES[objective][0](  # noqa: E731
-            logprob, rows.old_logprob, rows.advantages, rows.trajectories.mask,
-            reference_logprob=rows.reference_logprob, **arguments,
+        trajectories, mask = rows.trajectories, rows.trajectories.mask
+        context = _Context(rows.old_logprob, rows.reference_logprob, rows.advantages, mask, coefficients_of(mask))
+        loss, stats = head.token_loss(
+            of_chunk, *hidden_and_unembedding(graph, params, trajectories), trajectories.tokens, mask, context,
+            temperature=temperature, mesh=mesh,
         )  # fmt: skip
-        out = of_logprob(stats.logprob)
-        pressure = -jax.grad(lambda logprob: of_logprob(logprob).total)(jax.lax.stop_gradient(stats.logprob))
-        change = jnp.where(rows.trajectories.mask, pressure * stats.unit_polarity, 0.0).sum()
-        return out.total, (out.count.astype(jnp.float32), change, out.metrics)
+        out = of_logprob(stats.logprob, context)
+        pressure = -jax.grad(lambda logprob: of_logprob(logprob, context).total)(stats.logprob)
+        change = jnp.where(mask, pressure * stats.unit_polarity, 0.0).sum()
+        return loss, (out.count.astype(jnp.float32), change, out.metrics)
 
     def part(rows: Batch):
         return jax.value_and_grad(total, has_aux=True)(params, rows)
@@ -91,3 +121,13 @@ def accumulate(params, batch: Batch, *, graph, objective: str, arguments: dict, 
     averages = {name: value / jnp.maximum(number, 1) for name, (value, number) in metrics.items()}
     gradients = jax.tree.map(lambda gradient: gradient / count, gradients)
     return gradients, {"loss": loss / count, "entropy_change/sum": change / count, **averages}
+
+
+class _Context(NamedTuple):
+    """What an objective needs to know of each token, [B, T]."""
+
+    old_logprob: jax.Array
+    reference_logprob: jax.Array
+    advantages: jax.Array
+    mask: jax.Array
+    coefficients: jax.Array

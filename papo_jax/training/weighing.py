@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
 from papo_jax import polarity as theory
@@ -37,10 +38,10 @@ class Weighed(NamedTuple):
 
 
 def assess(
-    params, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int
+    params, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int, mesh: Mesh | None = None
 ) -> TokenStats:
     """Computes the token statistics of a whole rollout under the parameters that sampled it, [B, T]."""
-    function = lambda rows: statistics(graph, params, rows, temperature=temperature)  # noqa: E731
+    function = lambda rows: statistics(graph, params, rows, temperature=temperature, mesh=mesh)  # noqa: E731
     return map_rows(function, parts, trajectories)
 
 
