@@ -13,7 +13,7 @@ import pytest
 
 CASES = [
     *[(name, True) for name in ("reference", "forward", "chunked", "loss")],
-    *[(name, False) for name in ("chunked", "pallas_tpu", "loss")],
+    *[(name, False) for name in ("chunked", "pallas_tpu", "pallas_gpu", "loss")],
 ]
 IDS = [f"{name}-{'checked' if checked else 'unchecked'}" for name, checked in CASES]
 

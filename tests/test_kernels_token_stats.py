@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import linear_token_stats, token_stats
-from kernels.token_stats import chunked, forward, reference, sums, tpu_blocks
+from kernels.token_stats import chunked, forward, pallas_gpu, reference, sums, tpu_blocks
 
 T, V = 7, 300  # two blocks of rows and three tiles, the last ragged, with the sizes below
-PALLAS = ("pallas_tpu",)
+PALLAS = ("pallas_tpu", "pallas_gpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +27,11 @@ def small_blocks():
         patch.setattr(chunked, "COLUMNS", 128)
         patch.setattr(chunked, "_logits_width", lambda logits: 128)
         patch.setattr(tpu_blocks, "SIZES", ((16, 128),))
+        patch.setattr(pallas_gpu, "LOGITS_BLOCK", pallas_gpu.Block(rows=1, columns=128, depth=0, warps=4, stages=1))
+        patch.setattr(pallas_gpu, "PROGRAMS", 2)  # splits of more than one tile
+        patch.setattr(pallas_gpu, "LOGITS_PROGRAMS", 2 * T)
+        patch.setattr(pallas_gpu, "PULL_ROWS", 4)
+        patch.setattr(pallas_gpu, "PULL_COLUMNS", 128)
         yield
 
 
@@ -182,7 +187,7 @@ class TestEveryImplementation:
             np.testing.assert_allclose(one, np.where(mask, other, 0.0), rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(gradient, np.where(mask[:, None], want_gradient, 0.0), atol=1e-6)
 
-    @pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu"])
+    @pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu", "pallas_gpu"])
     def test_a_row_outside_the_mask_may_hold_anything(self, name):
         logits, tokens = example("random")
         spoilt, mask = logits.at[2].set(jnp.nan), np.arange(T) != 2
@@ -190,7 +195,7 @@ class TestEveryImplementation:
         masked = jax.jit(lambda z: jax.vjp(lambda z: LOGITS[name](z, tokens, mask=mask), z)[1](ones)[0])
         np.testing.assert_allclose(masked(spoilt), masked(logits), atol=1e-7)
 
-    @pytest.mark.parametrize("name", ["chunked", *PALLAS, "linear_chunked", "linear_pallas_tpu"])
+    @pytest.mark.parametrize("name", ["chunked", *PALLAS, "linear_chunked", "linear_pallas_tpu", "linear_pallas_gpu"])
     def test_forward_mode_is_refused_by_name(self, name):
         logits, tokens = example("random")
         with pytest.raises(TypeError, match="forward-mode.*custom_vjp"):
@@ -211,7 +216,7 @@ def test_unit_polarity_is_the_entropy_change_along_its_direction(name):
         np.testing.assert_allclose(unit, (np.asarray(up) - np.asarray(down)) / (2 * step), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu"])
+@pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu", "pallas_gpu"])
 def test_a_vocabulary_of_real_size(name):
     rows, vocabulary = 3, 151_936
     logits = np.random.default_rng(0).normal(size=(rows, vocabulary)).astype(np.float32) * [[1.0], [4.0], [0.1]]
@@ -220,6 +225,7 @@ def test_a_vocabulary_of_real_size(name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tpu_blocks, "SIZES", ((1024, 1024),))
         patch.setattr(chunked, "_logits_width", lambda logits: 4096)
+        patch.setattr(pallas_gpu, "LOGITS_BLOCK", pallas_gpu.LOGITS_BLOCK._replace(columns=4096))
         call = jax.jit(functools.partial(LOGITS[name], temperature=0.7))
         stats, pull = jax.vjp(lambda z: call(z, tokens), logits)
         weights = reference.TokenStats(*np.random.default_rng(1).normal(size=(4, rows)).astype(np.float32))

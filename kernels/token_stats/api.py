@@ -14,11 +14,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import chunked, forward, pallas_tpu, reference, sums
+from kernels.token_stats import chunked, forward, pallas_gpu, pallas_tpu, reference, sums
 from kernels.token_stats.reference import TokenStats
 from kernels.token_stats.sums import Rows
 
-KERNELS = {"chunked": chunked, "pallas_tpu": pallas_tpu}
+KERNELS = {"chunked": chunked, "pallas_tpu": pallas_tpu, "pallas_gpu": pallas_gpu}
 FOR_BACKEND = {"tpu": "pallas_tpu", "gpu": "pallas_gpu", "cuda": "pallas_gpu"}
 SMALLEST = 1024  # columns: a smaller vocabulary fills no block of an accelerator's kernel
 

@@ -167,7 +167,7 @@ def _forward(tile_of, operands, rows: Rows, vocabulary: int, block: Block, progr
 
 
 def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, interpret: bool) -> jax.Array:
-    """The gradient in the logits hidden @ unembedding^T, [N, V] in the unembedding's dtype; their places: columns [V]."""
+    """The gradient in the logits hidden @ unembedding^T, [N, V] in the unembedding's dtype; at places columns [V]."""
     shape = hidden.shape[0], unembedding.shape[0]
     block = block_for(jnp.promote_types(hidden.dtype, unembedding.dtype), hidden.shape[1])
     grid = pl.cdiv(shape[0], block.rows), pl.cdiv(shape[1], block.columns)
