@@ -98,7 +98,11 @@ def measure(generation: str) -> dict:
         forward = functools.partial(forms[kind], implementation=implementation)
         if direction == "forward":
             return forward
-        scalar = lambda *operands: (lambda stats: stats.logprob.sum() + 0.1 * stats.entropy.sum())(forward(*operands))  # noqa: E731
+
+        def scalar(*operands):
+            stats = forward(*operands)
+            return stats.logprob.sum() + 0.1 * stats.entropy.sum()
+
         return jax.value_and_grad(scalar, argnums=(0,) if kind == "logits" else (0, 1))
 
     def compile_(form, operands, implementation="pallas_tpu"):

@@ -202,6 +202,24 @@ class TestEveryImplementation:
             jax.jvp(lambda z: IMPLEMENTATIONS[name](z, tokens).entropy, (logits,), (logits,))
 
 
+@pytest.mark.parametrize("name", ["reference", "chunked", *PALLAS])
+def test_products_of_bfloat16_operands_are_within_its_rounding(name):
+    draw = np.random.default_rng(0)
+    hidden, head = jnp.asarray(draw.normal(size=(50, 64)), "bfloat16"), jnp.asarray(draw.normal(size=(V, 64)) / 4, "bfloat16")
+    tokens, weights = draw.integers(V, size=50), reference.TokenStats(*draw.normal(size=(4, 50)).astype(np.float32))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def everything(name, hidden, head):
+        stats, pull = jax.vjp(lambda *operands: _named(linear_token_stats, name)(*operands, tokens), hidden, head)
+        return stats, pull(weights)
+
+    got = jax.tree.leaves(everything(name, hidden, head))
+    want = jax.tree.leaves(everything("reference", hidden.astype(jnp.float32), head.astype(jnp.float32)))
+    for one, other in zip(got, want, strict=True):
+        error = np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64))
+        assert (error <= 2.0**-8 * np.maximum(1.0, np.abs(other))).all()
+
+
 @pytest.mark.parametrize("name", ["reference", "chunked", "linear_reference", "linear_chunked", "forward"])
 def test_unit_polarity_is_the_entropy_change_along_its_direction(name):
     # dH/d eta at z + eta (e_y - p), by central differences in float64.

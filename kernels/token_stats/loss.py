@@ -6,6 +6,7 @@ chunk is known, if the loss is a sum over tokens; so its logits, still there, be
 
     per chunk:  z = h W^T -> sums -> statistics -> L, dL/d sums -> dz -> d h = dz W,  d W += dz^T h
 
+With bfloat16 operands dz is rounded to bfloat16 for its two products, as everywhere in mixed-precision training.
 What is kept is a chunk's logits, a gradient like `hidden` and one like `unembedding`; nothing of size [..., V].
 Shapes: [...] any leading axes, usually [B, T]; N tokens; V vocabulary; D width.
 """
@@ -114,7 +115,9 @@ def _go_through(loss, axis_name, operands, rows: Rows, context, *, with_gradient
         (value, part_stats), pull = _value_and_pull(loss, axis_name, block, part_rows, part_context)
         stats = jax.tree.map(lambda whole, piece: blocks.put(whole, piece, index), stats, part_stats)
         if with_gradient:
-            of_part, into = chunked.linear_block_pull(part, unembedding, part_rows, tiles, pull, gradient[1], kept)
+            of_part, into = chunked.linear_block_pull(
+                part, unembedding, part_rows, tiles, pull, gradient[1], dtype=unembedding.dtype, kept=kept
+            )
             gradient = blocks.put(gradient[0], of_part.astype(hidden.dtype), index), into
         return total + value, stats, gradient
 

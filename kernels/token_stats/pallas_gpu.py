@@ -6,7 +6,7 @@ Shapes: N tokens, V vocabulary, D width; S splits of the vocabulary, so that few
                writes them to [S, N]; S parts of a row combine outside. Linear form: a tile of logits is made from
                chunks of D, h [rows, depth] by u [columns, depth], and never leaves the chip. Logits form: one row a
                program, each logit read once.
-    backward   linear form: for each [2048, 4096] tile of logits a kernel makes it again and writes its gradient dz,
+    backward   linear form: for each [2048, 2048] tile of logits a kernel makes it again and writes its gradient dz,
                small enough for the second-level cache, from which two matrix products read it:
                dh += dz u and du += dz^T h. No atomics: the same bits every time. Logits form: one fused XLA operation.
 
@@ -30,7 +30,7 @@ EXACT = jax.lax.Precision.HIGHEST
 OUTSIDE = -2  # as a token, in no tile (a column left out of a tile is -1); as a limit, of a row that is not needed
 # Four times what an H100's 132 multiprocessors hold at a time, by their registers: unequal programs even out.
 PROGRAMS, LOGITS_PROGRAMS = 4 * 132, 4 * 4 * 132
-PULL_ROWS, PULL_COLUMNS = 2048, 4096  # 16 MB of dz in 16 bits: a third of an H100's second-level cache
+PULL_ROWS, PULL_COLUMNS = 2048, 2048  # 16 MB of dz: a third of an H100's second-level cache
 
 
 class Block(NamedTuple):
@@ -127,8 +127,10 @@ def _backward_of_part(part, columns, blocks: chunked.Blocks, hidden, rows: Rows,
         take = functools.partial(blocks.take, index=index)
         here = take(hidden)
         dz = _pull(here, part, columns, blocks.take_rows(rows, index), jax.tree.map(take, pull), interpret)
-        of_hidden = blocks.put(of_hidden, take(of_hidden) + dot(dz, part), index)
-        return of_hidden, of_part + dot(dz.T, here)
+        for factor in sums.factors(dz, part.dtype):
+            of_hidden = blocks.put(of_hidden, take(of_hidden) + dot(factor, part), index)
+            of_part += dot(factor.T, here)
+        return of_hidden, of_part
 
     start = sums.varying_as((of_hidden, jnp.zeros(part.shape, jnp.float32)), of_hidden)
     return jax.lax.fori_loop(0, blocks.with_work(rows), step, start)
@@ -167,12 +169,12 @@ def _forward(tile_of, operands, rows: Rows, vocabulary: int, block: Block, progr
 
 
 def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, interpret: bool) -> jax.Array:
-    """The gradient in the logits hidden @ unembedding^T, [N, V] in the unembedding's dtype; at places columns [V]."""
+    """The gradient in the logits hidden @ unembedding^T, [N, V] in float32; at places columns [V]."""
     shape = hidden.shape[0], unembedding.shape[0]
     block = block_for(jnp.promote_types(hidden.dtype, unembedding.dtype), hidden.shape[1])
     grid = pl.cdiv(shape[0], block.rows), pl.cdiv(shape[1], block.columns)
     operands = (hidden, unembedding, columns, *_asked(rows), *pull)
-    out = jax.ShapeDtypeStruct(shape, unembedding.dtype)
+    out = jax.ShapeDtypeStruct(shape, jnp.float32)
     return _call(functools.partial(_pull_kernel, block=block), grid, operands, out, block, interpret)
 
 

@@ -169,7 +169,7 @@ def _of_hidden_kernel(work, limit, temperature, tokens, *refs, blocks: Blocks, v
 
     def add(part):
         gradient = _gradient(limit, temperature, tokens, pull, hidden, unembedding, column, blocks)
-        total[...] += _dot(gradient, part, ((1,), (0,)))
+        total[...] += sum(_dot(factor, part, ((1,), (0,))) for factor in sums.factors(gradient, part.dtype))
 
     busy = work[pl.program_id(0)] > 0
 
@@ -201,7 +201,8 @@ def _of_unembedding_kernel(work, limit, temperature, tokens, *refs, blocks: Bloc
     @pl.when(work[row] > 0)
     def _add():
         gradient = _gradient(limit, temperature, tokens, pull, hidden, unembedding, column, blocks)
-        total[...] += _dot(gradient, hidden[...], ((0,), (0,)))
+        factors = sums.factors(gradient, hidden.dtype)
+        total[...] += sum(_dot(factor, hidden[...], ((0,), (0,))) for factor in factors)
 
     @pl.when(row == pl.num_programs(1) - 1)
     def _write():
@@ -209,11 +210,10 @@ def _of_unembedding_kernel(work, limit, temperature, tokens, *refs, blocks: Bloc
 
 
 def _gradient(limit, temperature, tokens, pull, hidden, unembedding, column, blocks: Blocks) -> jax.Array:
-    """A tile's logits, made again, turned into their gradient in the operands' dtype."""
+    """A tile's logits, made again, turned into their gradient."""
     logits = _multiply(hidden, unembedding)
     columns = _columns(column, blocks)
-    gradient = sums.pull_tile(logits, columns, tokens[...], limit[0], temperature[0], _pull(pull))
-    return gradient.astype(unembedding.dtype)
+    return sums.pull_tile(logits, columns, tokens[...], limit[0], temperature[0], _pull(pull))
 
 
 def _read(logits) -> jax.Array:

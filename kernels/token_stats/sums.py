@@ -179,6 +179,20 @@ def pull_tile(
     return jnp.where(support, gradient, 0.0)
 
 
+def factors(gradient: jax.Array, dtype) -> tuple[jax.Array, ...]:
+    """Splits a float32 gradient into numbers of `dtype` that add up to it, for products with operands of that type.
+
+    One number of 16 bits would lose what lies below 2^-9 of it, which is as much as the output's own rounding.
+
+    >>> [float(part) for part in factors(jnp.float32(1.0 + 2**-10), jnp.bfloat16)]
+    [1.0, 0.0009765625]
+    """
+    if jnp.dtype(dtype).itemsize >= 4:
+        return (gradient.astype(dtype),)
+    coarse = gradient.astype(dtype)
+    return coarse, (gradient - coarse.astype(gradient.dtype)).astype(dtype)
+
+
 def as_pull(cotangents: Sums, maximum: jax.Array, rows: Rows) -> Pull:
     """Turns the loss's gradient in the sums into `Pull`; zero on rows that are not needed."""
     only = lambda values: jnp.where(rows.needed, values, 0.0)  # noqa: E731

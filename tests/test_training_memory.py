@@ -1,0 +1,94 @@
+"""No array of a training step is as large as the logits of its tokens: read from the jaxpr and from the compiled program.
+
+Shapes: B sequences, T completion slots, V vocabulary.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from kernels.token_stats import chunked, loss
+from papo_jax.models import policy
+from papo_jax.models.config import ModelConfig
+from papo_jax.training import diagnostics, state, update, weighing
+from papo_jax.training.trajectories import Batch, Trajectories
+
+B, T, V = 32, 64, 4096
+CONFIG = ModelConfig(
+    architecture="qwen3", vocabulary_size=V, width=16, layers=2, heads=2, kv_heads=1, head_dim=8, mlp_width=32,
+    tied=True, qk_norm=True, max_positions=128,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """Name -> (function, its arguments' shapes)."""
+    graph, params = policy.abstract(CONFIG)
+    shape = lambda dtype, *of: jax.ShapeDtypeStruct(of, dtype)  # noqa: E731
+    numbers, tokens, mask = (shape(dtype, B, T) for dtype in (jnp.float32, jnp.int32, bool))
+    trajectories = Trajectories(shape(jnp.int32, B, 8), shape(bool, B, 8), tokens, mask)
+    optimiser = optax.adamw(1e-3)
+    made = jax.eval_shape(lambda params: state.TrainState(**_state(params, optimiser)), params)
+    step = functools.partial(
+        update.update, graph=graph, optimiser=optimiser, objective="dapo", clip_low=0.2, clip_high=0.28,
+        kl_coefficient=0.0, temperature=0.7, microbatches=1,
+    )  # fmt: skip
+    assess = functools.partial(weighing.assess, graph=graph, temperature=0.7, parts=1)
+    change = functools.partial(diagnostics.entropy_change, graph=graph, temperature=0.7, parts=1)
+    return {
+        "update": (step, (made, Batch(trajectories, numbers, numbers, numbers))),
+        "assess": (assess, (params, trajectories)),
+        "diagnose": (change, (params, params, trajectories)),
+    }
+
+
+def _state(params, optimiser) -> dict:
+    """What a step changes; of the rest any array will do."""
+    values = {name: jnp.zeros(()) for name in state.TrainState._fields}
+    return values | {"params": params, "opt_state": optimiser.init(params), "skipped": jnp.zeros((), jnp.int32)}
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """A chunk of 256 of the 2,048 tokens, as real vocabularies have it by themselves."""
+    from kernels.token_stats import forward
+
+    monkeypatch.setattr(loss, "CHUNK_ROWS", 256)
+    monkeypatch.setattr(chunked, "ROWS", 256)
+    defaults = {**forward.linear_token_stats.__kwdefaults__, "chunk_entries": B * 8 * V}
+    monkeypatch.setattr(forward.linear_token_stats, "__kwdefaults__", defaults)
+
+
+def largest(jaxpr) -> int:
+    """The most entries that a value of a jaxpr has, inside loops and calls too."""
+    sizes = [0]
+    for equation in jaxpr.eqns:
+        sizes += [variable.aval.size for variable in equation.outvars if hasattr(variable.aval, "size")]
+        for parameter in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
+            inside = getattr(parameter, "jaxpr", parameter)
+            sizes += [largest(inside)] if hasattr(inside, "eqns") else []
+    return max(sizes)
+
+
+@pytest.mark.parametrize("name", ["update", "assess", "diagnose"])
+def test_no_array_holds_the_logits(programs, name):
+    function, arguments = programs[name]
+    assert largest(jax.make_jaxpr(function)(*arguments).jaxpr) < B * T * V / 4
+
+
+# Of an update's 19 MB the activations of two layers are most; the logits alone are 34 MB.
+@pytest.mark.parametrize("name, share", [("update", 1.5), ("assess", 4), ("diagnose", 1)])
+def test_temporary_memory_is_below_that_of_the_logits(programs, name, share):
+    function, arguments = programs[name]
+    temporary = jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+    assert temporary < 4 * B * T * V / share  # bytes
+
+
+def test_the_instrument_sees_logits():
+    graph, params = policy.abstract(CONFIG)
+    logits = lambda params, tokens: policy.logits(graph, params, tokens)  # noqa: E731
+    found = largest(jax.make_jaxpr(logits)(params, jax.ShapeDtypeStruct((B, T), jnp.int32)).jaxpr)
+    assert found == B * T * V
