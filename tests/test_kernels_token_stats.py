@@ -256,6 +256,30 @@ def test_a_vocabulary_of_real_size(name):
     assert np.abs(np.asarray(gradient, np.float64) - want).max() <= 1e-5 * np.abs(want).max()
 
 
+def pallas_calls(jaxpr):
+    """The Pallas calls of a jaxpr, inside other calls too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "pallas_call":
+            yield equation
+            continue
+        for parameter in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
+            inside = getattr(parameter, "jaxpr", parameter)
+            yield from pallas_calls(inside) if hasattr(inside, "eqns") else ()
+
+
+def test_the_logits_form_declares_and_makes_one_read_of_the_logits():
+    shape = 4096, 151_936
+    logits, tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16), jax.ShapeDtypeStruct(shape[:1], jnp.int32)
+    (call,) = pallas_calls(jax.make_jaxpr(_named(token_stats, "pallas_tpu"))(logits, tokens).jaxpr)
+    assert call.params["cost_estimate"].bytes_accessed == 2 * shape[0] * shape[1]
+    (read,) = [
+        mapping for mapping in call.params["grid_mapping"].block_mappings if mapping.array_aval.shape == shape
+    ]
+    rows, columns = (size.block_size for size in read.block_shape)
+    # As many grid steps as blocks, and each has a block of its own.
+    assert call.params["grid_mapping"].grid == (-(-shape[0] // rows), -(-shape[1] // columns))
+
+
 def test_closed_form_gradient_of_the_reference():
     logits, tokens = example("peaked")
     weights = np.random.default_rng(1).normal(size=(4, T)).astype(np.float32)

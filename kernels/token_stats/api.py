@@ -2,7 +2,7 @@
 
 | name | what it holds | derivatives | runs on |
 |---|---|---|---|
-| "reference" | all logits | both modes | anything |
+| "reference" | all logits | both modes | anything; the default for few logits that are held already |
 | "forward" (linear form only) | a chunk of logits | both modes | anything |
 | "chunked" | a tile of logits | reverse | anything; the default but on TPU and GPU |
 | "pallas_tpu" | a tile of logits, on chip | reverse | TPU, and the interpreter |
@@ -17,9 +17,11 @@ import jax.numpy as jnp
 from kernels.token_stats import chunked, forward, pallas_gpu, pallas_tpu, reference, sums
 from kernels.token_stats.reference import TokenStats
 from kernels.token_stats.sums import Rows
+from kernels.token_stats.varying import varying_as
 
 KERNELS = {"chunked": chunked, "pallas_tpu": pallas_tpu, "pallas_gpu": pallas_gpu}
 FOR_BACKEND = {"tpu": "pallas_tpu", "gpu": "pallas_gpu", "cuda": "pallas_gpu"}
+FEW = 2**22  # logits: so many are held anyway, and plain operations on them have both derivative modes
 SMALLEST = 1024  # columns: a smaller vocabulary fills no block of an accelerator's kernel
 
 
@@ -43,7 +45,7 @@ def token_stats(
       logits: [..., V] of any float dtype; -inf is outside the support.
       tokens: [...] integers.
       temperature: tau > 0; no gradient goes to it but by "reference".
-      implementation: None (the best for the backend) or a name in this module's table.
+      implementation: None (the best for the backend and the size) or a name in this module's table.
       mask: [...] boolean; where it is false, the statistics and the gradient are 0.
       vocabulary_size: columns from here on, a checkpoint's padding, are outside the support.
       axis_name: mesh axis over which the vocabulary is sharded, inside `jax.shard_map`; `logits` is this device's part,
@@ -61,12 +63,14 @@ def token_stats(
     """
     reference.check(logits.shape[:-1], tokens, mask)
     name = choose(implementation, ("reference", *KERNELS), logits.shape[-1], (logits,), interpret)
+    if implementation is None and name == "chunked" and logits.size <= FEW:
+        name = "reference"
     given = dict(temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name)
     if name == "reference":
         return reference.token_stats(logits, tokens, **given)
     flat = jnp.asarray(logits).reshape(-1, logits.shape[-1])
     rows = rows_of(tokens, logits.shape[-1], _dtype(logits), **given)
-    total = KERNELS[name].logits_sums(*sums.varying_as((flat, rows), flat, rows), interpret=interpret)
+    total = KERNELS[name].logits_sums(*varying_as((flat, rows), flat, rows), interpret=interpret)
     return _finished(total, rows, tokens.shape, axis_name)
 
 
@@ -118,7 +122,7 @@ def linear_token_stats(
     packed = rows._replace(tokens=gather(rows.tokens), needed=gather(rows.needed))
     operands = gather(flat), unembedding
     # Under a mesh, what the devices share gets its gradient summed over them.
-    total = KERNELS[name].linear_sums(*sums.varying_as((operands, packed), operands, packed), interpret=interpret)
+    total = KERNELS[name].linear_sums(*varying_as((operands, packed), operands, packed), interpret=interpret)
     stats = _finished(total, packed, (-1,), axis_name)
     if order is not None:
         stats = jax.tree.map(lambda values: jnp.zeros_like(values).at[order].set(values, unique_indices=True), stats)

@@ -3,9 +3,9 @@
     python -m kernels.token_stats.bench [--tokens=2048 --vocabulary=151936 --width=256 --dtype=float32 --rounds=5]
 
 Each program is compiled once and then called in turn with the others, round by round, so that a noisy machine is
-noisy to all; figures are medians. `bytes` are those that must move, each operand read once and each output
-written once; GB/s is that over the wall time, so what a program moves besides makes it look slow. On CPU
-the ratio is of the process's CPU time, elsewhere of wall time.
+noisy to all; figures are medians. "naive" is `reference.py`: all logits, differentiated by JAX. MB are those that
+must move, each operand read once and each output written once; GB/s is that over the wall time, so what a
+program moves besides makes it look slow. Ratios are of the process's CPU time on CPU, of wall time elsewhere.
 """
 
 import argparse
@@ -31,18 +31,6 @@ class Program(NamedTuple):
     arguments: tuple[jax.Array, ...]
 
 
-def naive_stats(hidden: jax.Array, unembedding: jax.Array, tokens: jax.Array) -> TokenStats:
-    """What one writes without thinking of memory: a log-softmax, and the definitions."""
-    logits = reference.head(hidden, unembedding)
-    log_p = jax.nn.log_softmax(logits)
-    p = jnp.exp(log_p)
-    entropy = -(p * log_p).sum(axis=-1)
-    contribution = jax.lax.stop_gradient(p * (entropy[:, None] + log_p))
-    pick = lambda values: jnp.take_along_axis(values, tokens[:, None], axis=1)[:, 0]  # noqa: E731
-    unit = jax.lax.stop_gradient((p * contribution).sum(axis=-1) - pick(contribution))
-    return TokenStats(pick(log_p), jax.nn.logsumexp(logits, axis=-1), entropy, unit)
-
-
 def naive_logprob(hidden: jax.Array, unembedding: jax.Array, tokens: jax.Array) -> jax.Array:
     """Log-probability alone, the least that any training step computes."""
     log_p = jax.nn.log_softmax(reference.head(hidden, unembedding))
@@ -66,7 +54,8 @@ def programs(tokens: int, vocabulary: int, width: int, dtype: str) -> list[Progr
         return jax.grad(scalar, argnums=(0, 1), has_aux=True)
 
     def on_the_way(hidden, unembedding, ids):
-        return loss.linear_token_loss(lambda stats, _: _of_stats(stats) * stats.logprob.size / tokens, hidden, unembedding, ids, ())
+        of_chunk = lambda stats, _: _of_stats(stats) * stats.logprob.size / tokens  # noqa: E731
+        return loss.linear_token_loss(of_chunk, hidden, unembedding, ids, ())
 
     def logprob(hidden, unembedding, ids):
         return naive_logprob(hidden, unembedding, ids).mean()
@@ -74,13 +63,13 @@ def programs(tokens: int, vocabulary: int, width: int, dtype: str) -> list[Progr
     given = (hidden, unembedding, ids)
     forward, both = "forward", "forward + backward"
     return [
-        Program("naive", forward, naive_stats, given),
+        Program("naive", forward, reference.linear_token_stats, given),
         *(Program(name, forward, function, given) for name, function in linear.items()),
         *(
             Program(f"{name}, log-probability alone", forward, functools.partial(_logprob_of, function), given)
             for name, function in linear.items()
         ),
-        Program("naive", both, trained(naive_stats), given),
+        Program("naive", both, trained(reference.linear_token_stats), given),
         Program("naive, log-probability alone", both, jax.grad(logprob, argnums=(0, 1)), given),
         *(Program(name, both, trained(function), given) for name, function in linear.items()),
         Program("linear_token_loss", both, jax.grad(on_the_way, argnums=(0, 1), has_aux=True), given),

@@ -8,75 +8,18 @@ Shapes: N tokens, V vocabulary, D width.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import sums
+from kernels.token_stats.pieces import Blocks, Tiles, cut, slice_rows
 from kernels.token_stats.sums import Pull, Rows, Sums
+from kernels.token_stats.varying import varying_as
 
 # Measured on CPU: a tile of 2,048 x 512 float32 logits and what is made from it stay in the second-level cache.
 ROWS = 2048
 COLUMNS = 512
-
-
-class Tiles(NamedTuple):
-    """A vocabulary cut into `count` tiles of one width; where it does not divide, the last overlaps the one before."""
-
-    vocabulary: int
-    width: int
-    count: int
-
-    def place(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns (first column, columns [1, width]); columns that an earlier tile has had are -1."""
-        start = jnp.minimum(index * self.width, self.vocabulary - self.width)
-        columns = start + jnp.arange(self.width, dtype=jnp.int32)
-        return start, jnp.where(columns >= index * self.width, columns, -1)[None]
-
-
-def cut(vocabulary: int, width: int) -> Tiles:
-    """Cuts a vocabulary into tiles of at most `width` columns."""
-    width = min(width, vocabulary)
-    return Tiles(vocabulary, width, -(-vocabulary // width))
-
-
-class Blocks(NamedTuple):
-    """N rows cut into blocks of one size; the last is filled with rows that need no work."""
-
-    rows: int
-    size: int
-
-    @classmethod
-    def of(cls, rows: int, size: int) -> "Blocks":
-        """Cuts `rows` into the fewest blocks of at most `size`, all of one size."""
-        count = max(1, -(-rows // size))
-        return cls(rows, max(1, -(-rows // count)))
-
-    @property
-    def padded(self) -> int:
-        return -(-self.rows // self.size) * self.size
-
-    def pad(self, array: jax.Array) -> jax.Array:
-        """Fills [N, ...] with zeros up to whole blocks."""
-        return jnp.pad(array, [(0, self.padded - self.rows)] + [(0, 0)] * (array.ndim - 1))
-
-    def pad_rows(self, rows: Rows) -> Rows:
-        return rows._replace(tokens=self.pad(rows.tokens), needed=self.pad(rows.needed))
-
-    def take(self, array: jax.Array, index: jax.Array) -> jax.Array:
-        return _rows_of(array, index * self.size, self.size)
-
-    def take_rows(self, rows: Rows, index: jax.Array) -> Rows:
-        return rows._replace(tokens=self.take(rows.tokens, index), needed=self.take(rows.needed, index))
-
-    def put(self, array: jax.Array, block: jax.Array, index: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(array, block, index * self.size, axis=0)
-
-    def with_work(self, rows: Rows) -> jax.Array:
-        """Returns the number of blocks up to the last one with a row that is needed."""
-        last = jnp.where(rows.needed, jnp.arange(1, self.padded + 1), 0).max(initial=0)
-        return (last + self.size - 1) // self.size
 
 
 def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows, *, interpret: bool = False) -> Sums:
@@ -121,14 +64,14 @@ def linear_block(
     def step(index, carry):
         total, kept = carry
         start, columns = tiles.place(index)
-        logits = _logits(hidden, _rows_of(unembedding, start, tiles.width), dtype)
+        logits = _logits(hidden, slice_rows(unembedding, start, tiles.width), dtype)
         tile = sums.of_tile(logits, columns, tokens, rows.limit, rows.temperature, _once)
         kept = kept if kept is None else jax.lax.dynamic_update_slice(kept, logits[None], (index, 0, 0))
         return sums.merge(total, tile, rows.temperature), kept
 
     kept = jnp.zeros((tiles.count, hidden.shape[0], tiles.width), dtype) if keep else None
     start = (sums.empty(jnp.zeros((hidden.shape[0], 1), dtype)), kept)
-    return jax.lax.fori_loop(0, tiles.count, step, sums.varying_as(start, hidden, unembedding, rows))
+    return jax.lax.fori_loop(0, tiles.count, step, varying_as(start, hidden, unembedding, rows))
 
 
 def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull, into, *, dtype, kept=None):
@@ -152,16 +95,16 @@ def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull,
     def step(index, carry):
         of_hidden, into = carry
         start, columns = tiles.place(index)
-        part = _rows_of(unembedding, start, tiles.width)
+        part = slice_rows(unembedding, start, tiles.width)
         logits = _logits(hidden, part, into.dtype) if kept is None else kept[index]
         gradient = sums.pull_tile(logits, columns, tokens, rows.limit, rows.temperature, pull)
         gradient, part = gradient.astype(dtype), part.astype(dtype)
         # h^T dz and a small transpose: a quarter faster on CPU than dz^T h.
         of_part = jnp.matmul(factor.T, gradient, preferred_element_type=into.dtype).T
-        into = jax.lax.dynamic_update_slice(into, _rows_of(into, start, tiles.width) + of_part, (start, 0))
+        into = jax.lax.dynamic_update_slice(into, slice_rows(into, start, tiles.width) + of_part, (start, 0))
         return of_hidden + jnp.matmul(gradient, part, preferred_element_type=into.dtype), into
 
-    start = sums.varying_as((jnp.zeros(hidden.shape, into.dtype), into), hidden, unembedding, rows, pull)
+    start = varying_as((jnp.zeros(hidden.shape, into.dtype), into), hidden, unembedding, rows, pull)
     return jax.lax.fori_loop(0, tiles.count, step, start)
 
 
@@ -176,7 +119,7 @@ def _linear_forward(operands, rows: Rows) -> Sums:
         return jax.tree.map(lambda whole, piece: blocks.put(whole, piece[:, 0], index), out, part)
 
     out = sums.empty(jnp.zeros(blocks.padded, _wide(*operands)))
-    out = sums.varying_as(out, operands, rows)
+    out = varying_as(out, operands, rows)
     out = jax.lax.fori_loop(0, blocks.with_work(padded), step, out)
     return jax.tree.map(lambda leaf: leaf[: rows.tokens.shape[0]], out)
 
@@ -198,7 +141,7 @@ def _linear_backward(operands, rows: Rows, pull: Pull):
         return blocks.put(of_hidden, part.astype(hidden.dtype), index), of_unembedding
 
     start = jnp.zeros_like(padded_hidden), jnp.zeros(unembedding.shape, wide)
-    start = sums.varying_as(start, operands, rows, pull)
+    start = varying_as(start, operands, rows, pull)
     of_hidden, of_unembedding = jax.lax.fori_loop(0, blocks.with_work(padded), step, start)
     return of_hidden[: hidden.shape[0]], of_unembedding.astype(unembedding.dtype)
 
@@ -213,7 +156,7 @@ def _logits_forward(logits: jax.Array, rows: Rows) -> Sums:
         tile = sums.of_tile(tile, columns, rows.tokens[:, None], rows.limit, rows.temperature, _once)
         return sums.merge(total, tile, rows.temperature)
 
-    start = sums.varying_as(sums.empty(jnp.zeros((logits.shape[0], 1), dtype)), logits, rows)
+    start = varying_as(sums.empty(jnp.zeros((logits.shape[0], 1), dtype)), logits, rows)
     return sums.rowwise(jax.lax.fori_loop(0, tiles.count, step, start))
 
 
@@ -232,10 +175,6 @@ def _once(x: jax.Array) -> jax.Array:
 
 def _logits(hidden: jax.Array, unembedding: jax.Array, dtype) -> jax.Array:
     return jnp.matmul(hidden, unembedding.T, preferred_element_type=dtype)
-
-
-def _rows_of(array: jax.Array, start: jax.Array, size: int) -> jax.Array:
-    return jax.lax.dynamic_slice_in_dim(array, start, size, axis=0)
 
 
 def _wide(*arrays: jax.Array):

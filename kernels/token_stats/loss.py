@@ -20,12 +20,14 @@ import jax.numpy as jnp
 
 from kernels.token_stats import chunked, reference, sums
 from kernels.token_stats.api import rows_of
-from kernels.token_stats.chunked import COLUMNS, Blocks, cut
+from kernels.token_stats.chunked import COLUMNS
+from kernels.token_stats.pieces import Blocks, cut
 from kernels.token_stats.reference import TokenStats
 from kernels.token_stats.sums import Rows
+from kernels.token_stats.varying import varying_as
 
 PyTree = Any
-CHUNK_ENTRIES = 2**26  # logits alive at a time: 256 MB in float32
+CHUNK_ENTRIES = 2**27  # logits alive at a time: 512 MB in float32
 CHUNK_ROWS = 512
 
 
@@ -73,7 +75,7 @@ def linear_token_loss(
     flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
     context = jax.lax.stop_gradient(jax.tree.map(lambda leaf: leaf.reshape(-1), context))
     # Under a mesh, what the devices share gets its gradient summed over them.
-    operands = sums.varying_as((flat, unembedding), flat, unembedding, rows)
+    operands = varying_as((flat, unembedding), flat, unembedding, rows)
     total, stats = _with_gradient(functools.partial(_go_through, loss, axis_name))(operands, rows, context)
     return total, jax.tree.map(lambda values: jax.lax.stop_gradient(values).reshape(tokens.shape), stats)
 
@@ -124,8 +126,8 @@ def _go_through(loss, axis_name, operands, rows: Rows, context, *, with_gradient
     zero = jnp.zeros(blocks.padded, dtype)
     gradient = (jnp.zeros_like(padded[0]), jnp.zeros(unembedding.shape, dtype)) if with_gradient else None
     # Losses and statistics are the same on every shard of the vocabulary; gradients are not.
-    start = sums.varying_as((jnp.zeros((), dtype), TokenStats(*[zero] * 4)), operands, rows, context, but=axis_name)
-    start = (*start, sums.varying_as(gradient, operands, rows, context))
+    start = varying_as((jnp.zeros((), dtype), TokenStats(*[zero] * 4)), operands, rows, context, but=axis_name)
+    start = (*start, varying_as(gradient, operands, rows, context))
     # Chunks at the end none of whose tokens is needed are left out.
     total, stats, gradient = jax.lax.fori_loop(0, blocks.with_work(padded_rows), step, start)
     if with_gradient:

@@ -23,8 +23,9 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from kernels.token_stats import chunked, sums
+from kernels.token_stats import pieces, sums
 from kernels.token_stats.sums import Pull, Rows, Sums
+from kernels.token_stats.varying import shaped_as, varying_as
 
 EXACT = jax.lax.Precision.HIGHEST
 OUTSIDE = -2  # as a token, in no tile (a column left out of a tile is -1); as a limit, of a row that is not needed
@@ -95,8 +96,8 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
 
 def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
-    tiles = chunked.cut(unembedding.shape[0], PULL_COLUMNS)
-    blocks = chunked.Blocks.of(hidden.shape[0], PULL_ROWS)
+    tiles = pieces.cut(unembedding.shape[0], PULL_COLUMNS)
+    blocks = pieces.Blocks.of(hidden.shape[0], PULL_ROWS)
     padded = blocks.pad(hidden), blocks.pad_rows(rows), jax.tree.map(blocks.pad, pull)
 
     def step(index, carry):
@@ -110,11 +111,11 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
         return of_hidden, jax.lax.dynamic_update_slice_in_dim(of_unembedding, added, start, axis=0)
 
     carry = jnp.zeros(padded[0].shape, jnp.float32), jnp.zeros_like(unembedding)
-    carry = jax.lax.fori_loop(0, tiles.count, step, sums.varying_as(carry, operands, rows, pull))
+    carry = jax.lax.fori_loop(0, tiles.count, step, varying_as(carry, operands, rows, pull))
     return carry[0][: hidden.shape[0]].astype(hidden.dtype), carry[1]
 
 
-def _backward_of_part(part, columns, blocks: chunked.Blocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret):
+def _backward_of_part(part, columns, blocks: pieces.Blocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret):
     """Adds what `part` [n, D] of the unembedding gives to `of_hidden` [N, D], block of rows by block.
 
     Returns:
@@ -132,7 +133,7 @@ def _backward_of_part(part, columns, blocks: chunked.Blocks, hidden, rows: Rows,
             of_part += dot(factor.T, here)
         return of_hidden, of_part
 
-    start = sums.varying_as((of_hidden, jnp.zeros(part.shape, jnp.float32)), of_hidden)
+    start = varying_as((of_hidden, jnp.zeros(part.shape, jnp.float32)), of_hidden)
     return jax.lax.fori_loop(0, blocks.with_work(rows), step, start)
 
 
@@ -180,9 +181,8 @@ def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, inter
 
 def _call(kernel, grid: tuple[int, int], operands, out, block: Block, interpret: bool):
     """`pl.pallas_call` on whole arrays; inside `jax.shard_map` the results vary over the axes that any operand does."""
-    operands = sums.varying_as(operands, operands)
-    kind = jax.typeof(operands[0]).manual_axis_type
-    out = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, manual_axis_type=kind), out)
+    operands = varying_as(operands, operands)
+    out = jax.tree.map(lambda leaf: shaped_as(leaf.shape, leaf.dtype, operands), out)
     params = plgpu.CompilerParams(num_warps=block.warps, num_stages=block.stages)
     return pl.pallas_call(kernel, grid=grid, out_shape=out, compiler_params=params, interpret=interpret)(*operands)
 

@@ -21,11 +21,11 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
 
-from kernels.token_stats import sums, tpu_blocks
+from kernels.token_stats import pieces, sums, tpu_blocks, tpu_grid
 from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.tpu_blocks import Blocks
+from kernels.token_stats.varying import shaped_as
 
 
 def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows, *, interpret: bool = False) -> Sums:
@@ -54,11 +54,11 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
     blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, tpu_blocks.device_kind())
     out = pl.pallas_call(
         functools.partial(_sums_kernel, make=_read, blocks=blocks),
-        out_shape=[sums.shaped_as((count, 1), jnp.float32, logits, rows)] * 6,
-        grid_spec=_grid(count, vocabulary, blocks, [_tile(blocks)], [_row(blocks)] * 6, row_inputs=1),
-        cost_estimate=_cost(count, vocabulary, 0, [logits]),
-        **_options(blocks, interpret),
-    )(*_scalars(rows, blocks), rows.tokens[:, None], logits)
+        out_shape=[shaped_as((count, 1), jnp.float32, logits, rows)] * 6,
+        grid_spec=tpu_grid.grid(count, vocabulary, blocks, [tpu_grid.tile(blocks)], [tpu_grid.row(blocks)] * 6, row_inputs=1),
+        cost_estimate=tpu_grid.cost(count, vocabulary, 0, [logits]),
+        **tpu_grid.options(blocks, interpret),
+    )(*tpu_grid.scalars(rows, blocks), rows.tokens[:, None], logits)
     return sums.rowwise(Sums(*out))
 
 
@@ -67,52 +67,54 @@ def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull, *, interpret: bo
     blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, tpu_blocks.device_kind())
     return pl.pallas_call(
         functools.partial(_of_logits_kernel, blocks=blocks),
-        out_shape=sums.shaped_as(logits.shape, logits.dtype, logits, rows),
-        grid_spec=_grid(count, vocabulary, blocks, [_tile(blocks)], _tile(blocks, fetched=True), row_inputs=5),
-        cost_estimate=_cost(count, vocabulary, 0, [logits, logits]),
-        **_options(blocks, interpret),
-    )(*_scalars(rows, blocks), rows.tokens[:, None], *sums.columnwise(pull), logits)
+        out_shape=shaped_as(logits.shape, logits.dtype, logits, rows),
+        grid_spec=tpu_grid.grid(
+            count, vocabulary, blocks, [tpu_grid.tile(blocks)], tpu_grid.tile(blocks, written=True), row_inputs=5
+        ),
+        cost_estimate=tpu_grid.cost(count, vocabulary, 0, [logits, logits]),
+        **tpu_grid.options(blocks, interpret),
+    )(*tpu_grid.scalars(rows, blocks), rows.tokens[:, None], *sums.columnwise(pull), logits)
 
 
 def _linear_forward(operands, rows: Rows, *, interpret: bool) -> Sums:
     hidden, unembedding = operands
     blocks = _linear_blocks(operands)
-    count = hidden.shape[0]
+    (count, width), vocabulary = hidden.shape, unembedding.shape[0]
     out = pl.pallas_call(
         functools.partial(_sums_kernel, make=_multiply, blocks=blocks),
-        out_shape=[sums.shaped_as((count, 1), jnp.float32, operands, rows)] * 6,
-        grid_spec=_grid(count, unembedding.shape[0], blocks, _operands(blocks, hidden), [_row(blocks)] * 6, row_inputs=1),
-        cost_estimate=_cost(count, unembedding.shape[0], hidden.shape[1], operands),
-        **_options(blocks, interpret),
-    )(*_scalars(rows, blocks), rows.tokens[:, None], hidden, unembedding)
+        out_shape=[shaped_as((count, 1), jnp.float32, operands, rows)] * 6,
+        grid_spec=tpu_grid.grid(
+            count, vocabulary, blocks, tpu_grid.operands(blocks, width), [tpu_grid.row(blocks)] * 6, row_inputs=1
+        ),
+        cost_estimate=tpu_grid.cost(count, vocabulary, width, operands),
+        **tpu_grid.options(blocks, interpret),
+    )(*tpu_grid.scalars(rows, blocks), rows.tokens[:, None], hidden, unembedding)
     return sums.rowwise(Sums(*out))
 
 
 def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
     blocks = _linear_blocks(operands)
-    fill = -hidden.shape[0] % blocks.rows
-    pad = lambda array: jnp.pad(array, [(0, fill)] + [(0, 0)] * (array.ndim - 1))  # noqa: E731
     # Whole blocks of rows: what lies past the end of an array may be NaN, and d unembedding sums over rows.
-    hidden, rows, pull = pad(hidden), rows._replace(tokens=pad(rows.tokens), needed=pad(rows.needed)), jax.tree.map(pad, pull)
-    count, width = hidden.shape
-    vocabulary = unembedding.shape[0]
-    arguments = (*_scalars(rows, blocks), rows.tokens[:, None], *sums.columnwise(pull), hidden, unembedding)
-    shared = dict(cost_estimate=_cost(count, vocabulary, 2 * width, operands), **_options(blocks, interpret))
+    whole = pieces.Blocks(hidden.shape[0], blocks.rows)
+    hidden, rows, pull = whole.pad(hidden), whole.pad_rows(rows), jax.tree.map(whole.pad, pull)
+    (count, width), vocabulary = hidden.shape, unembedding.shape[0]
+    arguments = (*tpu_grid.scalars(rows, blocks), rows.tokens[:, None], *sums.columnwise(pull), hidden, unembedding)
+    shared = dict(cost_estimate=tpu_grid.cost(count, vocabulary, 2 * width, operands), **tpu_grid.options(blocks, interpret))
     of_hidden = pl.pallas_call(
         functools.partial(_of_hidden_kernel, blocks=blocks, vocabulary=vocabulary),
-        out_shape=sums.shaped_as(hidden.shape, hidden.dtype, operands, rows),
-        grid_spec=_grid(
-            count, vocabulary, blocks, _operands(blocks, hidden), pl.BlockSpec((blocks.rows, width), lambda i, j, *_: (i, 0)),
+        out_shape=shaped_as(hidden.shape, hidden.dtype, operands, rows),
+        grid_spec=tpu_grid.grid(
+            count, vocabulary, blocks, tpu_grid.operands(blocks, width), tpu_grid.of_rows(blocks, width),
             row_inputs=5, scratch=(blocks.rows, width),
         ),
         **shared,
     )(*arguments)  # fmt: skip
     of_unembedding = pl.pallas_call(
         functools.partial(_of_unembedding_kernel, blocks=blocks),
-        out_shape=sums.shaped_as(unembedding.shape, unembedding.dtype, operands, rows),
-        grid_spec=_grid(
-            count, vocabulary, blocks, _operands(blocks, hidden), pl.BlockSpec((blocks.columns, width), lambda i, j, *_: (j, 0)),
+        out_shape=shaped_as(unembedding.shape, unembedding.dtype, operands, rows),
+        grid_spec=tpu_grid.grid(
+            count, vocabulary, blocks, tpu_grid.operands(blocks, width), tpu_grid.of_columns(blocks, width),
             row_inputs=5, scratch=(blocks.columns, width), columns_outside=True,
         ),
         **shared,
@@ -238,75 +240,7 @@ def _pull(refs) -> Pull:
     return Pull(*(ref[...] for ref in refs))
 
 
-# Grids and block specifications. An index map gets the block of rows i, the tile of columns j and `work`.
-
-
-def _row(blocks: Blocks) -> pl.BlockSpec:
-    return pl.BlockSpec((blocks.rows, 1), lambda i, j, *_: (i, 0))
-
-
-def _tile(blocks: Blocks, *, fetched: bool = False) -> pl.BlockSpec:
-    if fetched:
-        return pl.BlockSpec((blocks.rows, blocks.columns), lambda i, j, *_: (i, j))
-    return pl.BlockSpec((blocks.rows, blocks.columns), lambda i, j, work, _: (i, _where(work[i], j)))
-
-
-def _operands(blocks: Blocks, hidden: jax.Array) -> list[pl.BlockSpec]:
-    width = hidden.shape[1]
-    return [
-        pl.BlockSpec((blocks.rows, width), lambda i, j, *_: (i, 0)),
-        pl.BlockSpec((blocks.columns, width), lambda i, j, work, _: (_where(work[i], j), 0)),
-    ]
-
-
-def _where(busy: jax.Array, index: jax.Array) -> jax.Array:
-    """The same block again and again where there is no work: it is fetched once."""
-    return jnp.where(busy > 0, index, 0)
-
-
-def _grid(count, vocabulary, blocks, operands, outputs, *, row_inputs, scratch=None, columns_outside=False):
-    """The grid (rows, columns), or (columns, rows), with `work` and `limit` prefetched and the temperature in SMEM."""
-    specs = [pl.BlockSpec(memory_space=pltpu.SMEM), *[_row(blocks)] * row_inputs, *operands]
-    grid = pl.cdiv(count, blocks.rows), pl.cdiv(vocabulary, blocks.columns)
-    if columns_outside:
-        specs, outputs = [_swapped(spec) for spec in specs], _swapped(outputs)
-        grid = grid[::-1]
-    return pltpu.PrefetchScalarGridSpec(
-        num_scalar_prefetch=2, grid=grid, in_specs=specs, out_specs=outputs,
-        scratch_shapes=[pltpu.VMEM(scratch, jnp.float32)] if scratch else [],
-    )  # fmt: skip
-
-
-def _swapped(spec: pl.BlockSpec) -> pl.BlockSpec:
-    if spec.index_map is None:
-        return spec
-    return pl.BlockSpec(spec.block_shape, lambda j, i, *prefetched: spec.index_map(i, j, *prefetched))
-
-
-def _scalars(rows: Rows, blocks: Blocks) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(work: the number of rows that each block of rows needs, limit, temperature)."""
-    needed = jnp.pad(rows.needed, (0, -rows.needed.shape[0] % blocks.rows))
-    return needed.reshape(-1, blocks.rows).sum(axis=1, dtype=jnp.int32), rows.limit[None], rows.temperature[None]
-
-
 def _linear_blocks(operands) -> Blocks:
     hidden, unembedding = operands
     itemsize = max(hidden.dtype.itemsize, unembedding.dtype.itemsize)
     return tpu_blocks.linear(hidden.shape[0], unembedding.shape[0], hidden.shape[1], itemsize, tpu_blocks.device_kind())
-
-
-def _options(blocks: Blocks, interpret: bool) -> dict:
-    semantics = ("parallel", "arbitrary")
-    return dict(
-        compiler_params=pltpu.CompilerParams(dimension_semantics=semantics, vmem_limit_bytes=blocks.vmem), interpret=interpret
-    )
-
-
-def _cost(count: int, vocabulary: int, width: int, arrays) -> pl.CostEstimate:
-    """Each operand read once; what the compiler schedules by, no measurement."""
-    return pl.CostEstimate(
-        flops=count * vocabulary * (2 * width + 12),
-        transcendentals=count * vocabulary,
-        bytes_accessed=sum(array.size * array.dtype.itemsize for array in arrays),
-    )
-
