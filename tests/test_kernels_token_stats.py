@@ -336,6 +336,34 @@ def test_the_linear_form_by_name(implementation):
     np.testing.assert_allclose(np.exp(stats.logprob), [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["reference", "chunked"])
+def test_temperatures_that_are_none_are_refused(name):
+    with pytest.raises(ValueError, match="temperature.*0.0.*above 0"):
+        LOGITS[name](jnp.zeros((1, 2)), jnp.array([0]), temperature=0.0)
+
+
+@pytest.mark.parametrize("name", PALLAS)
+def test_what_a_kernel_cannot_do_is_said(name):
+    with jax.enable_x64(True), pytest.raises(ValueError, match=f"{name} computes in float32.*chunked"):
+        token_stats(np.zeros((1, 2)), np.array([0]), implementation=name)
+    with pytest.raises(ValueError, match="interpret=True is for the Pallas"):
+        token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation="chunked", interpret=True)
+
+
+def test_a_width_that_no_block_of_a_generation_holds_is_said():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tpu_blocks, "SIZES", ((128, 128),))
+        with pytest.raises(ValueError, match="width 65536.*15 MiB.*TPU v4.*chunked"):
+            tpu_blocks.linear(4096, 151_936, 65_536, 2, "TPU v4")
+
+
+def test_default_keeps_forward_mode_for_few_logits():
+    logits, tokens = example("random")
+    along = jax.jvp(lambda z: token_stats(z, tokens).entropy, (logits,), (logits,))[1]
+    want = jax.jvp(lambda z: LOGITS["reference"](z, tokens).entropy, (logits,), (logits,))[1]
+    np.testing.assert_array_equal(along, want)
+
+
 def test_unknown_implementations_are_refused():
     with pytest.raises(ValueError, match="'fast'.*reference"):
         token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation="fast")

@@ -56,12 +56,13 @@ def token_stats(
       `TokenStats` of shape [...], at least float32.
 
     Raises:
+      AssertionError: if shapes or kinds do not fit.
       ValueError: if there is no such implementation of this form, or it cannot take what it is given.
 
     >>> print(token_stats(jnp.zeros((1, 8)), jnp.array([5])).entropy.round(4))  # log 8
     [2.0794]
     """
-    reference.check(logits.shape[:-1], tokens, mask)
+    reference.check(logits.shape[:-1], tokens, mask, temperature)
     name = choose(implementation, ("reference", *KERNELS), logits.shape[-1], (logits,), interpret)
     if implementation is None and name == "chunked" and logits.size <= FEW:
         name = "reference"
@@ -102,12 +103,13 @@ def linear_token_stats(
       `TokenStats` of shape [...], at least float32.
 
     Raises:
+      AssertionError: if shapes or kinds do not fit.
       ValueError: if there is no such implementation of this form, or it cannot take what it is given.
 
     >>> print(linear_token_stats(jnp.ones((1, 2)), jnp.zeros((4, 2)), jnp.array([3])).entropy.round(4))
     [1.3863]
     """
-    reference.check(hidden.shape[:-1], tokens, mask)
+    reference.check(hidden.shape[:-1], tokens, mask, temperature)
     known = ("reference", "forward", *KERNELS)
     name = choose(implementation, known, unembedding.shape[0], (hidden, unembedding), interpret)
     given = dict(temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name)

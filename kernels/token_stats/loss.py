@@ -66,7 +66,7 @@ def linear_token_loss(
     >>> print(total.round(4), stats.entropy.round(4))  # log 4 (1 + 1 - 1)
     1.3863 [1.3863 1.3863 1.3863]
     """
-    reference.check(hidden.shape[:-1], tokens, mask)
+    reference.check(hidden.shape[:-1], tokens, mask, temperature)
     dtype = jnp.promote_types(jnp.promote_types(hidden.dtype, unembedding.dtype), jnp.float32)
     rows = rows_of(
         tokens, unembedding.shape[0], dtype,

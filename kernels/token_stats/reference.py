@@ -72,13 +72,14 @@ def token_stats(
       `TokenStats` of shape [...].
 
     Raises:
-      AssertionError: if the leading shapes differ or the tokens are not integers.
+      AssertionError: if the leading shapes differ, or the tokens are not integers or the mask not boolean.
+      ValueError: if the temperature is a number and not above 0.
 
     >>> stats = token_stats(jnp.log(jnp.array([0.9, 0.1])), jnp.array(0))
     >>> round(float(stats.entropy), 4), round(float(stats.unit_polarity), 4)  # -2 p (1-p)^2 log(p / (1-p))
     (0.3251, -0.0396)
     """
-    check(logits.shape[:-1], tokens, mask)
+    check(logits.shape[:-1], tokens, mask, temperature)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     columns = columns_of(logits, axis_name)
     if vocabulary_size is not None:
@@ -172,8 +173,10 @@ def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
     return jnp.einsum("...d,vd->...v", hidden, unembedding, preferred_element_type=dtype)
 
 
-def check(leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None) -> None:
-    """Refuses tokens and masks of another shape or kind than every implementation takes."""
+def check(leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None, temperature: float) -> None:
+    """Refuses tokens, masks and temperatures of another shape or kind than every implementation takes."""
+    if isinstance(temperature, (int, float)) and not temperature > 0:
+        raise ValueError(f"the temperature of the token statistics is {temperature}; it must be above 0")
     chex.assert_shape(tokens, leading)
     chex.assert_type(tokens, int)
     if mask is not None:

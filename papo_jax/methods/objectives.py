@@ -55,8 +55,9 @@ def grpo(
     Returns:
       `Objective` whose count is the number of answers.
     """
+    coefficients = per_answer(mask) if coefficients is None else coefficients
     return _clipped(
-        logprob, old_logprob, advantages, mask, per_answer(mask) if coefficients is None else coefficients, mask.any(axis=1).sum(),
+        logprob, old_logprob, advantages, mask, coefficients, mask.any(axis=1).sum(),
         clip_low, clip_high, kl_coefficient, reference_logprob,
     )  # fmt: skip
 
@@ -97,8 +98,9 @@ def dapo(
     >>> round(float(out.total), 3), float(out.metrics["clip/fraction"][0])
     (-1.28, 1.0)
     """
+    coefficients = per_token(mask) if coefficients is None else coefficients
     return _clipped(
-        logprob, old_logprob, advantages, mask, per_token(mask) if coefficients is None else coefficients, mask.sum(),
+        logprob, old_logprob, advantages, mask, coefficients, mask.sum(),
         clip_low, clip_high, kl_coefficient, reference_logprob,
     )  # fmt: skip
 
