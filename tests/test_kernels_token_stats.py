@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.token_stats import linear_token_stats, token_stats
+from kernels.token_stats import linear_token_loss, linear_token_stats, token_stats
 from kernels.token_stats import chunked, forward, pallas_gpu, reference, sums, tpu_blocks
 
 T, V = 7, 300  # two blocks of rows and three tiles, the last ragged, with the sizes below
@@ -97,9 +97,9 @@ def oracle(logits, tokens, temperature):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def values_and_gradient(name, logits, tokens, temperature, cotangents):
+def values_and_gradient(name, logits, tokens, temperature, cotangents, mask=None):
     """The statistics, and the gradient of their product with `cotangents` [4, T]."""
-    stats, pull = jax.vjp(lambda z: IMPLEMENTATIONS[name](z, tokens, temperature=temperature), logits)
+    stats, pull = jax.vjp(lambda z: IMPLEMENTATIONS[name](z, tokens, temperature=temperature, mask=mask), logits)
     return stats, pull(reference.TokenStats(*cotangents))[0]
 
 
@@ -158,32 +158,26 @@ class TestEveryImplementation:
         np.testing.assert_allclose(stats.entropy, 0.7856, atol=1e-4)
 
     @pytest.mark.parametrize("name", IMPLEMENTATIONS)
-    def test_one_row_alone_is_that_row(self, name):
+    def test_one_row_alone(self, name):
         logits, tokens = example("random")
-        whole, alone = evaluate(name, logits, tokens), evaluate(name, logits[3:4], tokens[3:4])
-        for one, other in zip(whole, alone, strict=True):
-            np.testing.assert_allclose(one[3:4], other, rtol=1e-6, atol=1e-6)
+        values, _ = oracle(logits[3:4], tokens[3:4], 1.0)
+        for got, want in zip(evaluate(name, logits[3:4], tokens[3:4]), values, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize("name", IMPLEMENTATIONS)
     def test_padding_of_the_vocabulary_counts_for_nothing(self, name):
         logits, _ = example("random")
         logits, tokens = logits.at[:, 250:].set(50.0), np.arange(T) * 40  # the padding would outweigh everything
-        got, want = evaluate(name, logits, tokens, vocabulary_size=250), evaluate(name, logits[:, :250], tokens)
-        for one, other in zip(got, want, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+        values, _ = oracle(logits[:, :250], tokens, 1.0)
+        for got, want in zip(evaluate(name, logits, tokens, vocabulary_size=250), values, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize("name", IMPLEMENTATIONS)
     @pytest.mark.parametrize("needed", [[1, 0, 0, 1, 0, 1, 1], [0] * T], ids=["some", "none"])
     def test_rows_outside_the_mask_are_zero_and_pull_nothing(self, name, needed):
         logits, tokens = example("random")
-        mask, ones = np.array(needed, bool), jnp.ones((4, T))
-
-        @jax.jit
-        def masked(logits):
-            stats, pull = jax.vjp(lambda z: IMPLEMENTATIONS[name](z, tokens, mask=mask, temperature=0.7), logits)
-            return stats, pull(reference.TokenStats(*ones))[0]
-
-        stats, gradient = masked(logits)
+        mask, ones = np.array(needed, bool), np.ones((4, T), np.float32)
+        stats, gradient = values_and_gradient(name, logits, tokens, 0.7, ones, mask)
         want, want_gradient = values_and_gradient(name, logits, tokens, 0.7, ones)
         for one, other in zip(stats, want, strict=True):
             np.testing.assert_allclose(one, np.where(mask, other, 0.0), rtol=1e-6, atol=1e-6)
@@ -192,10 +186,10 @@ class TestEveryImplementation:
     @pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu", "pallas_gpu"])
     def test_a_row_outside_the_mask_may_hold_anything(self, name):
         logits, tokens = example("random")
-        spoilt, mask = logits.at[2].set(jnp.nan), np.arange(T) != 2
-        ones = reference.TokenStats(*jnp.ones((4, T)))
-        masked = jax.jit(lambda z: jax.vjp(lambda z: LOGITS[name](z, tokens, mask=mask), z)[1](ones)[0])
-        np.testing.assert_allclose(masked(spoilt), masked(logits), atol=1e-7)
+        spoilt, mask, ones = logits.at[2].set(jnp.nan), np.arange(T) != 2, np.ones((4, T), np.float32)
+        got, want = (values_and_gradient(name, rows, tokens, 0.7, ones, mask) for rows in (spoilt, logits))
+        for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-7)
 
     @pytest.mark.parametrize("name", ["chunked", *PALLAS, "linear_chunked", "linear_pallas_tpu", "linear_pallas_gpu"])
     def test_forward_mode_is_refused_by_name(self, name):
@@ -258,28 +252,39 @@ def test_a_vocabulary_of_real_size(name):
     assert np.abs(np.asarray(gradient, np.float64) - want).max() <= 1e-5 * np.abs(want).max()
 
 
-def pallas_calls(jaxpr):
-    """The Pallas calls of a jaxpr, inside other calls too."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "pallas_call":
-            yield equation
-            continue
-        for parameter in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
-            inside = getattr(parameter, "jaxpr", parameter)
-            yield from pallas_calls(inside) if hasattr(inside, "eqns") else ()
+@pytest.mark.parametrize("name", ["reference", "forward", "chunked", *PALLAS, "loss"])
+def test_the_linear_form_at_a_vocabulary_of_real_size(name):
+    rows, vocabulary, width = 3, 151_936, 16
+    draw = np.random.default_rng(0)
+    hidden = draw.normal(size=(rows, width)).astype(np.float32) * np.float32([[1.0], [2.0], [0.1]])
+    head = draw.normal(size=(vocabulary, width)).astype(np.float32)
+    tokens, weights = np.array([5, 77, vocabulary - 1]), draw.normal(size=(4, rows)).astype(np.float32)
 
+    def loss(stats, weights):
+        return sum((weight * each).sum() for weight, each in zip(weights, stats, strict=False))
 
-def test_the_logits_form_declares_and_makes_one_read_of_the_logits():
-    shape = 4096, 151_936
-    logits, tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16), jax.ShapeDtypeStruct(shape[:1], jnp.int32)
-    (call,) = pallas_calls(jax.make_jaxpr(_named(token_stats, "pallas_tpu"))(logits, tokens).jaxpr)
-    assert call.params["cost_estimate"].bytes_accessed == 2 * shape[0] * shape[1]
-    (read,) = [
-        mapping for mapping in call.params["grid_mapping"].block_mappings if mapping.array_aval.shape == shape
-    ]
-    rows, columns = (size.block_size for size in read.block_shape)
-    # As many grid steps as blocks, and each has a block of its own.
-    assert call.params["grid_mapping"].grid == (-(-shape[0] // rows), -(-shape[1] // columns))
+    @jax.jit
+    def everything(hidden, head):
+        if name == "loss":
+            return jax.value_and_grad(
+                lambda *operands: linear_token_loss(loss, *operands, tokens, tuple(map(jnp.asarray, weights)), temperature=0.7),
+                argnums=(0, 1), has_aux=True,
+            )(hidden, head)  # fmt: skip
+        of = lambda *operands: _named(linear_token_stats, name)(*operands, tokens, temperature=0.7)  # noqa: E731
+        return jax.value_and_grad(lambda *o: (loss(of(*o), weights), of(*o)), argnums=(0, 1), has_aux=True)(hidden, head)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tpu_blocks, "SIZES", ((1024, 1024),))
+        patch.setattr(chunked, "COLUMNS", 4096)
+        patch.setattr(pallas_gpu, "PULL_COLUMNS", 2048)
+        (_, stats), gradients = everything(hidden, head)
+    values, of_logits = oracle(np.asarray(reference.head(hidden, head)), tokens, 0.7)  # its own float32 logits
+    for field, got, want in zip(stats._fields, stats, values, strict=True):
+        limit = 1e-5 if field == "unit_polarity" else 2e-5 * np.maximum(1.0, np.abs(want))
+        assert (np.abs(np.asarray(got, np.float64) - want) <= limit).all(), field
+    of_logits = sum(weight[:, None] * each for weight, each in zip(weights, of_logits, strict=False))
+    for got, want in zip(gradients, (of_logits @ head, of_logits.T @ hidden), strict=True):
+        assert np.abs(np.asarray(got, np.float64) - want).max() <= 1e-5 * np.abs(want).max()
 
 
 def test_closed_form_gradient_of_the_reference():
@@ -320,122 +325,11 @@ def test_laws_of_any_distribution(logits, cut, shift, temperature):
             np.testing.assert_allclose(one[0], other[-1], rtol=1e-11, atol=1e-12)
 
 
-def test_a_token_outside_the_support():
+@pytest.mark.parametrize("name", LOGITS)
+def test_a_token_outside_the_support(name):
     # p = (1/2, 1/2, 0): H = log 2, S = 0 everywhere, so T = C - 0 = 0; the gradients stay finite
     logits, token = np.array([[1.0, 1.0, -np.inf]], np.float32), np.array([2])
-    stats, gradient = values_and_gradient("reference", logits, token, 1.0, np.ones((4, 1), np.float32))
+    stats, gradient = values_and_gradient(name, logits, token, 1.0, np.ones((4, 1), np.float32))
     assert stats.logprob[0] == -np.inf and stats.unit_polarity[0] == 0
     np.testing.assert_allclose(stats.entropy, np.log(2), rtol=1e-6)
     np.testing.assert_allclose(gradient, np.zeros((1, 3)), atol=1e-7)  # of logprob -1/2, of logsumexp +1/2, of H 0
-
-
-@pytest.mark.parametrize("implementation", [None, "reference", "forward"])
-def test_the_linear_form_by_name(implementation):
-    # logits 1 * (0, log 2, log 5): p = (1, 2, 5) / 8
-    head = np.log(np.array([[1.0], [2.0], [5.0]], np.float32))
-    call = jax.jit(functools.partial(linear_token_stats, implementation=implementation))
-    stats = call(np.ones((3, 1), np.float32), head, np.arange(3))
-    np.testing.assert_allclose(np.exp(stats.logprob), [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["reference", "chunked"])
-def test_temperatures_that_are_none_are_refused(name):
-    with pytest.raises(ValueError, match="temperature.*0.0.*above 0"):
-        LOGITS[name](jnp.zeros((1, 2)), jnp.array([0]), temperature=0.0)
-
-
-@pytest.mark.parametrize("name", PALLAS)
-def test_what_a_kernel_cannot_do_is_said(name):
-    with jax.enable_x64(True), pytest.raises(ValueError, match=f"{name} computes in float32.*chunked"):
-        token_stats(np.zeros((1, 2)), np.array([0]), implementation=name)
-    with pytest.raises(ValueError, match="interpret=True is for the Pallas"):
-        token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation="chunked", interpret=True)
-
-
-def test_a_width_that_no_block_of_a_generation_holds_is_said():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tpu_blocks, "SIZES", ((128, 128),))
-        with pytest.raises(ValueError, match="width 65536.*15 MiB.*TPU v4.*chunked"):
-            tpu_blocks.linear(4096, 151_936, 65_536, 2, "TPU v4")
-
-
-def test_default_keeps_forward_mode_for_few_logits():
-    logits, tokens = example("random")
-    along = jax.jvp(lambda z: token_stats(z, tokens).entropy, (logits,), (logits,))[1]
-    want = jax.jvp(lambda z: LOGITS["reference"](z, tokens).entropy, (logits,), (logits,))[1]
-    np.testing.assert_array_equal(along, want)
-
-
-def test_unknown_implementations_are_refused():
-    with pytest.raises(ValueError, match="'fast'.*reference"):
-        token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation="fast")
-    with pytest.raises(ValueError, match="'fast'.*forward"):
-        linear_token_stats(jnp.zeros((1, 2)), jnp.zeros((3, 2)), jnp.array([0]), implementation="fast")
-    with pytest.raises(AssertionError):
-        token_stats(jnp.zeros((2, 3)), jnp.array([0.0, 1.0]))
-
-
-class TestForward:
-    """Chunks along time, the last one ragged: [2, 5] tokens two steps at a time, in float64."""
-
-    @pytest.fixture(autouse=True)
-    def problem(self):
-        with jax.enable_x64(True):
-            draw = np.random.default_rng(2)
-            self.hidden, self.head = draw.normal(size=(2, 5, 3)), draw.normal(size=(11, 3))
-            self.tangents = draw.normal(size=(2, 5, 3)), draw.normal(size=(11, 3))
-            self.tokens = draw.integers(11, size=(2, 5))
-            yield
-
-    def whole(self, hidden, head):
-        return reference.linear_token_stats(hidden, head, self.tokens, temperature=0.7)
-
-    def chunked(self, hidden, head):
-        return forward.linear_token_stats(hidden, head, self.tokens, temperature=0.7, chunk_entries=2 * 2 * 11)
-
-    def test_equals_the_reference_in_values_and_both_modes(self):
-        @functools.partial(jax.jit, static_argnums=0)
-        def everything(function, hidden, head, tangents):
-            stats, tangents_out = jax.jvp(function, (hidden, head), tangents)
-            return stats, tangents_out, jax.vjp(function, hidden, head)[1](stats)
-
-        got, want = (
-            jax.tree.leaves(everything(function, self.hidden, self.head, self.tangents))
-            for function in (self.chunked, self.whole)
-        )
-        for one, other in zip(got, want, strict=True):
-            assert one.dtype == jnp.float64
-            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
-
-    def test_jvp_equals_finite_differences(self):
-        step, function = 1e-5, jax.jit(self.chunked)
-        tangents = jax.jit(lambda *at: jax.jvp(self.chunked, at, self.tangents)[1])(self.hidden, self.head)
-        up, down = (
-            function(self.hidden + sign * step * self.tangents[0], self.head + sign * step * self.tangents[1])
-            for sign in (1, -1)
-        )
-        for field in ("logprob", "logsumexp", "entropy"):
-            difference = (np.asarray(getattr(up, field)) - np.asarray(getattr(down, field))) / (2 * step)
-            np.testing.assert_allclose(getattr(tangents, field), difference, atol=1e-8)
-        assert not np.any(tangents.unit_polarity)
-
-    def test_vmap_of_jvp_equals_a_loop(self):
-        heads = np.stack([self.head, 2 * self.head, -self.head])
-        along = lambda head: jax.jvp(lambda h: self.chunked(h, head).entropy, (self.hidden,), self.tangents[:1])[1]  # noqa: E731
-        one = jax.jit(along)
-        np.testing.assert_allclose(jax.jit(jax.vmap(along))(heads), [one(head) for head in heads], atol=1e-13)
-
-
-def test_chunks_never_hold_all_logits():
-    time, width, vocabulary = 256, 8, 4096
-    all_logits = 4 * time * vocabulary  # bytes
-    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((time, width), (vocabulary, width))]
-    tokens = jax.ShapeDtypeStruct((time,), jnp.int32)
-
-    def temporary(linear):
-        loss = lambda hidden, head, tokens: sum(map(jnp.sum, linear(hidden, head, tokens)))  # noqa: E731
-        compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(*shapes, tokens).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
-
-    assert temporary(functools.partial(forward.linear_token_stats, chunk_entries=4 * vocabulary)) < all_logits / 4
-    assert temporary(reference.linear_token_stats) >= all_logits

@@ -76,6 +76,7 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
+@pytest.mark.slow
 def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temperature):
     made = prepare(small({"rollout.temperature": temperature}), tmp_path)
     completions, trajectories = made.programs.rollout(

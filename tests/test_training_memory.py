@@ -6,11 +6,12 @@ Shapes: B sequences, T completion slots, V vocabulary.
 import functools
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import optax
 import pytest
 
-from kernels.token_stats import chunked, loss
+from kernels.token_stats import chunked, forward, loss
 from papo_jax.models import policy
 from papo_jax.models.config import ModelConfig
 from papo_jax.training import diagnostics, state, update, weighing
@@ -54,22 +55,17 @@ def _state(params, optimiser) -> dict:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """A chunk of 256 of the 2,048 tokens, as real vocabularies have it by themselves."""
-    from kernels.token_stats import forward
-
     monkeypatch.setattr(loss, "CHUNK_ROWS", 256)
     monkeypatch.setattr(chunked, "ROWS", 256)
-    defaults = {**forward.linear_token_stats.__kwdefaults__, "chunk_entries": B * 8 * V}
-    monkeypatch.setattr(forward.linear_token_stats, "__kwdefaults__", defaults)
+    monkeypatch.setattr(forward, "CHUNK_ENTRIES", B * 8 * V)
 
 
 def largest(jaxpr) -> int:
     """The most entries that a value of a jaxpr has, inside loops and calls too."""
     sizes = [0]
     for equation in jaxpr.eqns:
-        sizes += [variable.aval.size for variable in equation.outvars if hasattr(variable.aval, "size")]
-        for parameter in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
-            inside = getattr(parameter, "jaxpr", parameter)
-            sizes += [largest(inside)] if hasattr(inside, "eqns") else []
+        sizes += [variable.aval.size for variable in equation.outvars]
+        sizes += [largest(inside) for inside in jax.extend.core.jaxprs_in_params(equation.params)]
     return max(sizes)
 
 

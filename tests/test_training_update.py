@@ -70,8 +70,13 @@ def apart(first, second) -> float:
     return np.linalg.norm(first - second) / np.linalg.norm(second)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("microbatches", [2, 4])
+# Every cut and every padding under one objective here, the rest in the slow set: each compiles a program of its own.
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "microbatches, objective", [(2, "grpo"), (4, "dapo"), pytest.param(4, "grpo", marks=SLOW), pytest.param(2, "dapo", marks=SLOW)]
+)
 def test_gradient_does_not_depend_on_micro_batches(gradient, batch, objective, microbatches):
     whole, sums = gradient(batch, objective)
     cut, same = gradient(batch, objective, microbatches)
@@ -104,7 +109,7 @@ def padded(batch: Batch, where: str) -> Batch:
     )
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ["grpo", pytest.param("dapo", marks=SLOW)])
 @pytest.mark.parametrize("where", ["left", "inside", "right"])
 def test_gradient_does_not_depend_on_padding(gradient, batch, objective, where):
     whole, sums = gradient(batch, objective)

@@ -9,18 +9,16 @@
 | "pallas_gpu" | a tile of logits, on chip | reverse | NVIDIA GPU, and the interpreter |
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import chunked, forward, pallas_gpu, pallas_tpu, reference, sums
-from kernels.token_stats.reference import TokenStats
+from kernels.token_stats import chunked, forward, pallas_gpu, pallas_tpu, reference, sums, target
+from kernels.token_stats.reference import TokenStats, wide
 from kernels.token_stats.sums import Rows
 from kernels.token_stats.varying import varying_as
 
 KERNELS = {"chunked": chunked, "pallas_tpu": pallas_tpu, "pallas_gpu": pallas_gpu}
-FOR_BACKEND = {"tpu": "pallas_tpu", "gpu": "pallas_gpu", "cuda": "pallas_gpu"}
+FOR_PLATFORM = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}
 FEW = 2**22  # logits: so many are held anyway, and plain operations on them have both derivative modes
 SMALLEST = 1024  # columns: a smaller vocabulary fills no block of an accelerator's kernel
 
@@ -70,8 +68,8 @@ def token_stats(
     if name == "reference":
         return reference.token_stats(logits, tokens, **given)
     flat = jnp.asarray(logits).reshape(-1, logits.shape[-1])
-    rows = rows_of(tokens, logits.shape[-1], _dtype(logits), **given)
-    total = KERNELS[name].logits_sums(*varying_as((flat, rows), flat, rows), interpret=interpret)
+    rows = rows_of(tokens, logits.shape[-1], wide(logits), **given)
+    total = KERNELS[name].logits_sums(*varying_as((flat, rows), flat, rows), **_interpreted(interpret))
     return _finished(total, rows, tokens.shape, axis_name)
 
 
@@ -117,14 +115,14 @@ def linear_token_stats(
         module = {"reference": reference, "forward": forward}[name]
         return module.linear_token_stats(hidden, unembedding, tokens, **given)
     flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
-    rows = rows_of(tokens, unembedding.shape[0], _dtype(hidden, unembedding), **given)
+    rows = rows_of(tokens, unembedding.shape[0], wide(hidden, unembedding), **given)
     order = None if mask is None else jnp.argsort(~rows.needed, stable=True)
     gather = lambda array: array if order is None else array[order]  # noqa: E731
     # Rows that are needed first: an implementation leaves out whole blocks of the others.
     packed = rows._replace(tokens=gather(rows.tokens), needed=gather(rows.needed))
     operands = gather(flat), unembedding
     # Under a mesh, what the devices share gets its gradient summed over them.
-    total = KERNELS[name].linear_sums(*varying_as((operands, packed), operands, packed), interpret=interpret)
+    total = KERNELS[name].linear_sums(*varying_as((operands, packed), operands, packed), **_interpreted(interpret))
     stats = _finished(total, packed, (-1,), axis_name)
     if order is not None:
         stats = jax.tree.map(lambda values: jnp.zeros_like(values).at[order].set(values, unique_indices=True), stats)
@@ -135,14 +133,18 @@ def choose(
     implementation: str | None, known: tuple[str, ...], vocabulary: int, operands: tuple[jax.Array, ...], interpret: bool
 ) -> str:
     """Picks an implementation by backend and shape, or says why the one that was asked for cannot be had."""
-    wide = _dtype(*operands) == jnp.float64
+    platform = target.current().platform
+    double = wide(*operands) == jnp.float64
     if implementation is None:
-        accelerated = FOR_BACKEND.get(jax.default_backend(), "chunked")
-        return "chunked" if wide or vocabulary < SMALLEST else accelerated
+        return "chunked" if double or vocabulary < SMALLEST else FOR_PLATFORM.get(platform, "chunked")
     if implementation not in known:
         raise ValueError(f"implementation {implementation!r} of the token statistics is none of {sorted(known)}")
-    if implementation.startswith("pallas") and wide:
+    if implementation.startswith("pallas") and double:
         raise ValueError(f"{implementation} computes in float32; float64 goes through reference, forward or chunked")
+    if implementation.startswith("pallas") and not interpret and FOR_PLATFORM.get(platform) != implementation:
+        raise ValueError(
+            f"{implementation} does not run on {platform}; use implementation=None or 'chunked', or interpret=True for a test"
+        )
     if interpret and not implementation.startswith("pallas"):
         raise ValueError(f"interpret=True is for the Pallas implementations; {implementation} runs anywhere as it is")
     return implementation
@@ -163,10 +165,11 @@ def rows_of(
     )
 
 
+def _interpreted(interpret: bool) -> dict[str, bool]:
+    """What only the Pallas implementations are asked: `choose` has refused it for any other."""
+    return {"interpret": True} if interpret else {}
+
+
 def _finished(total: sums.Sums, rows: Rows, shape: tuple[int, ...], axis_name: str | None) -> TokenStats:
     stats = sums.finish(sums.across(total, axis_name, rows.temperature), rows)
     return jax.tree.map(lambda values: values.reshape(shape), stats)
-
-
-def _dtype(*arrays: jax.Array):
-    return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)

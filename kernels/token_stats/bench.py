@@ -43,7 +43,7 @@ def programs(tokens: int, vocabulary: int, width: int, dtype: str) -> list[Progr
     hidden = jax.random.normal(keys[0], (tokens, width), dtype)
     unembedding = (0.2 * jax.random.normal(keys[1], (vocabulary, width))).astype(dtype)
     ids = jax.random.randint(keys[2], (tokens,), 0, vocabulary)
-    names = ["chunked", *filter(None, [api.FOR_BACKEND.get(jax.default_backend())])]
+    names = ["chunked", *filter(None, [api.FOR_PLATFORM.get(jax.default_backend())])]
     linear = {name: functools.partial(api.linear_token_stats, implementation=name) for name in names}
 
     def trained(function):

@@ -25,7 +25,7 @@ def linear_token_stats(
     mask: jax.Array | None = None,
     vocabulary_size: int | None = None,
     axis_name: str | None = None,
-    chunk_entries: int = CHUNK_ENTRIES,
+    chunk_entries: int | None = None,
 ) -> reference.TokenStats:
     """Computes `token_stats` of hidden @ unembedding^T without holding all logits.
 
@@ -36,7 +36,7 @@ def linear_token_stats(
       unembedding: [V, D].
       tokens: [..., T] integers in [0, V).
       temperature, mask, vocabulary_size, axis_name: as in `reference.token_stats`.
-      chunk_entries: the number of logits held at a time; at least one time step is.
+      chunk_entries: the number of logits held at a time, at least one time step; None for `CHUNK_ENTRIES`.
 
     Returns:
       `TokenStats` of shape [..., T].
@@ -48,7 +48,7 @@ def linear_token_stats(
     chex.assert_shape(hidden, (*tokens.shape, unembedding.shape[-1]))
     time = tokens.shape[-1] if tokens.ndim else 1
     entries_a_step = max(1, tokens.size // max(1, time)) * unembedding.shape[0]
-    chunk = max(1, min(time, chunk_entries // entries_a_step))
+    chunk = max(1, min(time, (chunk_entries or CHUNK_ENTRIES) // entries_a_step))
     one = functools.partial(
         reference.linear_token_stats, temperature=temperature, vocabulary_size=vocabulary_size, axis_name=axis_name
     )

@@ -20,9 +20,8 @@ import jax.numpy as jnp
 
 from kernels.token_stats import chunked, reference, sums
 from kernels.token_stats.api import rows_of
-from kernels.token_stats.chunked import COLUMNS
-from kernels.token_stats.pieces import Blocks, cut
-from kernels.token_stats.reference import TokenStats
+from kernels.token_stats.pieces import RowBlocks, cut
+from kernels.token_stats.reference import TokenStats, wide
 from kernels.token_stats.sums import Rows
 from kernels.token_stats.varying import varying_as
 
@@ -67,9 +66,8 @@ def linear_token_loss(
     1.3863 [1.3863 1.3863 1.3863]
     """
     reference.check(hidden.shape[:-1], tokens, mask, temperature)
-    dtype = jnp.promote_types(jnp.promote_types(hidden.dtype, unembedding.dtype), jnp.float32)
     rows = rows_of(
-        tokens, unembedding.shape[0], dtype,
+        tokens, unembedding.shape[0], wide(hidden, unembedding),
         temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name,
     )  # fmt: skip
     flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
@@ -103,8 +101,8 @@ def _go_through(loss, axis_name, operands, rows: Rows, context, *, with_gradient
     """All chunks in turn: (L, stats [N], the gradient in the operands or None)."""
     hidden, unembedding = operands
     count, dtype = hidden.shape[0], rows.temperature.dtype
-    tiles = cut(unembedding.shape[0], COLUMNS)
-    blocks = Blocks.of(count, max(1, min(CHUNK_ROWS, CHUNK_ENTRIES // unembedding.shape[0])))
+    tiles = cut(unembedding.shape[0], chunked.COLUMNS)
+    blocks = RowBlocks.of(count, max(1, min(CHUNK_ROWS, CHUNK_ENTRIES // unembedding.shape[0])))
     padded = jax.tree.map(blocks.pad, (hidden, context))
     padded_rows = blocks.pad_rows(rows)
 

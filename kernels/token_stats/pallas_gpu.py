@@ -97,7 +97,7 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
 def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
     tiles = pieces.cut(unembedding.shape[0], PULL_COLUMNS)
-    blocks = pieces.Blocks.of(hidden.shape[0], PULL_ROWS)
+    blocks = pieces.RowBlocks.of(hidden.shape[0], PULL_ROWS)
     padded = blocks.pad(hidden), blocks.pad_rows(rows), jax.tree.map(blocks.pad, pull)
 
     def step(index, carry):
@@ -115,7 +115,7 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     return carry[0][: hidden.shape[0]].astype(hidden.dtype), carry[1]
 
 
-def _backward_of_part(part, columns, blocks: pieces.Blocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret):
+def _backward_of_part(part, columns, blocks: pieces.RowBlocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret):
     """Adds what `part` [n, D] of the unembedding gives to `of_hidden` [N, D], block of rows by block.
 
     Returns:

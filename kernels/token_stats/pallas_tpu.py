@@ -12,8 +12,8 @@ to the tile that is in VMEM:
 | linear, d unembedding | columns, rows | the hidden states once a tile of columns | d unembedding of the columns |
 
 Both backward kernels of the linear form make a tile's logits again from the operands and turn them into their
-gradient with four numbers a row (`sums.Pull`). A block of rows none of which is needed is neither computed nor
-fetched. Shapes: N tokens, V vocabulary, D width; numbers of a row stand in columns [N, 1].
+gradient with four numbers a row (`sums.Pull`). Of a block of rows none of which is needed nothing is computed, and
+of all its tiles only the first is fetched. Shapes: N tokens, V vocabulary, D width; numbers of a row stand in columns [N, 1].
 """
 
 import functools
@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from kernels.token_stats import pieces, sums, tpu_blocks, tpu_grid
+from kernels.token_stats import pieces, sums, target, tpu_blocks, tpu_grid
 from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.tpu_blocks import Blocks
 from kernels.token_stats.varying import shaped_as
@@ -51,7 +51,7 @@ def logits_sums(logits: jax.Array, rows: Rows, *, interpret: bool = False) -> Su
 
 def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
     count, vocabulary = logits.shape
-    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, tpu_blocks.device_kind())
+    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, target.current().kind)
     out = pl.pallas_call(
         functools.partial(_sums_kernel, make=_read, blocks=blocks),
         out_shape=[shaped_as((count, 1), jnp.float32, logits, rows)] * 6,
@@ -64,7 +64,7 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
 
 def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull, *, interpret: bool) -> jax.Array:
     count, vocabulary = logits.shape
-    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, tpu_blocks.device_kind())
+    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, target.current().kind)
     return pl.pallas_call(
         functools.partial(_of_logits_kernel, blocks=blocks),
         out_shape=shaped_as(logits.shape, logits.dtype, logits, rows),
@@ -96,7 +96,7 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
     blocks = _linear_blocks(operands)
     # Whole blocks of rows: what lies past the end of an array may be NaN, and d unembedding sums over rows.
-    whole = pieces.Blocks(hidden.shape[0], blocks.rows)
+    whole = pieces.RowBlocks(hidden.shape[0], blocks.rows)
     hidden, rows, pull = whole.pad(hidden), whole.pad_rows(rows), jax.tree.map(whole.pad, pull)
     (count, width), vocabulary = hidden.shape, unembedding.shape[0]
     arguments = (*tpu_grid.scalars(rows, blocks), rows.tokens[:, None], *sums.columnwise(pull), hidden, unembedding)
@@ -243,4 +243,4 @@ def _pull(refs) -> Pull:
 def _linear_blocks(operands) -> Blocks:
     hidden, unembedding = operands
     itemsize = max(hidden.dtype.itemsize, unembedding.dtype.itemsize)
-    return tpu_blocks.linear(hidden.shape[0], unembedding.shape[0], hidden.shape[1], itemsize, tpu_blocks.device_kind())
+    return tpu_blocks.linear(hidden.shape[0], unembedding.shape[0], hidden.shape[1], itemsize, target.current().kind)

@@ -31,14 +31,14 @@ def cut(vocabulary: int, width: int) -> Tiles:
     return Tiles(vocabulary, width, -(-vocabulary // width))
 
 
-class Blocks(NamedTuple):
+class RowBlocks(NamedTuple):
     """N rows cut into blocks of one size; the last is filled with rows that need no work."""
 
     rows: int
     size: int
 
     @classmethod
-    def of(cls, rows: int, size: int) -> "Blocks":
+    def of(cls, rows: int, size: int) -> "RowBlocks":
         """Cuts `rows` into the fewest blocks of at most `size`, all of one size, and that of whole vectors."""
         each = -(-rows // max(1, -(-rows // size)))
         return cls(rows, max(1, min(size, -(-each // 16) * 16)))

@@ -20,6 +20,7 @@ and T has none by contract: it steers updates and is not optimised. A kernel wal
 vocabulary, keeps the sums of `sums.py` instead of p, and in its backward pass makes each tile again.
 """
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -80,7 +81,7 @@ def token_stats(
     (0.3251, -0.0396)
     """
     check(logits.shape[:-1], tokens, mask, temperature)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = logits.astype(wide(logits))
     columns = columns_of(logits, axis_name)
     if vocabulary_size is not None:
         logits = jnp.where(columns < vocabulary_size, logits, -jnp.inf)
@@ -126,8 +127,8 @@ def logit_gradient(
     [[-0.25 -0.25  0.75 -0.25]]
     """
     entropy = token_stats(logits, tokens, temperature=temperature).entropy
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    x = (wide - wide.max(axis=-1, keepdims=True)) / temperature
+    z = logits.astype(wide(logits))
+    x = (z - z.max(axis=-1, keepdims=True)) / temperature
     log_p = x - jnp.log(jnp.exp(x).sum(axis=-1, keepdims=True))
     p = jnp.exp(log_p)
     of_entropy = -p * (entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
@@ -169,8 +170,13 @@ def linear_token_stats(
 
 def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
     """Returns the logits hidden @ unembedding^T, [..., V], accumulated in at least float32."""
-    dtype = jnp.promote_types(jnp.promote_types(hidden.dtype, unembedding.dtype), jnp.float32)
+    dtype = wide(hidden, unembedding)
     return jnp.einsum("...d,vd->...v", hidden, unembedding, preferred_element_type=dtype)
+
+
+def wide(*arrays: jax.Array) -> jnp.dtype:
+    """Returns the type that the statistics of these operands are computed in: at least float32."""
+    return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)
 
 
 def check(leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None, temperature: float) -> None:

@@ -14,14 +14,14 @@ Compiled, never run: sizes are what the compiler accepts, not what was found fas
 
 from typing import NamedTuple
 
-import jax
-
 MIB = 2**20
 VMEM = {"v4": 15 * MIB}
 VMEM_OF_LATER = 48 * MIB
 
 # Rows are multiples of 16, the sublanes of a bfloat16 tile; columns of 128, the lanes.
-SIZES = ((1024, 1024), (512, 1024), (512, 512), (256, 512), (256, 256), (128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
+SIZES = (
+    (1024, 1024), (512, 1024), (512, 512), (256, 512), (256, 256), (128, 256), (128, 128), (64, 128), (32, 128), (16, 128),
+)  # fmt: skip
 TEMPORARIES = 5  # float32 arrays [rows, columns] alive at once inside a kernel: logits, x, e^x and products
 
 
@@ -40,12 +40,6 @@ def vmem_of(device_kind: str) -> int:
     (15, 48)
     """
     return next((size for name, size in VMEM.items() if name in device_kind), VMEM_OF_LATER)
-
-
-def device_kind() -> str:
-    """Returns the kind of device that is compiled for: an abstract mesh's, if one is in use, or this machine's."""
-    abstract = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
-    return abstract.device_kind if abstract is not None else jax.devices()[0].device_kind
 
 
 def linear(rows: int, vocabulary: int, width: int, itemsize: int, kind: str) -> Blocks:
