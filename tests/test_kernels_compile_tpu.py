@@ -131,11 +131,11 @@ def measure(generation: str) -> dict:
     if generation == "v5e":
         ragged = shapes(width=1000, vocabulary=5000, dtype=jnp.float32)["linear"]
         out["linear backward, float32, D = 1000, V = 5000"] = temporary("linear backward", ragged)
-        out["split"] = _split(devices, abstract)
+        out["split"] = _split(devices)
     return out
 
 
-def _split(devices, abstract) -> dict:
+def _split(devices) -> dict:
     """The linear form, forward and backward, on data = 2 x tensor = 4 with the vocabulary over `tensor`."""
     import re
 

@@ -26,7 +26,7 @@ def test_base_learns_something(base):
     rows, state = base
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert int(state.step) == 4 and int(state.cursor) == 16
-    assert sum(row["grad_norm"] > 0 for row in rows) >= 3
+    assert sum(row["grad_norm"] > 0 for row in rows) >= 2  # none where every answer of a step is right
     assert any(row["kl/old_new"] > 0 for row in rows)
 
 
@@ -42,9 +42,12 @@ def test_papo_without_strength_is_its_base(small, train, base, tmp_path, weighti
 
 def test_papo_with_strength_is_not_its_base(small, train, base, tmp_path):
     method = {"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"}
-    rows, _ = train(small({**UPDATES, **method, "training.steps": 2}), tmp_path)
-    weighted = [row for row in rows if row["weight/max"] > row["weight/min"]]
-    assert weighted and rows[1]["entropy"] != base[0][1]["entropy"]
+    rows, _ = train(small({**UPDATES, **method}), tmp_path)
+    weighted = [row["step"] for row in rows if row["weight/max"] > row["weight/min"]]
+    # A step whose answers are all right has no advantages, so which step parts them depends on what is sampled.
+    first = weighted[0]
+    assert first < 3 and [row["entropy"] for row in rows[: first + 1]] == [row["entropy"] for row in base[0][: first + 1]]
+    assert rows[first + 1]["entropy"] != base[0][first + 1]["entropy"]
 
 
 def test_evaluation_and_diagnostics_change_no_training_number(small, train, base, tmp_path):
