@@ -44,7 +44,7 @@ def policy_directory(tmp_path_factory, compiled_once):
     """A Hugging Face directory: two layers of width 32 that get some sums right."""
     from experiments import pretrain
     from papo_jax import models
-    from papo_jax.models.config import ModelConfig
+    from papo_jax.models.architecture import ModelConfig
 
     tokenizer = pretrain.character_tokenizer()
     config = ModelConfig(

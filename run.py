@@ -1,5 +1,7 @@
 """Trains a policy: python run.py [--config=FILE[:method,key=value,...]] [--workdir=DIR] [--config.section.key=value ...]
 
+and exports it:   python run.py --mode=export [--workdir=DIR] [--output=DIR] [--dtype=float32|bfloat16|float16]
+
 Without any flag the default config runs into runs/default; the same command again resumes. Exit code 0: done, or
 stopped by a signal and resumable; 2: the config or the input is wrong; 3: training stopped on purpose.
 """
@@ -22,10 +24,15 @@ def main(arguments: list[str]) -> int:
     from papo_jax.errors import InputError, TrainingStopped
 
     try:
-        config, workdir = command_line.parse(arguments)
-        from papo_jax.training import loop
+        command = command_line.parse(arguments)
+        if command.mode == "export":
+            from papo_jax.training import exporting
 
-        loop.run(settings.resolve(config), workdir)
+            exporting.run(command.workdir, command.output, dtype=command.dtype)
+        else:
+            from papo_jax.training import loop
+
+            loop.run(settings.resolve(command.config), command.workdir)
     except InputError as error:
         return fail(2, error)
     except TrainingStopped as error:

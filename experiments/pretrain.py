@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerFast
 
 from kernels.token_stats import linear_token_stats
 from papo_jax.models import Policy, export, initialise
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.architecture import ModelConfig
 from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Prompts, generate
 from papo_jax.tasks import arithmetic

@@ -1,6 +1,8 @@
 """What config arithmetic can get wrong, found before anything is compiled; and the sizes that follow from it."""
 
 from papo_jax.errors import InputError
+from papo_jax.models.architecture import REMAT, Lora
+from papo_jax.models.lora import targets_of
 from papo_jax.methods import phase, presets, reweighting
 from papo_jax.settings import Settings
 
@@ -11,6 +13,7 @@ def check(settings: Settings) -> None:
     """Raises `InputError` with one line for the first thing that cannot be."""
     if settings.method.name not in presets.PRESETS:
         raise InputError(f"method.name {settings.method.name!r} is none of {', '.join(presets.PRESETS)}")
+    _check_model(settings)
     _check_ranges(settings)
     _check_batch(settings)
     _check_method(settings.method_arguments())
@@ -22,6 +25,7 @@ def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
     updates = training.minibatches * training.epochs
     return [
         ("sequences a rollout", f"{settings.sequences} = {rollout.prompts} prompts x {rollout.samples} samples"),
+        ("sampled at once", f"{settings.sequences // settings.rollout_parts} sequences"),
         ("updates a rollout", f"{updates} = {training.minibatches} minibatches x {training.epochs} epochs"),
         ("sequences an update", f"{settings.minibatch} in {settings.minibatch // settings.microbatch} micro-batches of {settings.microbatch}"),
         ("tokens a rollout, at most", f"{settings.sequences * rollout.max_new_tokens:,}"),
@@ -29,6 +33,24 @@ def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
         ("mesh", f"data {mesh.data} x fsdp {mesh.fsdp} x tensor {mesh.tensor}"),
         ("panel", f"{settings.evaluation.problems} problems x {settings.evaluation.samples} samples"),
     ]  # fmt: skip
+
+
+def _check_model(settings: Settings) -> None:
+    model = settings.model
+    if model.remat not in REMAT:
+        raise InputError(f"model.remat is {model.remat!r}; it must be one of {', '.join(REMAT)}")
+    if model.lora_rank < 0 or not model.lora_alpha > 0:
+        raise InputError(
+            f"model.lora_rank is {model.lora_rank} and model.lora_alpha {model.lora_alpha}; the rank must be at least 0"
+            " (0: no adapters) and alpha above 0"
+        )
+    if model.lora_rank:
+        Lora(model.lora_rank, model.lora_alpha, targets_of(model.lora_targets))
+    elif model.param_dtype != "float32":
+        raise InputError(
+            f"model.param_dtype = {model.param_dtype} would round away what training changes; leave it at float32,"
+            " or train adapters with model.lora_rank"
+        )
 
 
 def _check_ranges(settings: Settings) -> None:
@@ -67,6 +89,12 @@ def _check_batch(settings: Settings) -> None:
     prompts, sequences = settings.rollout.prompts, settings.sequences
     minibatches, microbatch = settings.training.minibatches, settings.training.microbatch
     parts = settings.mesh.data * settings.mesh.fsdp
+    at_once = settings.rollout.at_once
+    if at_once is not None and (at_once < 1 or prompts % at_once or at_once % parts):
+        raise InputError(
+            f"rollout.at_once = {at_once} must divide rollout.prompts = {prompts} and be a multiple of"
+            f" mesh.data x mesh.fsdp = {parts}"
+        )
     if sequences % minibatches:
         raise InputError(
             f"rollout.prompts x rollout.samples = {sequences} sequences cannot be cut into training.minibatches = {minibatches}"

@@ -1,6 +1,7 @@
 """Reading the command line: whatever absl and ml_collections complain of becomes one clear line."""
 
 import pathlib
+from typing import NamedTuple
 
 import ml_collections
 from absl import flags
@@ -10,24 +11,45 @@ from papo_jax import settings
 from papo_jax.errors import InputError
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "experiments" / "configs" / "default.py"
-MODES = ("train",)
+MODES = ("train", "export")
+DTYPES = ("float32", "bfloat16", "float16")
 
 
-def parse(arguments: list[str]) -> tuple[ml_collections.ConfigDict, pathlib.Path]:
-    """Reads --config with its overrides, --workdir and --mode.
+class Command(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      mode: one of `MODES`.
+      config: of the run; for export the run's own file counts, not this.
+      workdir: where the run's files are, or go.
+      output: where an export goes, or None for a place in the work directory.
+      dtype: of an export, or None for that of the base model's files.
+    """
+
+    mode: str
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    output: pathlib.Path | None
+    dtype: str | None
+
+
+def parse(arguments: list[str]) -> Command:
+    """Reads --config with its overrides, --workdir, --mode, and of an export --output and --dtype.
 
     Args:
       arguments: as in `sys.argv`, the program's name first.
 
     Returns:
-      (config, work directory).
+      The `Command`.
 
     Raises:
       InputError: if a flag, a key or a value does not exist or does not fit.
     """
     known = flags.FlagValues()  # of this call alone, so that it can be made again
     workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
-    flags.DEFINE_enum("mode", "train", MODES, "what to do", flag_values=known)
+    mode = flags.DEFINE_enum("mode", "train", MODES, "what to do", flag_values=known)
+    output = flags.DEFINE_string("output", None, "where an export goes", flag_values=known)
+    dtype = flags.DEFINE_enum("dtype", None, DTYPES, "of an export's weights", flag_values=known)
     try:
         # The default file is read here already, with the overrides.
         config = config_flags.DEFINE_config_file(
@@ -39,7 +61,19 @@ def parse(arguments: list[str]) -> tuple[ml_collections.ConfigDict, pathlib.Path
         raise InputError(_explain(error, arguments)) from None
     if rest:
         raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
-    return config.value, pathlib.Path(workdir.value)
+    _check_mode(mode.value, arguments, output.value, dtype.value)
+    place = pathlib.Path(output.value) if output.value else None
+    return Command(mode.value, config.value, pathlib.Path(workdir.value), place, dtype.value)
+
+
+def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str | None) -> None:
+    """Raises for flags that would have no effect."""
+    if mode == "export":
+        for argument in arguments[1:]:
+            if argument.lstrip("-").startswith("config"):
+                raise InputError(f"--mode=export takes the config of the run in --workdir; leave {argument.partition('=')[0]} out")
+    elif output or dtype:
+        raise InputError(f"--{'output' if output else 'dtype'} belongs to --mode=export; training writes into --workdir")
 
 
 def _explain(error: Exception, arguments: list[str]) -> str:

@@ -18,11 +18,24 @@ from papo_jax.methods import presets
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """`path`: tiny, smollm2, a Hugging Face directory or a GGUF file; `dtype` of the computation; `remat` saves memory."""
+    """The policy, and how a problem's text becomes a prompt.
+
+    `path`: tiny, smollm2, a Hugging Face directory, a hub id (owner/name) or a GGUF file; `dtype` of the computation;
+    `param_dtype`, what weights are held in (what is trained is always float32); `remat`: none, dots or full, what the
+    backward pass computes again. LoRA where `lora_rank` is above 0; `lora_targets`: all, or names joined by "+".
+    `chat`: apply the chat template where there is one, after the message `system`, with its `thinking` switch on or off.
+    """
 
     path: str = "tiny"
     dtype: str = "float32"
-    remat: bool = False
+    param_dtype: str = "float32"
+    remat: str = "none"
+    lora_rank: int = 0
+    lora_alpha: float = 32.0
+    lora_targets: str = "all"
+    chat: bool = True
+    system: str | None = None
+    thinking: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +81,14 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """N `prompts` and G `samples` each a step; limits in tokens; prompt slots are rounded up to `prompt_multiple`."""
+    """N `prompts` and G `samples` each a step, `at_once` prompts sampled at a time (None: all of them).
+
+    Limits are in tokens; prompt slots are rounded up to `prompt_multiple`.
+    """
 
     prompts: int = 16
     samples: int = 8
+    at_once: int | None = None
     max_new_tokens: int = 24
     max_prompt_tokens: int = 512
     prompt_multiple: int = 64
@@ -166,6 +183,11 @@ class Settings:
         return self.rollout.prompts * self.rollout.samples
 
     @property
+    def rollout_parts(self) -> int:
+        """Parts that the prompts of a rollout are sampled in."""
+        return self.rollout.prompts // (self.rollout.at_once or self.rollout.prompts)
+
+    @property
     def minibatch(self) -> int:
         """Sequences an update."""
         return self.sequences // self.training.minibatches
@@ -204,6 +226,13 @@ def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.Con
         node = config[section] if section else config
         node[last] = _parse(text, node.get_type(last), matches[0])
     return config
+
+
+def set_keys(config: ml_collections.ConfigDict, values: dict[str, Any]) -> None:
+    """Sets dotted keys, {"training.steps": 7, ...}, in place; raises `KeyError` or `TypeError` where one does not fit."""
+    for key, value in values.items():
+        section, _, last = key.rpartition(".")
+        (config[section] if section else config)[last] = value
 
 
 def unknown_key(name: str, keys: list[str]) -> str:

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from papo_jax import models
 from papo_jax.errors import InputError
 from papo_jax.models import gguf as opener
-from papo_jax.models import huggingface
-from papo_jax.models.config import ModelConfig
+from papo_jax.models import huggingface, placing
+from papo_jax.models.architecture import ModelConfig
 from papo_jax.models.policy import abstract
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -40,9 +41,10 @@ def known_params(config):
     return jax.tree.map(lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32), abstract(config)[1])
 
 
-def stored_tensors(config, params):
+def stored_tensors(config, params, place):
     """The same under llama.cpp's names and in its order of rows, worked out row by row."""
-    for name, tensor in huggingface._to_huggingface(params):
+    huggingface.write(place, {}, params, dtype=None)
+    for name, tensor in load_file(place / "model.safetensors").items():
         parts = name.split(".")
         ours = "output_norm" if name == "model.norm.weight" else NAMES[parts[-2]]
         heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(ours)
@@ -89,7 +91,7 @@ def write(path, config, *, omit=(), extra=(), quantised=None, tokenizer=None, pr
     write_fields(writer, config, omit)
     prepare(writer)
     write_tokenizer(writer, **(tokenizer or {}))
-    for name, tensor in (*stored_tensors(config, known_params(config)), *extra):
+    for name, tensor in (*stored_tensors(config, known_params(config), path.parent / "plain"), *extra):
         if name == quantised:
             kind = gguf.GGMLQuantizationType.Q4_1
             writer.add_tensor(name, gguf.quantize(tensor, kind), raw_dtype=kind)
@@ -102,15 +104,18 @@ def write(path, config, *, omit=(), extra=(), quantised=None, tokenizer=None, pr
     return path
 
 
+@pytest.mark.parametrize("entries", [placing.PIECE_ENTRIES, 64 * 40])
 @pytest.mark.parametrize("architecture", CONFIGS)
-def test_known_weights_come_back(tmp_path, architecture):
+def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
+    monkeypatch.setattr(placing, "PIECE_ENTRIES", entries)  # the smaller: two of a matrix's four heads, with their halves
     config = CONFIGS[architecture]
     read_config, read, _ = opener.open_file(write(tmp_path / "m.gguf", config))
     assert read_config == config
     jax.tree.map(np.testing.assert_array_equal, read(abstract(config)[1]), known_params(config))
 
 
-def test_a_quantised_tensor_is_within_half_a_step(tmp_path):
+def test_a_quantised_tensor_is_within_half_a_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(placing, "PIECE_ENTRIES", 32 * 10)  # 10 of its 64 rows at a time
     config = CONFIGS["llama"]
     _, read, _ = opener.open_file(write(tmp_path / "m.gguf", config, quantised="blk.1.ffn_down.weight"))
     got, exact = read(abstract(config)[1])["blocks"]["mlp"]["down"], known_params(config)["blocks"]["mlp"]["down"]

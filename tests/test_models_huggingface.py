@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.config import ModelConfig, from_huggingface, to_huggingface
+from papo_jax.models.architecture import ModelConfig
+from papo_jax.models.config import from_huggingface, to_huggingface
 from papo_jax.models.policy import Policy, abstract
 
 SHAPE = dict(vocabulary_size=12, width=8, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=16, max_positions=32)
@@ -134,15 +135,15 @@ WRONG = {
     "tokenizer damaged": (lambda d: cut(d / "tokenizer.json", 50), "tokenizer.json or a file beside it is damaged"),
     "unknown architecture": (
         lambda d: edit_config(d, model_type="gemma"),
-        "'gemma' is not supported.*llama, qwen2, qwen3",
+        "'gemma' is not supported.*llama.*qwen2, qwen3",
     ),
     "no architecture": (lambda d: edit_config(d, model_type="DELETE"), "model_type None is not supported"),
     "a field missing": (lambda d: edit_config(d, hidden_size="DELETE"), "field 'hidden_size' is missing"),
     "heads do not divide": (lambda d: edit_config(d, num_key_value_heads=3), "no multiple of 3"),
     "odd head": (lambda d: edit_config(d, head_dim=5), "head_dim 5 is odd"),
-    "rope scaling": (lambda d: edit_config(d, rope_scaling={"rope_type": "yarn"}), "'yarn' is not supported"),
+    "rope scaling": (lambda d: edit_config(d, rope_scaling={"rope_type": "dynamic"}), "'dynamic'.*is not supported"),
     "other activation": (lambda d: edit_config(d, hidden_act="gelu"), "'gelu' is not supported"),
-    "quantised": (lambda d: edit_config(d, quantization_config={"bits": 4}), "quantization_config is not supported"),
+    "quantised": (lambda d: edit_config(d, quantization_config={"bits": 4}), "quantization_config.* is not supported"),
     "wrong shape": (lambda d: edit_config(d, intermediate_size=10), r"has shape \(\d+, \d+\), the config asks for"),
     "tensor missing": (
         lambda d: edit_tensors(d, model__layers__1__mlp__up_proj__weight=None),

@@ -10,10 +10,11 @@ import pytest
 from flax import nnx
 
 from papo_jax import models
-from papo_jax.models import cache as caches
-from papo_jax.models.config import ModelConfig
+from papo_jax.models import cache as caches, rope
+from papo_jax.models.architecture import ModelConfig
 from papo_jax.models.policy import abstract
-from papo_jax.models.transformer import RMSNorm, positions_of, rotate
+from papo_jax.models.layers import RMSNorm
+from papo_jax.models.transformer import positions_of
 
 SHAPE = dict(vocabulary_size=23, width=16, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=24, norm_epsilon=1e-5)
 CONFIGS = {
@@ -62,8 +63,8 @@ def test_norm_of_bfloat16_is_computed_in_float32():
 def test_rotation_by_hand():
     # Base 100 and head_dim 4: the pairs (x0, x2) and (x1, x3) turn by p and p / 10. At p = 2:
     # (cos 2, 2 cos 0.2, sin 2, 2 sin 0.2).
-    geometry = nnx.merge(*make(dataclasses.replace(LLAMA, head_dim=4)))._geometry(jnp.array([[2]]), None)
-    out = rotate(jnp.array([1.0, 2.0, 0.0, 0.0]).reshape(1, 1, 1, 4), geometry)
+    angles = 2.0 * rope.frequencies(4, 100.0).reshape(1, 1, 2)
+    out = rope.rotate(jnp.array([1.0, 2.0, 0.0, 0.0]).reshape(1, 1, 1, 4), jnp.cos(angles), jnp.sin(angles))
     np.testing.assert_allclose(out.reshape(4), [-0.41615, 1.96013, 0.90930, 0.39734], atol=1e-5)
 
 
@@ -71,8 +72,11 @@ def test_scores_depend_on_the_distance_alone():
     query, key = np.random.default_rng(2).normal(size=(2, 1, 1, 1, 6)).astype(np.float32)
 
     def score(query_position, key_position):
-        at = lambda p: nnx.merge(*make(LLAMA))._geometry(jnp.array([[p]]), None)  # noqa: E731
-        return float((rotate(query, at(query_position)) * rotate(key, at(key_position))).sum())
+        def at(x, position):
+            angles = position * rope.frequencies(6, 100.0).reshape(1, 1, 3)
+            return rope.rotate(x, jnp.cos(angles), jnp.sin(angles))
+
+        return float((at(query, query_position) * at(key, key_position)).sum())
 
     assert score(7, 3) == pytest.approx(score(104, 100), abs=1e-4)
     assert abs(score(7, 3) - score(8, 3)) > 1e-2
@@ -220,9 +224,10 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
         loss = lambda p: (models.logits(graph, p, TOKENS, valid) * valid[..., None]).mean()  # noqa: E731
         return jax.jit(jax.grad(loss))(make(dataclasses.replace(LLAMA, layers=1))[1])
 
-    stored, recomputed = gradient(False), gradient(True)
+    stored = gradient("none")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), recomputed, stored)
+    for recomputed in (gradient("full"), gradient("dots")):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), recomputed, stored)
 
 
 def test_bfloat16_is_close_to_float32():

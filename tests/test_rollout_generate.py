@@ -9,7 +9,7 @@ import pytest
 
 from kernels.token_stats import token_stats
 from papo_jax import models
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.architecture import ModelConfig
 from papo_jax.models.policy import abstract
 from papo_jax.rollout.generate import PAD, Completions, Prompts, generate
 

@@ -46,7 +46,7 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"trainning.steps": 3}, "the nearest one is 'training.steps'"),
         ({"training.steps": "many"}, "training.steps=many"),
         ({"seed": 1.5}, "seed=1.5"),
-        ({"model.remat": "maybe"}, "model.remat=maybe"),
+        ({"model.remat": "maybe"}, "none, dots, full"),
         ({"training.minibatches": 3}, "16 sequences cannot be cut into training.minibatches = 3"),
         ({"training.microbatch": 3}, "does not divide a minibatch of 8"),
         ({"rollout.prompts": 65}, "more than the 64 problems of arithmetic"),

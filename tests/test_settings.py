@@ -18,9 +18,9 @@ def test_config_and_settings_are_the_same_thing():
 
 
 def test_variant_names_the_method_and_sets_keys():
-    made = changed("dapo,lam=0.25,training.steps=7,remat=true")
+    made = changed("dapo,lam=0.25,training.steps=7,remat=full")
     assert made.method.name == "dapo" and made.method.lam == 0.25
-    assert made.training.steps == 7 and made.model.remat is True
+    assert made.training.steps == 7 and made.model.remat == "full"
     assert changed("") == settings.Settings()
     assert changed("seed=3").seed == 3
 
@@ -39,7 +39,7 @@ def test_variant_sets_what_was_none():
         ("every=3", "checkpoint.every or diagnostics.every or evaluation.every"),
         ("steps=many", "training.steps cannot be 'many'; it must be of type int"),
         ("steps=1.5", "type int"),
-        ("remat=yes", "type bool"),
+        ("renormalise=yes", "type bool"),
         ("lam=", "type float"),
     ],
 )

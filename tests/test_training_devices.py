@@ -80,7 +80,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     import numpy as np
 
     from papo_jax import parallel
-    from papo_jax.models.transformer import LOGICAL_AXES
+    from papo_jax.models.layers import LOGICAL_AXES
     from papo_jax.telemetry import report, runfiles
     from papo_jax.training import loop
     from papo_jax.training.session import prepare
@@ -113,7 +113,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
 
     one = prepare(on((1, 1, 1)), place / "one")
     params, key = jax.device_get(one.initial.params), jax.random.key(5)
-    prompts = one.prompts(one.task.train[:32])
+    prompts = one.prompts(one.train_prompts, range(32))
     completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
     stats = jax.device_get(one.programs.assess(params, trajectories))
     rng = np.random.default_rng(0)

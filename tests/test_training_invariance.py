@@ -83,7 +83,7 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
 def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temperature):
     made = prepare(small({"rollout.temperature": temperature}), tmp_path)
     completions, trajectories = made.programs.rollout(
-        made.initial.params, made.prompts(made.task.train[:4]), jax.random.key(0)
+        made.initial.params, made.prompts(made.train_prompts, range(4)), jax.random.key(0)
     )
     stats, mask = made.programs.assess(made.initial.params, trajectories), np.asarray(trajectories.mask)
     assert mask.sum() > 32

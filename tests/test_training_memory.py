@@ -13,7 +13,7 @@ import pytest
 
 from kernels.token_stats import chunked, forward, loss
 from papo_jax.models import policy
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.architecture import ModelConfig
 from papo_jax.training import diagnostics, state, update, weighing
 from papo_jax.training.trajectories import Batch, Trajectories
 

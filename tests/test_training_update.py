@@ -33,7 +33,7 @@ def params(session):
 @pytest.fixture(scope="module")
 def batch(session, params) -> Batch:
     """A stored rollout of many lengths whose ratios are well inside or well outside the clip range."""
-    prompts = session.prompts(session.task.train[:4])
+    prompts = session.prompts(session.train_prompts, range(4))
     _, trajectories = session.programs.rollout(session.initial.params, prompts, jax.random.key(1))
     stats = session.programs.assess(params, trajectories)
     rng = np.random.default_rng(0)

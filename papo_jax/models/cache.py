@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.architecture import ModelConfig
 
 
 class Cache(NamedTuple):

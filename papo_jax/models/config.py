@@ -1,61 +1,23 @@
-"""The shape of a decoder of the Llama / Qwen family, read from a Hugging Face `config.json`."""
+"""Hugging Face's `config.json`, read strictly and written: a field that would change the model is never passed over."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from papo_jax.errors import InputError
+from papo_jax.models import config_fields
+from papo_jax.models.architecture import ModelConfig, RopeScaling
+from papo_jax.models.config_fields import Fields
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3")
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """What a decoder is made of.
-
-    Attributes:
-      architecture: one of `ARCHITECTURES`; decides the names and defaults in `config.json`.
-      vocabulary_size: V, rows of the embedding.
-      width: D, the residual stream.
-      layers: number of blocks.
-      heads: query heads.
-      kv_heads: key-value heads; divides `heads`.
-      head_dim: width of a head; even, for the rotation.
-      mlp_width: the inner width of SwiGLU.
-      rope_theta: base of the rotary frequencies.
-      norm_epsilon: added to the mean square in RMSNorm.
-      tied: the head is the embedding.
-      qk_norm: RMSNorm over each query and key head.
-      qkv_bias: biases on query, key and value.
-      output_bias: bias on the attention's output.
-      max_positions: the longest sequence that the weights were made for, tokens.
-      dtype: of the computation; parameters stay in the dtype that they were loaded in.
-      remat: recompute each block in the backward pass instead of storing its activations.
-    """
-
-    architecture: str
-    vocabulary_size: int
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    mlp_width: int
-    rope_theta: float = 10000.0
-    norm_epsilon: float = 1e-6
-    tied: bool = False
-    qk_norm: bool = False
-    qkv_bias: bool = False
-    output_bias: bool = False
-    max_positions: int = 2048
-    dtype: str = "float32"
-    remat: bool = False
-
-    def __post_init__(self):
-        if self.heads % self.kv_heads:
-            raise InputError(f"config.json: {self.heads} attention heads are no multiple of {self.kv_heads} key-value heads")
-        if self.head_dim % 2:
-            raise InputError(f"config.json: head_dim {self.head_dim} is odd; rotary positions need an even one")
+CLASSES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+}
+ARCHITECTURES = tuple(CLASSES)
+_THETA = {"smollm3": 2000000.0}  # where config.json does not say
+_WINDOWED = "sliding_attention"
 
 
 def from_huggingface(fields: Mapping[str, Any], *, source: str = "config.json") -> ModelConfig:
@@ -69,46 +31,51 @@ def from_huggingface(fields: Mapping[str, Any], *, source: str = "config.json") 
       The `ModelConfig`.
 
     Raises:
-      InputError: if the architecture or one of its options is not supported, or a field is missing.
+      InputError: if the architecture, a field or its value is not supported, or a field is missing or of a wrong type.
 
     >>> from_huggingface(dict(model_type="qwen3", vocab_size=8, hidden_size=4, num_hidden_layers=1,
     ...     num_attention_heads=2, intermediate_size=8)).qk_norm
     True
     """
     architecture = fields.get("model_type")
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"{source}: model_type {architecture!r} is not supported; it must be one of {', '.join(ARCHITECTURES)}")
-    _refuse_unsupported(fields, source)
-    rope = {**(fields.get("rope_parameters") or {})}
-    bias = bool(fields.get("attention_bias", False))
-    try:
-        heads = fields["num_attention_heads"]
-        return ModelConfig(
-            architecture=architecture,
-            vocabulary_size=fields["vocab_size"],
-            width=fields["hidden_size"],
-            layers=fields["num_hidden_layers"],
-            heads=heads,
-            kv_heads=fields.get("num_key_value_heads") or heads,
-            head_dim=fields.get("head_dim") or fields["hidden_size"] // heads,
-            mlp_width=fields["intermediate_size"],
-            rope_theta=float(rope.get("rope_theta", fields.get("rope_theta", 10000.0))),
-            norm_epsilon=fields.get("rms_norm_eps", 1e-6),
-            tied=bool(fields.get("tie_word_embeddings", False)),
-            qk_norm=architecture == "qwen3",
-            qkv_bias=bias or architecture == "qwen2",
-            output_bias=bias and architecture != "qwen2",
-            max_positions=fields.get("max_position_embeddings", 2048),
-        )
-    except KeyError as missing:
-        raise InputError(f"{source}: the field {missing} is missing") from None
+    if architecture not in CLASSES:
+        raise InputError(f"{source}: model_type {architecture!r} is not supported; it must be one of {', '.join(CLASSES)}")
+    config_fields.refuse_unsupported(fields, architecture, source)
+    read = Fields(fields, source)
+    heads, layers = read.integer("num_attention_heads"), read.integer("num_hidden_layers")
+    bias = read.flag("attention_bias")
+    window, windowed = _windows(read, architecture, layers)
+    return ModelConfig(
+        architecture=architecture,
+        vocabulary_size=read.integer("vocab_size"),
+        width=read.integer("hidden_size"),
+        layers=layers,
+        heads=heads,
+        kv_heads=read.integer("num_key_value_heads", heads),
+        head_dim=read.integer("head_dim", read.integer("hidden_size") // heads),
+        mlp_width=read.integer("intermediate_size"),
+        rope_theta=_rope(read).real("rope_theta", read.real("rope_theta", _THETA.get(architecture, 10000.0))),
+        rope_scaling=_scaling(read),
+        rotated=_rotated(read, architecture, layers),
+        window=window,
+        windowed=windowed,
+        norm_epsilon=read.real("rms_norm_eps", 1e-6),
+        tied=read.flag("tie_word_embeddings", architecture == "smollm3"),
+        qk_norm=architecture == "qwen3",
+        qkv_bias=bias or architecture == "qwen2",
+        output_bias=bias,
+        mlp_bias=read.flag("mlp_bias"),
+        max_positions=read.integer("max_position_embeddings", 2048),
+    )
 
 
 def to_huggingface(config: ModelConfig) -> dict[str, Any]:
-    """Returns the fields of a `config.json` from which `from_huggingface` makes the same model."""
-    names = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-    return {
-        "architectures": [names[config.architecture]],
+    """Returns the fields of a `config.json` from which `from_huggingface` makes the same model.
+
+    The rotary fields are written as every version of transformers and vLLM reads them, `rope_theta` and `rope_scaling`.
+    """
+    fields = {
+        "architectures": [CLASSES[config.architecture]],
         "model_type": config.architecture,
         "vocab_size": config.vocabulary_size,
         "hidden_size": config.width,
@@ -124,19 +91,105 @@ def to_huggingface(config: ModelConfig) -> dict[str, Any]:
         "hidden_act": "silu",
         "max_position_embeddings": config.max_positions,
     }
+    if config.mlp_bias:
+        fields["mlp_bias"] = True
+    if config.rope_scaling:
+        fields["rope_scaling"] = _scaling_fields(config.rope_scaling)
+    if config.architecture == "smollm3":
+        fields["no_rope_layers"] = [int(rotated) for rotated in config.rotated or (True,) * config.layers]
+    if config.architecture == "mistral":
+        fields["sliding_window"] = config.window
+    elif config.window:
+        kinds = config.windowed or (True,) * config.layers
+        fields |= {
+            "use_sliding_window": True,
+            "sliding_window": config.window,
+            "layer_types": [_WINDOWED if windowed else "full_attention" for windowed in kinds],
+        }
+    return fields
 
 
-def _refuse_unsupported(fields: Mapping[str, Any], source: str) -> None:
-    """Raises for every option that would silently change the function that the weights compute."""
-    rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-    rope_type = rope.get("rope_type", rope.get("type", "default"))
-    checks = {
-        f"hidden_act {fields.get('hidden_act')!r}": fields.get("hidden_act", "silu") not in ("silu", "swish"),
-        f"rope scaling {rope_type!r}": rope_type != "default",
-        "mlp_bias": bool(fields.get("mlp_bias")),
-        "use_sliding_window": bool(fields.get("use_sliding_window")),
-        "quantization_config": fields.get("quantization_config") is not None,
-    }
-    for name, present in checks.items():
-        if present:
-            raise InputError(f"{source}: {name} is not supported yet")
+def _rope(read: Fields) -> Fields:
+    """The rotary fields, wherever this version of transformers put them."""
+    return read.section("rope_parameters") or read.section("rope_scaling") or Fields({}, read.source)
+
+
+def _scaling(read: Fields) -> RopeScaling | None:
+    rope = _rope(read)
+    kind = rope.fields.get("rope_type", rope.fields.get("type", "default"))
+    if kind == "default":
+        return None
+    allowed = {"rope_type", "type", "rope_theta", *config_fields.ROPE.get(kind, ())}
+    unknown = sorted(set(rope.fields) - allowed)
+    if kind not in config_fields.ROPE or unknown:
+        what = f"the field {unknown[0]!r}" if kind in config_fields.ROPE else f"the rope_type {kind!r}"
+        raise InputError(
+            f"{read.source}: {what} of the rotary scaling is not supported; supported are {', '.join(config_fields.ROPE)}"
+        )
+    if kind == "linear":
+        return RopeScaling(kind, rope.real("factor"))
+    pretrained = rope.integer("original_max_position_embeddings", read.integer("max_position_embeddings", 2048))
+    if kind == "llama3":
+        slow, fast = rope.real("low_freq_factor"), rope.real("high_freq_factor")
+        return RopeScaling(kind, rope.real("factor"), pretrained, slow_factor=slow, fast_factor=fast)
+    factor = rope.real("factor", read.integer("max_position_embeddings", 2048) / pretrained)
+    return RopeScaling(
+        kind, factor, pretrained,
+        fast_turns=rope.real("beta_fast", 32.0), slow_turns=rope.real("beta_slow", 1.0),
+        whole_numbers=rope.flag("truncate", True),
+        magnitude=rope.real("attention_factor", config_fields.yarn_magnitude(rope, factor)),
+    )  # fmt: skip
+
+
+def _scaling_fields(scaling: RopeScaling) -> dict[str, Any]:
+    fields = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind != "linear":
+        fields["original_max_position_embeddings"] = scaling.original_positions
+    if scaling.kind == "llama3":
+        fields |= {"low_freq_factor": scaling.slow_factor, "high_freq_factor": scaling.fast_factor}
+    if scaling.kind == "yarn":
+        fields |= {
+            "beta_fast": scaling.fast_turns, "beta_slow": scaling.slow_turns,
+            "attention_factor": scaling.magnitude, "truncate": scaling.whole_numbers,
+        }  # fmt: skip
+    return fields
+
+
+def _windows(read: Fields, architecture: str, layers: int) -> tuple[int | None, tuple[bool, ...]]:
+    """(the window or None, which layers it applies to or () for all)."""
+    if architecture == "mistral":
+        return read.integer("sliding_window", None if "sliding_window" in read.fields else 4096), ()
+    kinds = read.fields.get("layer_types")
+    window = read.integer("sliding_window", None) if read.flag("use_sliding_window") else None
+    if kinds is None:
+        kinds = [_WINDOWED if window and _is_windowed(read, architecture, n) else "full_attention" for n in range(layers)]
+    if not isinstance(kinds, list) or set(kinds) - {_WINDOWED, "full_attention"} or (_WINDOWED in kinds and not window):
+        raise InputError(
+            f"{read.source}: the field 'layer_types' may hold full_attention and, with use_sliding_window and a"
+            f" sliding_window, {_WINDOWED}; not {kinds!r:.80}"
+        )
+    windowed = tuple(kind == _WINDOWED for kind in kinds)
+    return (window, () if all(windowed) else windowed) if any(windowed) else (None, ())
+
+
+def _is_windowed(read: Fields, architecture: str, layer: int) -> bool:
+    """The rule of each family where `layer_types` is not written out."""
+    if architecture == "smollm3":
+        return not _rotates(read, layer)
+    return layer >= read.integer("max_window_layers", 28)
+
+
+def _rotated(read: Fields, architecture: str, layers: int) -> tuple[bool, ...]:
+    if architecture != "smollm3":
+        return ()
+    rotated = tuple(_rotates(read, layer) for layer in range(layers))
+    return () if all(rotated) else rotated
+
+
+def _rotates(read: Fields, layer: int) -> bool:
+    listed = read.fields.get("no_rope_layers")  # 1 where a layer does rotate, whatever its name says
+    if listed is None:
+        return bool((layer + 1) % read.integer("no_rope_layer_interval", 4))
+    if not isinstance(listed, list) or layer >= len(listed):
+        raise InputError(f"{read.source}: the field 'no_rope_layers' must list a 0 or a 1 for every layer, not {listed!r:.80}")
+    return bool(listed[layer])

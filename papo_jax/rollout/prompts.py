@@ -1,52 +1,133 @@
-"""Problems to padded token ids: text is encoded once, and never again after that."""
+"""Problems to padded token ids: text is encoded once, and never again after that.
 
-from collections.abc import Sequence
+Shapes: N problems, P prompt slots (padded on the left).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from papo_jax.errors import InputError
+from papo_jax.rollout.chat import Chat, render, template_of
 from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
-
-def encode(tokenizer, problems: Sequence[Problem]) -> list[list[int]]:
-    """Returns the token ids of each problem's prompt, under the chat template where the tokenizer has one."""
-    texts = [problem.prompt for problem in problems]
-    if not getattr(tokenizer, "chat_template", None):
-        return tokenizer(texts)["input_ids"]
-    rendered = [
-        tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
-        for text in texts
-    ]
-    # The template has written every special token already.
-    return tokenizer(rendered, add_special_tokens=False)["input_ids"]
+_BLOCK = 1024  # texts encoded at once, on all cores; their lists of ids are garbage before the next block
 
 
-def longest(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], *, limit: int, room: int) -> int:
-    """Returns the length of the longest prompt, tokens, after checking that all fit.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Store:
+    """The prompts of many problems, encoded.
+
+    Attributes:
+      tokens: [S] int32, the prompts end to end.
+      offsets: [N + 1] int64; prompt n is `tokens[offsets[n] : offsets[n + 1]]`.
+      identifiers: [N] int32, of the problems.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    identifiers: np.ndarray
+
+    @classmethod
+    def of(cls, tokenizer, problems: Iterable[Problem], chat: Chat = Chat()) -> "Store":
+        """Encodes problems, which are read once and in order; for the rest see `encode`."""
+        tokens, lengths, identifiers = [np.zeros(0, np.int32)], [0], []
+        for block, encoded in _blocks(tokenizer, problems, chat):
+            tokens.append(np.fromiter(itertools.chain.from_iterable(encoded), np.int32))
+            lengths.extend(map(len, encoded))
+            identifiers.extend(problem.identifier for problem in block)
+        return cls(np.concatenate(tokens), np.cumsum(lengths, dtype=np.int64), np.array(identifiers, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.identifiers)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Returns the token ids of one prompt."""
+        row = range(len(self))[row]
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest prompt, tokens; 0 of no prompts."""
+        return int(np.diff(self.offsets).max(initial=0))
+
+    def check(self, *, limit: int, room: int) -> None:
+        """Raises `InputError` where a prompt is too long; for the arguments see `check_lengths`."""
+        check_lengths(np.diff(self.offsets), self.identifiers, limit=limit, room=room)
+
+    def take(self, rows: Sequence[int], *, multiple: int, longest: int) -> Prompts:
+        """Returns some prompts, padded.
+
+        Args:
+          rows: places in the store, which are the identifiers of a task's split.
+          multiple: of the number of slots.
+          longest: the most slots; no less than the longest prompt.
+
+        Returns:
+          `Prompts` of as many rows, P = `slots` of them.
+        """
+        encoded = [self[row] for row in rows]
+        return pad(encoded, self.identifiers[list(rows)], slots(encoded, multiple=multiple, longest=longest))
+
+
+def encode(tokenizer, problems: Iterable[Problem], chat: Chat = Chat()) -> list[np.ndarray]:
+    """Encodes problems.
 
     Args:
-      encoded: from `encode`.
-      problems: the same problems, for messages.
+      tokenizer: a fast tokenizer of `transformers`.
+      problems: read once, in order.
+      chat: how a text becomes a prompt.
+
+    Returns:
+      The token ids of each prompt, int32. Special tokens are those that the chat template writes, or without one those
+      that the tokenizer adds by itself.
+
+    Raises:
+      InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no token.
+    """
+    return [np.array(ids, np.int32) for _, encoded in _blocks(tokenizer, problems, chat) for ids in encoded]
+
+
+def _blocks(tokenizer, problems: Iterable[Problem], chat: Chat) -> Iterator[tuple[list[Problem], list[list[int]]]]:
+    """Yields (problems, their token ids), some at a time."""
+    template = template_of(tokenizer, chat)
+    problems = iter(problems)
+    while block := list(itertools.islice(problems, _BLOCK)):
+        texts = [problem.prompt if template is None else render(tokenizer, template, problem, chat) for problem in block]
+        # A template has written every special token already.
+        encoded = tokenizer(texts, add_special_tokens=template is None, verbose=False)["input_ids"]
+        for problem, ids in zip(block, encoded, strict=True):
+            if not ids:
+                raise InputError(f"problem {problem.identifier} has an empty prompt: no token to go on from; mend the task")
+        yield block, encoded
+
+
+def check_lengths(lengths: Sequence[int], identifiers: Sequence[int], *, limit: int, room: int) -> None:
+    """Checks that all prompts fit.
+
+    Args:
+      lengths: of the prompts, tokens.
+      identifiers: of the same problems, for messages.
       limit: rollout.max_prompt_tokens.
       room: what remains of the model's positions for a prompt.
 
     Raises:
       InputError: if a prompt is longer than either.
     """
-    lengths = [len(ids) for ids in encoded]
-    worst = int(np.argmax(lengths))
-    if lengths[worst] > limit:
+    worst = int(np.argmax(lengths)) if len(lengths) else None
+    if worst is not None and lengths[worst] > limit:
         raise InputError(
-            f"problem {problems[worst].identifier} has a prompt of {lengths[worst]} tokens, more than"
+            f"problem {identifiers[worst]} has a prompt of {lengths[worst]} tokens, more than"
             f" rollout.max_prompt_tokens = {limit}"
         )
-    if lengths[worst] > room:
+    if worst is not None and lengths[worst] > room:
         raise InputError(
             f"a prompt of {lengths[worst]} tokens and rollout.max_new_tokens do not fit the model's positions;"
             f" {room} tokens are left for a prompt"
         )
-    return lengths[worst]
 
 
 def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> int:
@@ -59,11 +140,9 @@ def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> i
     return min(-(-here // multiple) * multiple, longest)
 
 
-def pad(encoded: Sequence[Sequence[int]], problems: Sequence[Problem], width: int) -> Prompts:
+def pad(encoded: Sequence[Sequence[int]], identifiers: Sequence[int], width: int) -> Prompts:
     """Pads prompts on the left to [N, width]."""
     tokens = np.zeros((len(encoded), width), np.int32)
-    valid = np.zeros((len(encoded), width), bool)
-    for row, ids in enumerate(encoded):
-        tokens[row, width - len(ids) :] = ids
-        valid[row, width - len(ids) :] = True
-    return Prompts(tokens, valid, np.array([problem.identifier for problem in problems], np.int32))
+    valid = np.arange(width) >= width - np.array([[len(ids)] for ids in encoded])
+    tokens[valid] = np.concatenate(encoded)
+    return Prompts(tokens, valid, np.array(identifiers, np.int32))

@@ -97,21 +97,75 @@ class Checkpoints:
         self._manager.close()
 
 
+def newest_step(directory: pathlib.Path) -> int | None:
+    """Returns the step of the newest checkpoint, or None; reads only, so the run may be going on."""
+    if not directory.is_dir():
+        return None
+    with _reading(directory) as manager:
+        return manager.latest_step()
+
+
+def read_params(directory: pathlib.Path, step: int, example):
+    """Reads the parameters of a checkpoint and nothing else of it, onto the default device.
+
+    Args:
+      directory: `checkpoints/` of a work directory.
+      step: of a checkpoint in it.
+      example: the parameters, or their shapes.
+
+    Returns:
+      The parameters.
+
+    Raises:
+      InputError: if they cannot be read or have other shapes.
+    """
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    wanted = {"params": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), example)}
+    restore = ocp.args.PyTreeRestore(
+        item=wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+    )
+    try:
+        with _reading(directory) as manager:
+            return manager.restore(step, args=restore)["params"]
+    except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise InputError(f"checkpoint {step} in {directory} cannot be read: {reason}") from None
+
+
+@contextlib.contextmanager
+def _reading(directory: pathlib.Path):
+    """A manager that changes nothing on disk, for as long as it is needed."""
+    with _quiet(logging.ERROR):  # it warns of each consequence of being asked to read only
+        manager = ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True))
+        try:
+            yield manager
+        finally:
+            manager.close()
+
+
+@contextlib.contextmanager
+def _quiet(level: int):
+    """Lets through what orbax and tensorstore log at a level and above."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 @contextlib.contextmanager
 def _full_disk_as_oserror(directory: pathlib.Path):
     """Turns tensorstore's ValueError about a full disk into the error that it is, without its threads' tracebacks."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with _quiet(logging.CRITICAL):
+            yield
     except Exception as error:
         full = os.strerror(errno.ENOSPC)
         if full not in str(error):
             raise
         raise OSError(errno.ENOSPC, full, str(directory)) from None
-    finally:
-        logger.setLevel(before)
 
 
 def abstract(state: TrainState, shardings) -> TrainState:

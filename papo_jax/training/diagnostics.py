@@ -16,6 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from papo_jax import polarity as theory
+from papo_jax.models import Params, lora
 from papo_jax.training.trajectories import Trajectories, map_rows, statistics
 
 GROUPS = ("reinforced_expanding", "reinforced_contracting", "penalised_expanding", "penalised_contracting")
@@ -29,7 +30,15 @@ class EntropyChange(NamedTuple):
 
 
 def entropy_change(
-    before, after, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int, mesh: Mesh | None = None
+    before: Params,
+    after: Params,
+    trajectories: Trajectories,
+    frozen: Params | None = None,
+    *,
+    graph: nnx.GraphDef,
+    temperature: float,
+    parts: int,
+    mesh: Mesh | None = None,
 ) -> EntropyChange:
     """Computes the directional and the realised change between two sets of parameters.
 
@@ -37,6 +46,7 @@ def entropy_change(
       before: parameters that sampled the trajectories.
       after: parameters when the step was done.
       trajectories: B sequences.
+      frozen: parameters that are not trained; None where all are.
       graph: of the policy.
       temperature: the sampler's.
       parts: slices that the rows are gone through in.
@@ -50,7 +60,7 @@ def entropy_change(
     def of_rows(rows: Trajectories) -> EntropyChange:
         def entropy(params):
             return statistics(
-                graph, params, rows, temperature=temperature, implementation="forward", mesh=mesh
+                graph, lora.join(params, frozen), rows, temperature=temperature, implementation="forward", mesh=mesh
             ).entropy
 
         # `theory.directional_entropy_change`, and the entropies before, which the same pass has made anyway.

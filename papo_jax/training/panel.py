@@ -38,13 +38,14 @@ def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progres
 def _evaluate(session: Session, state: TrainState) -> dict:
     """Samples the panel in chunks of about a rollout's rows and summarises the verdicts."""
     samples = session.settings.evaluation.samples
-    chunk = min(len(session.panel), max(1, session.settings.sequences // samples))
+    at_once = session.settings.sequences // session.settings.rollout_parts
+    chunk = min(len(session.panel), max(1, at_once // samples))
     key = stream_key(state.key, 0, Stream.EVALUATION)  # the same for every step, so that differences are paired
     right, answers = [], []
     for start in range(0, len(session.panel), chunk):
         problems = session.panel[start : start + chunk]
         filled = problems + session.panel[: chunk - len(problems)]  # one shape; the surplus is dropped
-        completions = session.programs.evaluate(state.params, session.prompts(filled), key)
+        completions = session.programs.evaluate(state.params, session.prompts(session.panel_prompts, [problem.identifier for problem in filled]), key)
         texts = session.texts(completions)
         for n, problem in enumerate(problems):
             mine = texts[n * samples : (n + 1) * samples]

@@ -10,12 +10,12 @@ import optax
 from jax.sharding import Mesh
 
 from papo_jax import parallel
-from papo_jax.models import Policy
-from papo_jax.models.transformer import LOGICAL_AXES
+from papo_jax.models import Policy, lora
+from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 from papo_jax.settings import Settings
 from papo_jax.training import diagnostics, state, update, weighing
-from papo_jax.training.trajectories import Trajectories
+from papo_jax.training.trajectories import Trajectories, join, split
 
 
 class Programs(NamedTuple):
@@ -43,12 +43,13 @@ class Programs(NamedTuple):
 
 
 def build(
-    policy: Policy, mesh: Mesh, optimiser: optax.GradientTransformation, example: state.TrainState, settings: Settings
+    policy: Policy, frozen, mesh: Mesh, optimiser: optax.GradientTransformation, example: state.TrainState, settings: Settings
 ) -> Programs:
     """Binds the static arguments and the shardings.
 
     Args:
       policy: its graph and stop tokens.
+      frozen: the parameters that are not trained, {} where all are; they are bound to every program.
       mesh: from `parallel.make_mesh`.
       optimiser: whose state is in `example`.
       example: a state, or its shapes.
@@ -59,23 +60,29 @@ def build(
     """
     method = settings.method_arguments()
     whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
-    placed = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    placed, held = (parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen))
     graph, temperature = policy.graph, settings.rollout.temperature
     parts = settings.sequences // settings.microbatch
     sampling = dict(max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens)
     rollout = functools.partial(
-        _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, **sampling
+        _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, parts=settings.rollout_parts,
+        **sampling,
     )
     evaluate = lambda params, prompts, key: generate(  # noqa: E731
         graph, params, prompts, key, samples=settings.evaluation.samples,
         temperature=settings.evaluation.temperature, **sampling,
     )  # fmt: skip
     clip = {name: method[name] for name in ("objective", "clip_low", "clip_high", "kl_coefficient")}
+
+    def of_params(function, *inputs, out):
+        """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
+        joined = lambda frozen, params, *rest: function(lora.join(params, frozen), *rest)  # noqa: E731
+        return functools.partial(jax.jit(joined, in_shardings=(held, placed.params, *inputs), out_shardings=out), frozen)
+
     return Programs(
-        rollout=jax.jit(rollout, in_shardings=(placed.params, rows, whole), out_shardings=rows),
-        assess=jax.jit(
-            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
-            in_shardings=(placed.params, rows), out_shardings=rows,
+        rollout=of_params(rollout, rows, whole, out=rows),
+        assess=of_params(
+            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh), rows, out=rows
         ),
         weigh=jax.jit(
             functools.partial(weighing.weigh, method=method, limit=settings.rollout.max_new_tokens),
@@ -84,25 +91,34 @@ def build(
         ),
         take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
                      in_shardings=(rows, whole), out_shardings=rows),
-        update=jax.jit(
+        update=_bound(
             functools.partial(
                 update.update, graph=graph, optimiser=optimiser, temperature=temperature,
                 microbatches=settings.minibatch // settings.microbatch, mesh=mesh, **clip,
             ),
-            in_shardings=(placed, rows), out_shardings=(placed, whole), donate_argnums=0,
+            frozen, in_shardings=(placed, rows, held), out_shardings=(placed, whole), donate_argnums=0,
         ),
-        entropy_change=jax.jit(
+        entropy_change=_bound(
             functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
-            in_shardings=(placed.params, placed.params, rows), out_shardings=rows,
+            frozen, in_shardings=(placed.params, placed.params, rows, held), out_shardings=rows,
         ),
         summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),
-        evaluate=jax.jit(evaluate, in_shardings=(placed.params, whole, whole), out_shardings=whole),
+        evaluate=of_params(evaluate, whole, whole, out=whole),
     )  # fmt: skip
 
 
-def _rollout(params, prompts: Prompts, key: jax.Array, *, graph, samples: int, **sampling) -> tuple[Completions, Trajectories]:
-    """Samples, and lays the prompts beside the completions for the passes that follow."""
-    completions = generate(graph, params, prompts, key, samples=samples, **sampling)
+def _bound(function, frozen, **options) -> Callable:
+    """The jitted function with the frozen parameters as its last argument."""
+    jitted = jax.jit(function, **options)
+    return lambda *arguments: jitted(*arguments, frozen)
+
+
+def _rollout(
+    params, prompts: Prompts, key: jax.Array, *, graph, samples: int, parts: int, **sampling
+) -> tuple[Completions, Trajectories]:
+    """Samples, part by part of the prompts, and lays these beside the completions for the passes that follow."""
+    draw = lambda prompts: generate(graph, params, prompts, key, samples=samples, **sampling)  # noqa: E731
+    completions = draw(prompts) if parts == 1 else _in_parts(draw, prompts, parts, samples)
     trajectories = Trajectories(
         prompt_tokens=jnp.repeat(prompts.tokens, samples, axis=0),
         prompt_valid=jnp.repeat(prompts.valid, samples, axis=0),
@@ -110,3 +126,10 @@ def _rollout(params, prompts: Prompts, key: jax.Array, *, graph, samples: int, *
         mask=completions.mask,
     )
     return completions, trajectories
+
+
+def _in_parts(draw, prompts: Prompts, parts: int, samples: int) -> Completions:
+    """Samples a part of the prompts after another, to bound the cache; the samples of a prompt stay side by side."""
+    drawn = jax.lax.map(draw, split(prompts, parts))
+    grouped = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, samples, *leaf.shape[2:]), drawn)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), join(grouped))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import IO, Any
 
 import jax
@@ -12,7 +13,9 @@ from jax.sharding import Mesh
 
 from papo_jax import evaluation, grading, models, parallel, settings as settings_module, tasks
 from papo_jax.errors import InputError
-from papo_jax.models.transformer import LOGICAL_AXES
+from papo_jax.models import lora
+from papo_jax.models.architecture import Lora
+from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout import prompts as prompting
 from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.settings import Settings
@@ -33,10 +36,10 @@ class Session:
       workdir: of the run.
       policy: the base policy's graph and tokenizer; its parameters went into `initial`, so that they are not
         held twice.
-      reference: the base policy's parameters where the method has a KL term, else None.
+      reference: the trained parameters as they were in the base policy where the method has a KL term, else None.
       task: its problems and grader.
       panel: the frozen held-out problems.
-      longest_prompt: of all problems, tokens.
+      train_prompts, panel_prompts: the problems' prompts, encoded once and for all.
       mesh: the device mesh.
       programs: jitted.
       checkpoints: open.
@@ -50,7 +53,8 @@ class Session:
     reference: models.Params | None
     task: Task
     panel: list[Problem]
-    longest_prompt: int
+    train_prompts: prompting.Store
+    panel_prompts: prompting.Store
     mesh: Mesh
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
@@ -62,12 +66,14 @@ class Session:
         self.checkpoints.close()
         self.lock.close()
 
-    def prompts(self, problems: list[Problem]) -> Prompts:
-        """Encodes and pads problems, [N, P] with P one of a few lengths."""
-        encoded = prompting.encode(self.policy.tokenizer, problems)
-        multiple = self.settings.rollout.prompt_multiple
-        width = prompting.slots(encoded, multiple=multiple, longest=self.longest_prompt)
-        return prompting.pad(encoded, problems, width)
+    @property
+    def longest_prompt(self) -> int:
+        """Of all problems, tokens."""
+        return max(self.train_prompts.longest, self.panel_prompts.longest)
+
+    def prompts(self, store: prompting.Store, identifiers: Sequence[int]) -> Prompts:
+        """Pads the prompts of some problems, [N, P] with P one of a few lengths."""
+        return store.take(identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.longest_prompt)
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
@@ -94,16 +100,18 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     task = _task(settings)
     panel = _panel(task, settings.evaluation.problems)
-    policy = models.load(settings.model.path, dtype=settings.model.dtype, mesh=mesh, remat=settings.model.remat)
-    longest = _longest_prompt(settings, policy, [*task.train, *panel])
-    size = sum(leaf.size for leaf in jax.tree.leaves(policy.params)) * CHECKPOINT_BYTES
-    workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
+    policy = _load(settings, mesh)
+    encoded = [_encoded(settings, policy, problems) for problems in (task.train, panel)]
     made = _provenance(settings, task, panel, policy, mesh)
     workdirs.check_fingerprints(workdir, made)
+    policy = _with_adapters(settings, policy, mesh)
+    trained, frozen = lora.split(policy.params, policy.config.lora)
+    size = sum(leaf.size for leaf in jax.tree.leaves(trained)) * CHECKPOINT_BYTES
+    workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
     optimiser = _optimiser(settings)
-    shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), policy.params)
+    shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), trained)
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
-    built = programs.build(policy, mesh, optimiser, shapes, settings)
+    built = programs.build(policy, frozen, mesh, optimiser, shapes, settings)
     with contextlib.ExitStack() as held:  # let go of again if anything fails
         lock = held.enter_context(workdirs.hold(workdir))
         checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
@@ -111,14 +119,15 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))
         workdirs.claim(workdir, config, made, step=0 if initial is None else int(initial.step))
         held.pop_all()
-    reference = policy.params if settings.method_arguments()["kl_coefficient"] else None
+    # Under LoRA these are the adapters alone, as they begin: the frozen weights serve the policy and its reference.
+    reference = trained if settings.method_arguments()["kl_coefficient"] else None
     if initial is None:
         # The update donates the state, so a reference must not share its arrays.
-        params = jax.tree.map(jnp.copy, policy.params) if reference else policy.params
+        params = jax.tree.map(jnp.copy, trained) if reference else trained
         # Under jit every output has a buffer of its own, which donation asks for, on its own devices from the start.
         initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
     policy = dataclasses.replace(policy, params={})
-    return Session(settings, workdir, policy, reference, task, panel, longest, mesh, built, checkpoints, initial, lock)
+    return Session(settings, workdir, policy, reference, task, panel, *encoded, mesh, built, checkpoints, initial, lock)
 
 
 def _task(settings: Settings) -> Task:
@@ -136,10 +145,26 @@ def _panel(task: Task, problems: int) -> list[Problem]:
     return list(task.held_out[:problems])
 
 
-def _longest_prompt(settings: Settings, policy: models.Policy, problems: list[Problem]) -> int:
-    encoded = prompting.encode(policy.tokenizer, problems)
+def _encoded(settings: Settings, policy: models.Policy, problems: Sequence[Problem]) -> prompting.Store:
+    chat = prompting.Chat(settings.model.chat, settings.model.system, settings.model.thinking)
+    store = prompting.Store.of(policy.tokenizer, problems, chat)
     room = policy.config.max_positions - settings.rollout.max_new_tokens
-    return prompting.longest(encoded, problems, limit=settings.rollout.max_prompt_tokens, room=room)
+    store.check(limit=settings.rollout.max_prompt_tokens, room=room)
+    return store
+
+
+def _load(settings: Settings, mesh: Mesh) -> models.Policy:
+    model = settings.model
+    return models.load(model.path, dtype=model.dtype, param_dtype=model.param_dtype, mesh=mesh, remat=model.remat)
+
+
+def _with_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> models.Policy:
+    model = settings.model
+    if not model.lora_rank:
+        return policy
+    base = jax.random.key_data(jax.random.key(settings.seed))
+    key = state.stream_key(base, 0, state.Stream.ADAPTERS)
+    return lora.attach(policy, Lora(model.lora_rank, model.lora_alpha, lora.targets_of(model.lora_targets)), key, mesh=mesh)
 
 
 def _optimiser(settings: Settings):

@@ -40,6 +40,7 @@ class Stream:
     MINIBATCHES = 1
     WEIGHTS = 2
     EVALUATION = 3
+    ADAPTERS = 4
 
 
 def init(params: Params, optimiser: optax.GradientTransformation, seed: int) -> TrainState:

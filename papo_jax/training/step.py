@@ -35,7 +35,7 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     chosen = order.identifiers(settings.seed, int(state.cursor), settings.rollout.prompts, len(session.task.train))
     problems = [session.task.train[int(i)] for i in chosen]
     key = stream_key(state.key, step, Stream.ROLLOUT)
-    completions, trajectories = programs.rollout(state.params, session.prompts(problems), key)
+    completions, trajectories = programs.rollout(state.params, session.prompts(session.train_prompts, chosen), key)
     texts = session.texts(completions)
     clock.lap("rollout")
 

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from papo_jax.methods import objectives
-from papo_jax.models import head
+from papo_jax.models import Params, head, lora
 from papo_jax.training.state import TrainState
 from papo_jax.training.trajectories import Batch, hidden_and_unembedding, split
 
@@ -22,6 +22,7 @@ Metrics = dict[str, jax.Array]
 def update(
     state: TrainState,
     batch: Batch,
+    frozen: Params | None = None,
     *,
     graph: nnx.GraphDef,
     optimiser: optax.GradientTransformation,
@@ -40,6 +41,7 @@ def update(
     Args:
       state: donated.
       batch: B sequences; B is a multiple of `microbatches`.
+      frozen: parameters that are not trained, beside those of the state; None where all are.
       graph: of the policy.
       optimiser: whose state `state` holds.
       objective: a name in `objectives.OBJECTIVES`.
@@ -54,7 +56,7 @@ def update(
     """
     arguments = dict(clip_low=clip_low, clip_high=clip_high, kl_coefficient=kl_coefficient)
     gradients, sums = accumulate(
-        state.params, batch, graph=graph, objective=objective, arguments=arguments,
+        state.params, batch, frozen, graph=graph, objective=objective, arguments=arguments,
         temperature=temperature, microbatches=microbatches, mesh=mesh,
     )  # fmt: skip
     loss = sums.pop("loss")
@@ -68,8 +70,9 @@ def update(
 
 
 def accumulate(
-    params,
+    params: Params,
     batch: Batch,
+    frozen: Params | None = None,
     *,
     graph: nnx.GraphDef,
     objective: str,
@@ -101,7 +104,7 @@ def accumulate(
         trajectories, mask = rows.trajectories, rows.trajectories.mask
         context = _Context(rows.old_logprob, rows.reference_logprob, rows.advantages, mask, coefficients_of(mask))
         loss, stats = head.token_loss(
-            of_chunk, *hidden_and_unembedding(graph, params, trajectories), trajectories.tokens, mask, context,
+            of_chunk, *hidden_and_unembedding(graph, lora.join(params, frozen), trajectories), trajectories.tokens, mask, context,
             temperature=temperature, mesh=mesh,
         )  # fmt: skip
         out = of_logprob(stats.logprob, context)

@@ -42,6 +42,20 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
         )
 
 
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns the resolved settings of the run that a work directory holds; raises `InputError` where it holds none."""
+    path = workdir / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"--workdir {workdir} holds no run: there is no {path}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path} must hold a JSON object")
+    return config
+
+
 def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any]) -> None:
     """Raises `InputError` if the data or the base weights are no longer those that the run began with."""
     path = workdir / "provenance.json"

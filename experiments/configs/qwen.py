@@ -1,0 +1,66 @@
+"""Qwen2.5-Math-7B and Qwen3-4B-Base on DAPO-Math-17k under PAPO, set up as the papers beside PAPO do.
+
+    hf download Qwen/Qwen2.5-Math-7B --local-dir models/Qwen2.5-Math-7B
+    python run.py --config=experiments/configs/qwen.py:math-7b,h100x8 --config.model.path=models/Qwen2.5-Math-7B \\
+        --config.task.path=data/dapo-math-17k.jsonl --workdir=runs/math-7b
+    python run.py --mode=export --workdir=runs/math-7b --dtype=bfloat16
+
+Variants, joined by commas: a model, `math-7b` or `4b`; a machine, `h100x8` (one host, 8 x 80 GB) or `v5p-32` (16 chips,
+95 GB each); then a method's name and any number of key=value. `lora` trains adapters of rank 32 over bfloat16 weights.
+
+The data file holds a line {"question": ..., "answer": "#### 34"} a problem; DAPO-Math-17k (Apache 2.0) has integer answers
+and is made into it, from the Parquet file at huggingface.co/datasets/BytedTsinghua-SIA/DAPO-Math-17k, by
+
+    import json, pandas
+    rows = pandas.read_parquet("dapo-math-17k.parquet")
+    rows = {row.prompt[0]["content"]: row.reward_model["ground_truth"] for row in rows.itertuples()}  # each is there 100 times
+    with open("data/dapo-math-17k.jsonl", "w") as file:
+        file.writelines(json.dumps({"question": q, "answer": f"#### {a}"}) + "\\n" for q, a in rows.items())
+
+Set-up: learning rate 1e-6 constant after 10 warm-up updates, weight decay 0.1, gradient clip 1; 512 prompts x 8 samples
+a rollout and 16 updates of 32 prompts; temperature 1; clip 0.2 / 0.28, no KL term; answers of 3,072 tokens for
+Qwen2.5-Math-7B, whose positions end at 4,096, and of 8,192 for Qwen3-4B.
+
+Never run: no such machine was at hand. What is checked is that the configs resolve, that batches divide over the meshes
+and that shapes fit the models' positions. `v5p-32` has four hosts, and the host loop is one process so far: until it
+is more, use one host (v5p-8 is `v5p-32,mesh.fsdp=4` with rollout.at_once=32).
+"""
+
+from papo_jax import settings
+
+MODELS = {
+    "math-7b": {
+        "model.path": "models/Qwen2.5-Math-7B", "rollout.max_prompt_tokens": 1024, "rollout.max_new_tokens": 3072,
+    },
+    "4b": {
+        "model.path": "models/Qwen3-4B-Base", "rollout.max_prompt_tokens": 2048, "rollout.max_new_tokens": 8192,
+    },
+}  # fmt: skip
+# Sequences that a forward and backward pass holds, and prompts that are sampled at once, follow from memory.
+MACHINES = {
+    "h100x8": {"mesh.fsdp": 8, "training.microbatch": 8, "rollout.at_once": 64},
+    "v5p-32": {"mesh.fsdp": 16, "training.microbatch": 16, "rollout.at_once": 128},
+}
+LORA = {"model.lora_rank": 32, "model.lora_alpha": 64.0, "model.param_dtype": "bfloat16", "training.learning_rate": 1e-5}
+COMMON = {
+    "model.dtype": "bfloat16", "model.remat": "full", "task.name": "gsm8k",
+    "rollout.prompts": 512, "rollout.samples": 8, "rollout.prompt_multiple": 256,
+    "training.steps": 200, "training.minibatches": 16, "training.learning_rate": 1e-6, "training.warmup_steps": 10,
+    "training.weight_decay": 0.1, "training.gradient_clip": 1.0,
+    "checkpoint.every": 20, "checkpoint.keep": 1, "evaluation.every": 20, "evaluation.problems": 512,
+    "evaluation.samples": 4, "diagnostics.every": 10,
+}  # fmt: skip
+
+
+def get_config(variant: str = "math-7b,h100x8"):
+    """Returns the config of a model on a machine, changed by the rest of `variant`."""
+    config = settings.default_config()
+    settings.set_keys(config, COMMON)
+    rest = []
+    for part in variant.split(","):
+        known = {**MODELS, **MACHINES, "lora": LORA}.get(part)
+        if known is None:
+            rest.append(part)
+        else:
+            settings.set_keys(config, known)
+    return settings.apply(config, ",".join(rest))

@@ -1,0 +1,109 @@
+"""The tokenizer of a Hugging Face directory, its chat template, and the tokens that end a completion.
+
+Nothing here asks the network: a directory is complete, or it is refused.
+"""
+
+import json
+import pathlib
+
+from papo_jax.errors import InputError
+
+# What ends a turn, and what ends a document, in the chat models of the supported families.
+_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")
+
+
+def read_tokenizer(directory: pathlib.Path):
+    """Loads the fast tokenizer of a Hugging Face directory, from disk only.
+
+    Args:
+      directory: holds tokenizer.json; what else describes the tokenizer (tokenizer_config.json, chat_template.jinja,
+        special_tokens_map.json) is read too.
+
+    Returns:
+      A `PreTrainedTokenizerFast`.
+
+    Raises:
+      InputError: if tokenizer.json is missing, or it or a file beside it is damaged.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    file = directory / "tokenizer.json"
+    if not file.exists():
+        raise InputError(f"{file} does not exist; a policy needs a fast tokenizer")
+    try:
+        # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its own.
+        return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
+    except Exception as error:  # tokenizers raises nothing more specific
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file} or a file beside it is damaged ({first}); fetch or write it again") from None
+
+
+def chat_template(tokenizer) -> str | None:
+    """Returns the chat template of a tokenizer, of several named ones the one called "default"; None without any.
+
+    Args:
+      tokenizer: of `transformers`.
+
+    Raises:
+      InputError: if there are named templates but no "default" among them, or what stands there is no text.
+    """
+    found = getattr(tokenizer, "chat_template", None)
+    if isinstance(found, dict):
+        if "default" not in found:
+            raise InputError(f"{place(tokenizer)}: the chat templates are {', '.join(found)}; call one of them 'default'")
+        found = found["default"]
+    if not isinstance(found, str | None):
+        raise InputError(f"{place(tokenizer)}: chat_template is {found!r}; it must be a text, or a list of named ones")
+    return found or None
+
+
+def place(tokenizer) -> str:
+    """Returns where a tokenizer came from, for messages."""
+    return getattr(tokenizer, "name_or_path", "") or "the model's tokenizer"
+
+
+def stop_tokens(source: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[int, ...]:
+    """Finds the tokens that end a completion.
+
+    Args:
+      source: the Hugging Face directory or the GGUF file.
+      tokenizer: its tokenizer, whose end of sequence is always among them.
+      vocabulary_size: V, the rows of the embedding.
+
+    Returns:
+      Their ids, rising; at least one.
+
+    Raises:
+      InputError: if generation_config.json is damaged or names no tokens of the model, or if there is no such token.
+    """
+    file = source / "generation_config.json"
+    if source.is_dir() and file.exists():
+        stops = _named_ends(file, vocabulary_size)
+    else:
+        # A chat model ends a turn with one token and a document with another; without a generation config
+        # only their names tell.
+        added = tokenizer.get_added_vocab()
+        stops = {added[name] for name in _ENDS if name in added}
+    if tokenizer.eos_token_id is not None:
+        stops |= {tokenizer.eos_token_id}
+    if not stops:
+        raise InputError(f"{source} names no end-of-sequence token; generation could never stop")
+    return tuple(sorted(stops))
+
+
+def _named_ends(file: pathlib.Path, vocabulary_size: int) -> set[int]:
+    """What `eos_token_id` of a generation config names: nothing, one token or a list of them."""
+    try:
+        fields = json.loads(file.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not valid JSON ({error}); fetch or write it again") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{file} must hold a JSON object, not a {type(fields).__name__}; fetch or write it again")
+    named = fields.get("eos_token_id")
+    ids = named if isinstance(named, list) else [] if named is None else [named]
+    for token in ids:
+        if type(token) is not int or not 0 <= token < vocabulary_size:  # `true` is an int too
+            raise InputError(
+                f"{file}: eos_token_id holds {token!r}; token ids are whole numbers from 0 to {vocabulary_size - 1}"
+            )
+    return set(ids)

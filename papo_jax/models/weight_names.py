@@ -1,0 +1,134 @@
+"""Where each of our parameters is in a Hugging Face checkpoint: its name there, and how its axes lie.
+
+Hugging Face stores a projection as a matrix [out, in] for each layer; ours are [in, ..., out, ...] with the heads apart
+and the layers stacked on a leading axis [L, ...]. The names below are the whole map. A parameter is named by its path
+in the nested dict, ("blocks", "mlp", "up").
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+from jax.sharding import PartitionSpec
+
+Path = tuple[str, ...]
+
+_BLOCK_NAMES = {
+    ("attention_norm", "scale"): "input_layernorm.weight",
+    ("attention", "query"): "self_attn.q_proj.weight",
+    ("attention", "key"): "self_attn.k_proj.weight",
+    ("attention", "value"): "self_attn.v_proj.weight",
+    ("attention", "output"): "self_attn.o_proj.weight",
+    ("attention", "query_bias"): "self_attn.q_proj.bias",
+    ("attention", "key_bias"): "self_attn.k_proj.bias",
+    ("attention", "value_bias"): "self_attn.v_proj.bias",
+    ("attention", "output_bias"): "self_attn.o_proj.bias",
+    ("attention", "query_norm", "scale"): "self_attn.q_norm.weight",
+    ("attention", "key_norm", "scale"): "self_attn.k_norm.weight",
+    ("mlp_norm", "scale"): "post_attention_layernorm.weight",
+    ("mlp", "gate"): "mlp.gate_proj.weight",
+    ("mlp", "up"): "mlp.up_proj.weight",
+    ("mlp", "down"): "mlp.down_proj.weight",
+    ("mlp", "gate_bias"): "mlp.gate_proj.bias",
+    ("mlp", "up_bias"): "mlp.up_proj.bias",
+    ("mlp", "down_bias"): "mlp.down_proj.bias",
+}
+_TOP_NAMES = {
+    ("embedding",): "model.embed_tokens.weight",
+    ("final_norm", "scale"): "model.norm.weight",
+    ("unembedding",): "lm_head.weight",
+}
+
+
+class Layout(NamedTuple):
+    """How one layer of a parameter lies in Hugging Face's matrix [rows, columns].
+
+    A step on the first row axis is a fixed number of rows, and the same holds for columns. So a slice of ours along
+    either of these axes is one range of rows or columns in the file, and whole heads are never taken apart.
+
+    Attributes:
+      rows: the axes of ours that the rows run over, slowest first.
+      columns: the same for the columns; () for a vector.
+
+    >>> query = Layout(rows=(1, 2), columns=(0,))  # ours is [width, heads, head_dim]
+    >>> query.stored_shape((8, 4, 6)), query.rows_together((8, 4, 6))
+    ((24, 8), 6)
+    >>> query.to_ours(np.arange(8).reshape(4, 2), (2, 2, 2)).tolist()
+    [[[0, 2], [4, 6]], [[1, 3], [5, 7]]]
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in the file of a parameter of the given shape, layers apart."""
+        return tuple(math.prod(shape[axis] for axis in axes) for axes in (self.rows, self.columns) if axes)
+
+    def rows_together(self, shape: tuple[int, ...]) -> int:
+        """How many rows of the file one step on the first row axis is."""
+        return math.prod(shape[axis] for axis in self.rows[1:])
+
+    def stored_spec(self, spec: PartitionSpec) -> PartitionSpec:
+        """Returns how the matrix in the file is split where ours is split by `spec`.
+
+        Args:
+          spec: an entry for each of our axes, layers apart; missing ones are None.
+
+        Returns:
+          An entry for the rows and, unless it is a vector, one for the columns.
+
+        Raises:
+          ValueError: if `spec` splits inside a head.
+
+        >>> tuple(Layout(rows=(1, 2), columns=(0,)).stored_spec(PartitionSpec("fsdp", "tensor", None)))
+        ('tensor', 'fsdp')
+        """
+        entries = (*spec, *(None,) * (len(self.rows + self.columns) - len(spec)))
+        if any(entries[axis] for axis in self.rows[1:] + self.columns[1:]):
+            raise ValueError(f"{spec} splits an axis that is no range of rows or columns in the file")
+        return PartitionSpec(*(entries[axes[0]] for axes in (self.rows, self.columns) if axes))
+
+    def to_ours(self, stored: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        """[rows, columns] -> our axes; of `shape` only the sizes besides the first row axis matter."""
+        order = self.rows + self.columns
+        apart = stored.reshape(-1, *(shape[axis] for axis in order[1:]))
+        return apart.transpose(sorted(range(len(order)), key=order.__getitem__))
+
+    def to_stored(self, ours: jax.Array) -> jax.Array:
+        """Our axes -> [rows, columns]."""
+        return ours.transpose(self.rows + self.columns).reshape(self.stored_shape(ours.shape))
+
+
+def layout_of(path: Path, rank: int) -> Layout:
+    """Returns the layout of a parameter that has `rank` axes, layers apart.
+
+    >>> layout_of(("blocks", "attention", "output"), 3)  # [heads, head_dim, width]
+    Layout(rows=(2,), columns=(0, 1))
+    """
+    if path[-1] in ("embedding", "unembedding"):
+        return Layout((0,), (1,))
+    if rank == 1 or path[-1].endswith("_bias"):
+        return Layout(tuple(range(rank)), ())
+    inputs = rank - 1 if path[-1] == "output" else 1
+    return Layout(tuple(range(inputs, rank)), tuple(range(inputs)))
+
+
+def is_stacked(path: Path) -> bool:
+    """Says whether the first axis of a parameter is the layers."""
+    return path[0] == "blocks"
+
+
+def tensor_names(path: Path, shape: tuple[int, ...]) -> list[str]:
+    """Lists the tensors that make up a parameter: one for each layer, or the one.
+
+    >>> tensor_names(("blocks", "mlp", "up"), (2, 8, 16))
+    ['model.layers.0.mlp.up_proj.weight', 'model.layers.1.mlp.up_proj.weight']
+    """
+    if not is_stacked(path):
+        return [_TOP_NAMES[path]]
+    return [f"model.layers.{layer}.{_BLOCK_NAMES[path[1:]]}" for layer in range(shape[0])]
+
+
+def follows_from_the_rest(name: str) -> bool:
+    """Says whether a tensor may be in a file without a place here: a tied head, or a table of rotary angles."""
+    return name == "lm_head.weight" or "rotary_emb" in name

@@ -1,0 +1,86 @@
+"""Cached decoding against the full forward pass, for prompt lengths on both sides of every bucket's edge."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from papo_jax import models
+from papo_jax.models import cache as caches
+from papo_jax.models.architecture import ModelConfig, RopeScaling
+from papo_jax.rollout import prompts
+
+PLAIN = ModelConfig(
+    "qwen3", vocabulary_size=31, width=16, layers=4, heads=4, kv_heads=2, head_dim=6, mlp_width=24, tied=True, qk_norm=True
+)
+CONFIGS = {
+    "plain": PLAIN,
+    "window": dataclasses.replace(PLAIN, window=5),
+    "window of some, others do not rotate": dataclasses.replace(
+        PLAIN, window=5, windowed=(True, False, False, True), rotated=(True, True, False, True)
+    ),
+    "yarn, biases": dataclasses.replace(
+        PLAIN, rope_scaling=RopeScaling("yarn", 4.0, 8, magnitude=1.2), qkv_bias=True, output_bias=True, mlp_bias=True
+    ),
+}
+MULTIPLE, LONGEST, NEW = 8, 20, 5  # prompts go into 8, 16 or 20 slots
+LENGTHS = (1, 7, 8, 9, 15, 16, 17, 19, 20)
+
+
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
+def policy(request):
+    """(graph, params) with weights large enough for every part to tell in the logits."""
+    graph, params = models.initialise(request.param, jax.random.key(0))
+    rng = np.random.default_rng(1)
+    return graph, jax.tree.map(lambda leaf: leaf * (5 if leaf.std() else 1) + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), params)
+
+
+def cached_logits(graph, params, made, new):
+    """[B, P + NEW, V]: the prompt at once, then a token at a time."""
+    model = nnx.merge(graph, params)
+    head = lambda hidden: jnp.einsum("btd,vd->btv", hidden, model.head())  # noqa: E731
+    hidden, cache = model.cached(made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape))
+    cache, out = caches.extend(cache, NEW), [head(hidden)]
+    for position in range(NEW):
+        token = new[:, position : position + 1]
+        hidden, cache = model.cached(token, jnp.ones(token.shape, bool), cache)
+        out.append(head(hidden))
+    return jnp.concatenate(out, axis=1)
+
+
+cached_logits = jax.jit(cached_logits, static_argnums=0)
+full_logits = jax.jit(models.logits, static_argnums=0)
+
+
+def test_every_position_on_both_sides_of_every_edge(policy):
+    graph, params = policy
+    rng = np.random.default_rng(2)
+    widths, spreads = set(), []
+    for length in LENGTHS:
+        encoded = [rng.integers(0, 31, n) for n in (length, max(1, length - 3))]  # the second row has padding
+        width = prompts.slots(encoded, multiple=MULTIPLE, longest=LONGEST)
+        made, new = prompts.pad(encoded, [0, 1], width), rng.integers(0, 31, (2, NEW))
+        got = np.asarray(cached_logits(graph, params, made, new))
+        for row, ids in enumerate(encoded):
+            whole = np.zeros((1, LONGEST + NEW), np.int64)
+            whole[0, : len(ids) + NEW] = [*ids, *new[row]]
+            expected = np.asarray(full_logits(graph, params, whole))[0, : len(ids) + NEW]
+            np.testing.assert_allclose(got[row, width - len(ids) :], expected, atol=1e-4)
+            spreads.append(expected.std())
+        widths.add(width)
+    assert widths == {8, 16, 20} and min(spreads) > 0.3
+
+
+def test_a_window_hides_what_lies_further_back():
+    """With one layer and a window of 5, a token does not depend on what is 5 or more before it."""
+    config = dataclasses.replace(PLAIN, layers=1, window=5)
+    graph, params = models.initialise(config, jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf * 8, params)
+    tokens = np.arange(12)[None] % 31
+    changed = tokens.copy()
+    changed[0, 3] = 30
+    differ = np.abs(full_logits(graph, params, tokens) - full_logits(graph, params, changed))[0].max(axis=-1) > 1e-6
+    assert differ.tolist() == [3 <= position < 8 for position in range(12)]

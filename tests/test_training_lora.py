@@ -1,0 +1,85 @@
+"""Runs that train adapters: the base stays, the reference is the base, and what is exported is the sum."""
+
+import contextlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import run
+from papo_jax import models
+from papo_jax.models import lora
+from papo_jax.training.session import prepare
+
+LORA = {"model.lora_rank": 2, "model.lora_alpha": 8.0, "method.kl_coefficient": 0.1, "training.learning_rate": 1e-2}
+TARGETS = {"model.lora_targets": "q_proj+v_proj+down_proj"}
+
+
+@pytest.fixture(scope="module")
+def trained(small, train, tmp_path_factory):
+    place = tmp_path_factory.mktemp("lora")
+    return *train(small({**LORA, **TARGETS}), place), place
+
+
+def test_state_and_checkpoints_hold_adapters_alone(trained):
+    rows, state, _ = trained
+    names = {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(state.params)}
+    assert names == {f"{name}_lora_{end}" for name in ("query", "value", "down") for end in ("in", "out")}
+    assert any(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(state.params["blocks"]["mlp"]))
+    assert rows[-1]["entropy"] != rows[0]["entropy"]
+
+
+def test_reference_is_the_base(small, trained):
+    """Before the first update the policy is its reference: no KL; afterwards there is some."""
+    _, _, place = trained
+    with contextlib.closing(prepare(small({**LORA, **TARGETS}), place)) as session:
+        _, trajectories = session.programs.rollout(
+            session.reference, session.prompts(session.train_prompts, range(4)), jax.random.key(0)
+        )
+        of_reference = session.programs.assess(session.reference, trajectories)
+        of_policy = session.programs.assess(session.initial.params, trajectories)
+    base = models.load(session.settings.model.path)
+    tokens = np.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
+    valid = np.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
+    logprob = jax.nn.log_softmax(models.logits(base.graph, base.params, tokens, valid)[:, trajectories.prompt_tokens.shape[1] - 1 : -1])
+    expected = np.take_along_axis(np.asarray(logprob), np.asarray(trajectories.tokens)[..., None], axis=-1)[..., 0]
+    mask = np.asarray(trajectories.mask)
+    np.testing.assert_allclose(np.asarray(of_reference.logprob)[mask], expected[mask], atol=1e-5)
+    assert np.abs(np.asarray(of_policy.logprob) - of_reference.logprob)[mask].max() > 1e-4
+
+
+def test_resumed_run_is_the_uninterrupted_one(small, train, trained, tmp_path):
+    train(small({**LORA, **TARGETS, "training.steps": 2}), tmp_path)
+    rows, state = train(small({**LORA, **TARGETS}), tmp_path)
+    assert rows == trained[0]
+    jax.tree.map(np.testing.assert_array_equal, state, trained[1])
+
+
+def test_export_merges(small, trained, capsys):
+    _, state, place = trained
+    assert run.main(["run.py", "--mode=export", f"--workdir={place}", f"--output={place / 'merged'}"]) == 0
+    assert "step 4 exported to" in capsys.readouterr().out
+    exported, base = models.load(str(place / "merged")), models.load(small().model.path)
+    beside = lora.attach(base, exported_adapters(), jax.random.key(0))
+    beside = lora.join(state.params, lora.split(beside.params, exported_adapters())[1]), beside.graph
+    tokens = np.arange(12).reshape(2, 6) % base.config.vocabulary_size
+    expected = models.logits(beside[1], beside[0], tokens)
+    np.testing.assert_allclose(models.logits(exported.graph, exported.params, tokens), expected, atol=2e-5)
+    assert np.abs(models.logits(base.graph, base.params, tokens) - expected).max() > 1e-2
+
+
+def exported_adapters():
+    return models.architecture.Lora(2, 8.0, ("query", "value", "down"))
+
+
+def test_export_beside_other_weights_is_refused(trained, capsys, tmp_path):
+    _, _, place = trained
+    recorded = json.loads((place / "provenance.json").read_text())
+    changed = {**recorded, "model": {**recorded["model"], "fingerprint": "0"}}
+    (place / "provenance.json").write_text(json.dumps(changed))
+    try:
+        assert run.main(["run.py", "--mode=export", f"--workdir={place}", f"--output={tmp_path / 'x'}"]) == 2
+    finally:
+        (place / "provenance.json").write_text(json.dumps(recorded))
+    assert "not those that" in capsys.readouterr().err and not (tmp_path / "x").exists()
