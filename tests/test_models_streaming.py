@@ -301,7 +301,7 @@ def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
 def split(directory):
     """Reads and writes a directory on several meshes."""
     found = []
-    for mesh, held, entries in (((1, 4, 2), "float32", 2**23), ((1, 4, 2), "bfloat16", 700), ((2, 2, 2), "float32", 99)):
+    for mesh, held, entries in (((1, 4, 2), "float32", 2**23), ((2, 2, 2), "bfloat16", 700)):
         placing.PIECE_ENTRIES = entries
         shapes = abstract(CONFIG, held)[1]
         shardings = parallel.param_shardings(parallel.make_mesh(*mesh), shapes, LOGICAL_AXES)
@@ -366,8 +366,9 @@ def random_checkpoint(directory, config, shard_bytes):
 def test_peak_memory(tmp_path, size, held, devices, entries):
     random_checkpoint(tmp_path, globals()[size], 200 * 2**20)
     found = alone(devices, "peak", tmp_path, size, held, entries)
-    # Four copies of a piece of float32 numbers, and what compiling the programs takes, whatever the size of the model.
-    bound = 4 * 4 * entries + 150e6
+    # Whatever the size of the model: four copies of a piece of float32 numbers, as much again that malloc keeps of those
+    # it has freed, and what compiling the programs takes.
+    bound = 8 * 4 * entries + 150e6
     assert bound < found["parameters"]  # so a copy of the checkpoint would show
     assert found["peak"] - found["parameters"] < bound, found
     assert found["anonymous"] - found["parameters"] < bound, found
