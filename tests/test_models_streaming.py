@@ -40,7 +40,8 @@ def make_params(dtype="float32", config=CONFIG):
 
 def mixed_dtypes():
     """Every tensor's name -> a dtype, all three in turn."""
-    names = [name for path, leaf in flatten_dict(abstract(CONFIG)[1]).items() for name in weight_names.tensor_names(path, leaf.shape)]
+    flat = flatten_dict(abstract(CONFIG)[1])
+    names = [name for path, leaf in flat.items() for name in weight_names.tensor_names(path, leaf.shape)]
     return {name: DTYPES[number % 3] for number, name in enumerate(names)}
 
 
