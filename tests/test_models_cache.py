@@ -11,6 +11,7 @@ from flax import nnx
 from papo_jax import models
 from papo_jax.models import cache as caches
 from papo_jax.models.architecture import ModelConfig, RopeScaling
+from papo_jax.models.policy import abstract
 from papo_jax.rollout import prompts
 
 PLAIN = ModelConfig(
@@ -33,9 +34,15 @@ LENGTHS = (1, 7, 8, 9, 15, 16, 17, 19, 20)
 @pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
 def policy(request):
     """(graph, params) with weights large enough for every part to tell in the logits."""
-    graph, params = models.initialise(request.param, jax.random.key(0))
+    return make(request.param)
+
+
+def make(config):
+    """(graph, params): norms near 1, everything else normal with deviation 0.15."""
+    graph, shapes = abstract(config)
     rng = np.random.default_rng(1)
-    return graph, jax.tree.map(lambda leaf: leaf * (5 if leaf.std() else 1) + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), params)
+    draw = lambda path, leaf: (path[-1].key == "scale") + 0.15 * rng.normal(size=leaf.shape).astype(np.float32)  # noqa: E731
+    return graph, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def cached_logits(graph, params, made, new):
@@ -43,12 +50,13 @@ def cached_logits(graph, params, made, new):
     model = nnx.merge(graph, params)
     head = lambda hidden: jnp.einsum("btd,vd->btv", hidden, model.head())  # noqa: E731
     hidden, cache = model.cached(made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape))
-    cache, out = caches.extend(cache, NEW), [head(hidden)]
-    for position in range(NEW):
-        token = new[:, position : position + 1]
-        hidden, cache = model.cached(token, jnp.ones(token.shape, bool), cache)
-        out.append(head(hidden))
-    return jnp.concatenate(out, axis=1)
+
+    def step(cache, token):
+        hidden, cache = model.cached(token[:, None], jnp.ones((len(token), 1), bool), cache)
+        return cache, head(hidden)[:, 0]
+
+    _, decoded = jax.lax.scan(step, caches.extend(cache, NEW), new.T)
+    return jnp.concatenate([head(hidden), decoded.swapaxes(0, 1)], axis=1)
 
 
 cached_logits = jax.jit(cached_logits, static_argnums=0)
@@ -77,8 +85,7 @@ def test_every_position_on_both_sides_of_every_edge(policy):
 def test_a_window_hides_what_lies_further_back():
     """With one layer and a window of 5, a token does not depend on what is 5 or more before it."""
     config = dataclasses.replace(PLAIN, layers=1, window=5)
-    graph, params = models.initialise(config, jax.random.key(0))
-    params = jax.tree.map(lambda leaf: leaf * 8, params)
+    graph, params = make(config)
     tokens = np.arange(12)[None] % 31
     changed = tokens.copy()
     changed[0, 3] = 30

@@ -11,6 +11,7 @@ from papo_jax import models
 from papo_jax.errors import InputError
 from papo_jax.models import lora
 from papo_jax.models.architecture import TARGETS, Lora, ModelConfig
+from papo_jax.models.policy import abstract
 
 CONFIG = ModelConfig(
     "qwen2", vocabulary_size=23, width=16, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=24, tied=True, qkv_bias=True
@@ -21,9 +22,10 @@ logits = jax.jit(models.logits, static_argnums=0)
 
 @pytest.fixture(scope="module")
 def base():
-    graph, params = models.initialise(CONFIG, jax.random.key(0))
-    large = jax.tree.map(lambda leaf: leaf * 8 if leaf.ndim > 2 else leaf, params)  # so that every matrix tells in the logits
-    return models.Policy(CONFIG, graph, large, tokenizer=None, stop_tokens=(0,))
+    graph, shapes = abstract(CONFIG)
+    rng = np.random.default_rng(2)  # large enough for every matrix to tell in the logits
+    draw = lambda path, leaf: jnp.array((path[-1].key == "scale") + 0.16 * rng.normal(size=leaf.shape), jnp.float32)  # noqa: E731
+    return models.Policy(CONFIG, graph, jax.tree_util.tree_map_with_path(draw, shapes), tokenizer=None, stop_tokens=(0,))
 
 
 def moved(policy):

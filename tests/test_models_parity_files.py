@@ -1,6 +1,7 @@
 """What we write is read by transformers without a word and computes the same; what it wrote comes back bit for bit."""
 
 import contextlib
+import dataclasses
 import json
 import logging
 import pathlib
@@ -65,6 +66,17 @@ def test_exports_are_opened_by_transformers(name, dtype, tmp_path):
     models.export(policy, tmp_path / "ours", dtype=dtype)
     assert {str(weight.dtype) for weight in open_model(tmp_path / "ours").parameters()} == {f"torch.{dtype}"}
     opened = open_model(tmp_path / "ours", dtype=torch.float32)
+    np.testing.assert_allclose(logits(opened), logits(original), rtol=0, atol=1e-5)
+    assert tuple(np.atleast_1d(opened.generation_config.eos_token_id)) == policy.stop_tokens
+
+
+@pytest.mark.parametrize("name", parity.CASES)
+def test_exports_without_an_origin_are_opened_by_transformers(name, tmp_path):
+    """A policy that was made here, not loaded: every field of its config.json is ours."""
+    original = parity.build(name, tmp_path / "theirs")
+    policy = dataclasses.replace(models.load(str(tmp_path / "theirs")), origin=None)
+    models.export(policy, tmp_path / "ours")
+    opened = open_model(tmp_path / "ours")
     np.testing.assert_allclose(logits(opened), logits(original), rtol=0, atol=1e-5)
     assert tuple(np.atleast_1d(opened.generation_config.eos_token_id)) == policy.stop_tokens
 
