@@ -89,6 +89,10 @@ def to_huggingface(config: ModelConfig) -> dict[str, Any]:
         "tie_word_embeddings": config.tied,
         "attention_bias": config.output_bias,
         "hidden_act": "silu",
+        # Else transformers fills in ids of its own, which a small vocabulary does not have.
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
         "max_position_embeddings": config.max_positions,
     }
     if config.mlp_bias:
