@@ -10,6 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import run
 from papo_jax.telemetry import runfiles
@@ -221,3 +222,32 @@ def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, cap
         assert int(again.initial.step) == 2  # the older checkpoint is whole
     rows, state = train(small(), workdir)
     assert [row["step"] for row in rows] == [0, 1, 2, 3] and int(state.step) == 4
+
+
+def _change(file, **fields):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def _without_a_shard(directory):
+    with safe_open(directory / "model.safetensors", "numpy") as file:
+        names = list(file.keys())
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "model.safetensors").unlink()
+
+
+MODELS = {
+    "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
+    "tokenizer larger than the embedding": (lambda d: _change(d / "config.json", vocab_size=80), "more than the 80 rows"),
+    "unknown field": (lambda d: _change(d / "config.json", attention_sinks=4), "'attention_sinks'"),
+    "template that fails": (
+        lambda d: (d / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "set model.chat=false"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change, said", MODELS.values(), ids=MODELS.keys())
+def test_models_whose_parts_do_not_fit(complains, policy_directory, tmp_path, change, said):
+    copy = shutil.copytree(policy_directory, tmp_path / "policy")
+    change(copy)
+    assert said in complains({"model.path": str(copy)})

@@ -1,5 +1,7 @@
 """Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of zero."""
 
+import contextlib
+
 import jax
 import numpy as np
 import pytest
@@ -76,6 +78,21 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
     assert [rows[10][f"entropy_change/{kind}"] for kind in ("directional", "realised")] == [0.0, 0.0]
     entropies = [row["entropy"] for row in rows]
     assert 0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5  # one policy, other problems
+
+
+def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
+    drawn = {}
+    for at_once in (None, 2):
+        with contextlib.closing(prepare(small({"rollout.at_once": at_once}), tmp_path / str(at_once))) as made:
+            prompts = made.prompts(made.train_prompts, range(4))
+            drawn[at_once] = made.programs.rollout(made.initial.params, prompts, jax.random.key(0))
+    (whole, laid), (parts, laid_too) = drawn.values()
+    assert len({tuple(row) for row in np.asarray(whole.tokens).tolist()}) > 4
+    for one, other in zip(whole._replace(logprob=None), parts._replace(logprob=None), strict=True):
+        if one is not None:
+            np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(whole.logprob, parts.logprob, atol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, laid, laid_too)
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
