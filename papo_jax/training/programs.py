@@ -76,8 +76,8 @@ def build(
 
     def of_params(function, *inputs, out):
         """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
-        joined = lambda frozen, params, *rest: function(lora.join(params, frozen), *rest)  # noqa: E731
-        return functools.partial(jax.jit(joined, in_shardings=(held, placed.params, *inputs), out_shardings=out), frozen)
+        joined = lambda params, *rest: function(lora.join(params, rest[-1]), *rest[:-1])  # noqa: E731
+        return _bound(joined, frozen, in_shardings=(placed.params, *inputs, held), out_shardings=out)
 
     return Programs(
         rollout=of_params(rollout, rows, whole, out=rows),
