@@ -31,7 +31,14 @@ MULTIPLE, LONGEST, NEW = 8, 20, 5  # prompts go into 8, 16 or 20 slots
 LENGTHS = (1, 7, 8, 9, 15, 16, 17, 19, 20)
 
 
-@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
+# One in the default set has all that differs between layers.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(config, id=name, marks=() if name.startswith("window of some") else pytest.mark.slow)
+        for name, config in CONFIGS.items()
+    ],
+)
 def policy(request):
     """(graph, params) with weights large enough for every part to tell in the logits."""
     return make(request.param)

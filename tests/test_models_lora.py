@@ -66,7 +66,9 @@ def test_merging_by_hand():
 
 
 def test_the_draw_depends_on_the_key_alone(base):
-    first, again, other = (lora.attach(base, Lora(3, 6.0), jax.random.key(k)).params["blocks"]["mlp"] for k in (1, 1, 2))
+    first, again, other = (
+        lora.attach(base, Lora(3, 6.0, ("gate", "up")), jax.random.key(k)).params["blocks"]["mlp"] for k in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
     assert np.abs(first["up_lora_in"] - other["up_lora_in"]).max() > 0.1
     assert np.abs(first["up_lora_in"] - first["gate_lora_in"]).max() > 0.1

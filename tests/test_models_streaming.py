@@ -357,7 +357,7 @@ def random_checkpoint(directory, config, shard_bytes):
 @pytest.mark.parametrize(
     "size, held, devices, entries",
     [
-        ("MEDIUM", "bfloat16", 8, 2**20),
+        pytest.param("MEDIUM", "bfloat16", 8, 2**20, marks=pytest.mark.slow),
         pytest.param("LARGE", "float32", 1, 2**22, marks=pytest.mark.slow),
         pytest.param("LARGE", "bfloat16", 1, 2**22, marks=pytest.mark.slow),
         pytest.param("LARGE", "float32", 8, 2**22, marks=pytest.mark.slow),
