@@ -1,4 +1,4 @@
-"""A policy out again, as the Hugging Face directory that transformers and vLLM load."""
+"""A policy out again, as the Hugging Face directory that transformers loads."""
 
 import dataclasses
 import json
