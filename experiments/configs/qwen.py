@@ -9,13 +9,17 @@ Variants, joined by commas: a model, `math-7b` or `4b`; a machine, `h100x8` (one
 95 GB each); then a method's name and any number of key=value. `lora` trains adapters of rank 32 over bfloat16 weights.
 
 The data file holds a line {"question": ..., "answer": "#### 34"} a problem; DAPO-Math-17k (Apache 2.0) has integer answers
-and is made into it, from the Parquet file at huggingface.co/datasets/BytedTsinghua-SIA/DAPO-Math-17k, by
+and is made into it, without the instruction around each problem, which asks for another form of answer, from the Parquet
+file at huggingface.co/datasets/BytedTsinghua-SIA/DAPO-Math-17k by
 
     import json, pandas
-    rows = pandas.read_parquet("dapo-math-17k.parquet")
-    rows = {row.prompt[0]["content"]: row.reward_model["ground_truth"] for row in rows.itertuples()}  # each is there 100 times
+    table = pandas.read_parquet("dapo-math-17k.parquet")
+    answers = {}  # every problem is there a hundred times
+    for row in table.itertuples():
+        instruction, problem = row.prompt[0]["content"].split("\\n\\n", 1)
+        answers[problem.rsplit("\\n\\nRemember to put", 1)[0]] = row.reward_model["ground_truth"]
     with open("data/dapo-math-17k.jsonl", "w") as file:
-        file.writelines(json.dumps({"question": q, "answer": f"#### {a}"}) + "\\n" for q, a in rows.items())
+        file.writelines(json.dumps({"question": q, "answer": f"#### {a}"}) + "\\n" for q, a in answers.items())
 
 Set-up: learning rate 1e-6 constant after 10 warm-up updates, weight decay 0.1, gradient clip 1; 512 prompts x 8 samples
 a rollout and 16 updates of 32 prompts; temperature 1; clip 0.2 / 0.28, no KL term; answers of 3,072 tokens for
