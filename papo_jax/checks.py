@@ -1,7 +1,7 @@
 """What config arithmetic can get wrong, found before anything is compiled; and the sizes that follow from it."""
 
 from papo_jax.errors import InputError
-from papo_jax.models.architecture import REMAT, Lora
+from papo_jax.models.architecture import Lora
 from papo_jax.models.lora import targets_of
 from papo_jax.methods import phase, presets, reweighting
 from papo_jax.settings import Settings
@@ -37,8 +37,6 @@ def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
 
 def _check_model(settings: Settings) -> None:
     model = settings.model
-    if model.remat not in REMAT:
-        raise InputError(f"model.remat is {model.remat!r}; it must be one of {', '.join(REMAT)}")
     if model.lora_rank < 0 or not model.lora_alpha > 0:
         raise InputError(
             f"model.lora_rank is {model.lora_rank} and model.lora_alpha {model.lora_alpha}; the rank must be at least 0"

@@ -78,6 +78,9 @@ FIELDS = {
         "smollm3", {"sliding_window": 7, "use_sliding_window": True, "no_rope_layers": [1, 0, 1, 0]},
         {"window": 7, "windowed": (False, True, False, True), "rotated": (True, False, True, False)},
     ),
+    "window by default": (
+        "qwen2", {"use_sliding_window": True, "max_window_layers": 0}, {"window": 4096, "windowed": ()},
+    ),
     "interval": ("smollm3", {"no_rope_layer_interval": 2}, {"rotated": (True, False, True, False)}),
 }  # fmt: skip
 
@@ -100,6 +103,23 @@ REFUSED = {
     "part of a head, inside": ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "partial_rotary_factor": 0.5}}, "'partial_rotary_factor'"),
     "rope kind": ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1]}}, "rope_type 'longrope'"),
     "rope field": ({"rope_scaling": {"rope_type": "linear", "factor": 2.0, "original_max_position_embeddings": 4}}, "'original_max_position_embeddings'"),
+    "rope field without a kind": ({"rope_parameters": {"rope_theta": 1e4, "factor": 2.0}}, "'factor' of rope_type 'default'"),
+    "part of a head, no scaling": ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "'partial_rotary_factor'"),
+    "rope for each kind of layer": ({"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 2.0}}}, "'full_attention'"),
+    "two ropes": (
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0}, "rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+        "say different things",
+    ),
+    "kinds that are no text": ({"rope_scaling": {"rope_type": ["linear"]}}, "rope_type ['linear']"),
+    "architecture that is no text": ({"model_type": ["llama"]}, "model_type ['llama']"),
+    "no layer type": ({"model_type": "qwen2", "layer_types": []}, "'layer_types'"),
+    "layer types that would be all": (
+        {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 4, "layer_types": ["sliding_attention"]},
+        "for each of 4 layers",
+    ),
+    "layer type that is no text": ({"model_type": "qwen2", "layer_types": [["x"]] * 4}, "'layer_types'"),
+    "heads of no size": ({"hidden_size": 2, "num_attention_heads": 4}, "no multiple of 4 attention heads"),
+    "long list": ({"model_type": "smollm3", "no_rope_layers": [1] * 5}, "'no_rope_layers'"),
     "rope factor missing": ({"rope_scaling": {"rope_type": "linear"}}, "'factor' is missing"),
     "quantised": ({"quantization_config": {"bits": 4}}, "quantization_config"),
     "code": ({"auto_map": {"AutoModel": "code.Model"}}, "auto_map"),
@@ -108,9 +128,9 @@ REFUSED = {
     "layer type": ({"model_type": "qwen3", "layer_types": ["chunked_attention"] * 4}, "'layer_types'"),
     "layer types too few": (
         {"model_type": "qwen3", "use_sliding_window": True, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
-        "2 layers",
+        "for each of 4 layers",
     ),
-    "text for a number": ({"hidden_size": "32"}, "'hidden_size' is '32'; it must be a whole number"),
+    "text for a number": ({"hidden_size": "32"}, "'hidden_size' is '32'; it must be a whole number of at least 1"),
     "zero": ({"num_hidden_layers": 0}, "'num_hidden_layers' is 0"),
     "not a number": ({"rms_norm_eps": float("nan")}, "'rms_norm_eps'"),
     "number for a flag": ({"tie_word_embeddings": 1}, "true or false"),

@@ -197,3 +197,15 @@ def test_stop_tokens(exported):
     assert models.load(str(exported)).stop_tokens == (0, 5)
     file.unlink()
     assert models.load(str(exported)).stop_tokens == (0,)
+
+
+def test_an_export_over_another_leaves_nothing_of_it(exported, tmp_path):
+    (exported / "chat_template.jinja").write_text("{{ messages }}")
+    (exported / "generation_config.json").write_text('{"eos_token_id": 5, "top_k": 3}')
+    place = tmp_path / "place"
+    models.export(models.load(str(exported)), place)
+    assert (place / "generation_config.json").read_text() == '{"eos_token_id": 5, "top_k": 3}'
+    (place / "notes.txt").write_text("mine")
+    models.export(make_policy(next(configs())), place)
+    assert models.load(str(place)).stop_tokens == (0, 3) and "top_k" not in (place / "generation_config.json").read_text()
+    assert not (place / "chat_template.jinja").exists() and (place / "notes.txt").read_text() == "mine"

@@ -103,8 +103,18 @@ def snapshot(directory, *names):
 
 
 def test_the_cache_goes_before_the_network(client, tmp_path):
-    client.cached = snapshot(tmp_path / "whole", "config.json", "tokenizer.json", "model-00001-of-00001.safetensors")
+    client.cached = snapshot(tmp_path / "whole", "config.json", "tokenizer.json", "model.safetensors")
     assert locate(NAME + "@v1") == client.cached and client.calls == [("cache", NAME, "v1")]
+
+
+def test_a_download_that_was_cut_off_is_taken_up_again(client, tmp_path):
+    client.cached, client.remote = snapshot(tmp_path / "part", "config.json", "tokenizer.json", "a.safetensors"), tmp_path
+    (client.cached / "model.safetensors.index.json").write_text('{"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}')
+    assert locate(NAME) == tmp_path
+    (client.cached / "b.safetensors").write_bytes(b"")
+    assert locate(NAME) == client.cached
+    (client.cached / "model.safetensors.index.json").write_text("[")
+    assert locate(NAME) == tmp_path
 
 
 def test_what_the_cache_lacks_is_fetched(client, tmp_path, capfd):

@@ -54,6 +54,16 @@ def test_merged_weights_compute_what_adapters_do(base, targets):
     assert merged.config == base.config and jax.tree.structure(merged.params) == jax.tree.structure(base.params)
 
 
+def test_what_training_adds_to_bfloat16_weights_is_not_rounded_away():
+    """1 + 4 x 2^-12 is 1 in bfloat16, whose next number is 1 + 2^-7."""
+    params = {"blocks": {"mlp": {
+        "up": jnp.ones((1, 1, 1), jnp.bfloat16), "up_lora_in": jnp.full((1, 1, 1), 2.0**-6), "up_lora_out": jnp.full((1, 1, 1), 2.0**-6),
+    }}}  # fmt: skip
+    config = dataclasses.replace(CONFIG, lora=Lora(1, 4.0, ("up",)))
+    merged = lora.merge(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]["up"]
+    assert merged.dtype == jnp.float32 and float(merged[0, 0, 0]) == 1 + 4 * 2.0**-12
+
+
 def test_merging_by_hand():
     # W + (alpha / rank) A B = 1 + (8 / 2) (1 x 3 + 2 x 5) = 53, in our [in, out] layout.
     params = {"blocks": {"mlp": {
@@ -89,7 +99,7 @@ def test_gradients_reach_the_adapters_alone(base):
     assert float(ahead - behind) / 2 == pytest.approx(slope, rel=1e-2)
 
 
-@pytest.mark.parametrize("rank, targets, said", [(0, TARGETS, "at least 1"), (2, ("q_prj",), "not q_prj"), (2, (), "not none")])
+@pytest.mark.parametrize("rank, targets, said", [(0, TARGETS, "at least 1"), (2, ("q_prj",), "not q_prj"), (2, (), "not none"), (2, ("up", "up"), "each once")])
 def test_what_cannot_be(rank, targets, said):
     with pytest.raises(InputError, match=said):
         Lora(rank, 1.0, targets)

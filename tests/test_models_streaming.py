@@ -75,7 +75,7 @@ def contents(directory):
 def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, shards):
     dtypes = mixed_dtypes() if dtype == "mixed" else dict.fromkeys(mixed_dtypes(), dtype)
     tensors = foreign(tmp_path / "first", dtypes, shards)
-    stored = huggingface.stored_dtypes(tmp_path / "first")
+    stored = safetensors_in.stored_dtypes(tmp_path / "first")
     assert stored == dtypes
     _, shapes = abstract(CONFIG)
     params = huggingface.read_params(tmp_path / "first", shapes)
@@ -83,7 +83,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
         tmp_path / "second", {}, params, dtype=None, dtypes=stored, shard_bytes=2**30 if shards == 1 else 10_000
     )
     assert contents(tmp_path / "second") == {n: (t.dtype.name, t.tobytes()) for n, t in tensors.items()}
-    assert huggingface.stored_dtypes(tmp_path / "second") == dtypes
+    assert safetensors_in.stored_dtypes(tmp_path / "second") == dtypes
     again = huggingface.read_params(tmp_path / "second", shapes)
     jax.tree.map(np.testing.assert_array_equal, again, params)
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from papo_jax import inspection, models
 from papo_jax.errors import InputError
 from papo_jax.rollout import prompts
-from papo_jax.rollout.prompts import Chat, Store, encode
+from papo_jax.rollout.prompts import Chat, Store
 from papo_jax.tasks import arithmetic
 from papo_jax.tasks.problem import Problem
 
@@ -29,6 +29,11 @@ def make_tokenizer(template=None):
     backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
     special = dict(bos_token="<bos>", eos_token="<eos>", additional_special_tokens=WORDS[2:6])
     return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **special)
+
+
+def encode(*arguments):
+    store = Store.of(*arguments)
+    return [store[row] for row in range(len(store))]
 
 
 def as_words(encoded):

@@ -57,6 +57,7 @@ def test_batch_and_parameters_are_really_split(measured, mesh):
     data, fsdp, tensor = MESHES[mesh]
     assert measured(mesh)["shards"] == {
         "mask": [1024 // (data * fsdp), 8],
+        "evaluated": [32 * 4 // (data * fsdp), 8],
         "embedding": [100 // tensor, 32 // fsdp],
         "query": [2, 32 // fsdp, 4 // tensor, 8],
         "down": [2, 64 // tensor, 32 // fsdp],
@@ -141,6 +142,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
         "same_rows": float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean()),
         "shards": {
             "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
+            "evaluated": shape(session.programs.evaluate(state.params, prompts, key).mask),
             "embedding": shape(got["embedding"]),
             "query": shape(got["blocks"]["attention"]["query"]),
             "down": shape(state.params["blocks"]["mlp"]["down"]),

@@ -22,14 +22,14 @@ file at huggingface.co/datasets/BytedTsinghua-SIA/DAPO-Math-17k by
         file.writelines(json.dumps({"question": q, "answer": f"#### {a}"}) + "\\n" for q, a in answers.items())
 
 Set-up: learning rate 1e-6 constant after 10 warm-up updates, weight decay 0.1, gradient clip 1; 512 prompts x 8 samples
-a rollout and 16 updates of 32 prompts; temperature 1; clip 0.2 / 0.28, no KL term; answers of 3,072 tokens for
+a rollout and 16 updates of 256 sequences, shuffled; temperature 1; clip 0.2 / 0.28, no KL term; answers of 3,072 tokens for
 Qwen2.5-Math-7B, whose positions end at 4,096, and of 8,192 for Qwen3-4B.
 
 Never run: no such machine was at hand. What is known: the configs resolve, batches divide over the meshes and fit the
 models' positions (tests); and for v5p:2x2x4 an update and a rollout compile ahead of time with, on each chip, arguments of
 5.7 GB and temporaries of 16.6 and 18.4 GB (math-7b), 3.0, 32.2 and 28.1 (4b), and 1.7 and 14.8 for an update with
 `lora`, of 95 GB. `v5p-32` has four hosts, and the host loop is one process so far: until it is more, take one host
-(v5p-8 should be `v5p-32,mesh.fsdp=4,training.microbatch=4,rollout.at_once=32`).
+(v5p-8 should be `v5p-32,mesh.fsdp=4,training.microbatch=4` with rollout.at_once=32 for math-7b and 8 for 4b).
 """
 
 from papo_jax import settings

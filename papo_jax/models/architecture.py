@@ -46,8 +46,9 @@ class Lora:
         if self.rank < 1:
             raise InputError(f"the rank of LoRA is {self.rank}; it must be at least 1")
         unknown = [name for name in self.targets if name not in TARGETS]
-        if unknown or not self.targets:
-            raise InputError(f"LoRA targets must be some of {', '.join(TARGETS)}, not {', '.join(unknown) or 'none'}")
+        if unknown or not self.targets or len(set(self.targets)) < len(self.targets):
+            said = ", ".join(unknown or self.targets) or "none"
+            raise InputError(f"LoRA targets must be some of {', '.join(TARGETS)}, each once, not {said}")
 
     @property
     def scale(self) -> float:
@@ -113,7 +114,7 @@ class ModelConfig:
     def __post_init__(self):
         if self.heads % self.kv_heads:
             raise InputError(f"config.json: {self.heads} attention heads are no multiple of {self.kv_heads} key-value heads")
-        if self.head_dim % 2:
+        if self.head_dim < 1 or self.head_dim % 2:
             raise InputError(f"config.json: head_dim {self.head_dim} is odd; rotary positions need an even one")
         if self.remat not in REMAT:
             raise InputError(f"model.remat is {self.remat!r}; it must be one of {', '.join(REMAT)}")

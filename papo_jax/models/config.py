@@ -38,25 +38,28 @@ def from_huggingface(fields: Mapping[str, Any], *, source: str = "config.json") 
     True
     """
     architecture = fields.get("model_type")
-    if architecture not in CLASSES:
+    if not isinstance(architecture, str) or architecture not in CLASSES:
         raise InputError(f"{source}: model_type {architecture!r} is not supported; it must be one of {', '.join(CLASSES)}")
     config_fields.refuse_unsupported(fields, architecture, source)
     read = Fields(fields, source)
-    heads, layers = read.integer("num_attention_heads"), read.integer("num_hidden_layers")
+    heads, layers, width = (read.integer(name) for name in ("num_attention_heads", "num_hidden_layers", "hidden_size"))
+    if read.integer("head_dim", None) is None and width % heads:
+        raise InputError(f"{source}: hidden_size {width} is no multiple of {heads} attention heads, and head_dim is missing")
     bias = read.flag("attention_bias")
+    rotated = _rotated(read, architecture, layers)
     window, windowed = _windows(read, architecture, layers)
     return ModelConfig(
         architecture=architecture,
         vocabulary_size=read.integer("vocab_size"),
-        width=read.integer("hidden_size"),
+        width=width,
         layers=layers,
         heads=heads,
         kv_heads=read.integer("num_key_value_heads", heads),
-        head_dim=read.integer("head_dim", read.integer("hidden_size") // heads),
+        head_dim=read.integer("head_dim", width // heads),
         mlp_width=read.integer("intermediate_size"),
         rope_theta=_rope(read).real("rope_theta", read.real("rope_theta", _THETA.get(architecture, 10000.0))),
         rope_scaling=_scaling(read),
-        rotated=_rotated(read, architecture, layers),
+        rotated=rotated,
         window=window,
         windowed=windowed,
         norm_epsilon=read.real("rms_norm_eps", 1e-6),
@@ -115,21 +118,23 @@ def to_huggingface(config: ModelConfig) -> dict[str, Any]:
 
 def _rope(read: Fields) -> Fields:
     """The rotary fields, wherever this version of transformers put them."""
-    return read.section("rope_parameters") or read.section("rope_scaling") or Fields({}, read.source)
+    sections = [section for name in ("rope_parameters", "rope_scaling") if (section := read.section(name))]
+    if len(sections) == 2 and sections[0].fields != sections[1].fields:
+        raise InputError(f"{read.source}: rope_parameters and rope_scaling say different things; take one of them out")
+    return sections[0] if sections else Fields({}, read.source)
 
 
 def _scaling(read: Fields) -> RopeScaling | None:
     rope = _rope(read)
     kind = rope.fields.get("rope_type", rope.fields.get("type", "default"))
+    known = isinstance(kind, str) and kind in config_fields.ROPE
+    allowed = {"rope_type", "type", "rope_theta", *(config_fields.ROPE[kind] if known else ())}
+    unknown = sorted(name for name, value in rope.fields.items() if name not in allowed and value is not None)
+    if not known or unknown:
+        what = f"the field {unknown[0]!r} of rope_type {kind!r}" if known else f"the rope_type {kind!r}"
+        raise InputError(f"{read.source}: {what} is not supported; rope_type can be {', '.join(config_fields.ROPE)}")
     if kind == "default":
         return None
-    allowed = {"rope_type", "type", "rope_theta", *config_fields.ROPE.get(kind, ())}
-    unknown = sorted(set(rope.fields) - allowed)
-    if kind not in config_fields.ROPE or unknown:
-        what = f"the field {unknown[0]!r}" if kind in config_fields.ROPE else f"the rope_type {kind!r}"
-        raise InputError(
-            f"{read.source}: {what} of the rotary scaling is not supported; supported are {', '.join(config_fields.ROPE)}"
-        )
     if kind == "linear":
         return RopeScaling(kind, rope.real("factor"))
     pretrained = rope.integer("original_max_position_embeddings", read.integer("max_position_embeddings", 2048))
@@ -162,38 +167,43 @@ def _scaling_fields(scaling: RopeScaling) -> dict[str, Any]:
 def _windows(read: Fields, architecture: str, layers: int) -> tuple[int | None, tuple[bool, ...]]:
     """(the window or None, which layers it applies to or () for all)."""
     if architecture == "mistral":
-        return read.integer("sliding_window", None if "sliding_window" in read.fields else 4096), ()
+        return _window(read, architecture), ()
     kinds = read.fields.get("layer_types")
-    window = read.integer("sliding_window", None) if read.flag("use_sliding_window") else None
+    window = _window(read, architecture) if read.flag("use_sliding_window") else None
     if kinds is None:
         kinds = [_WINDOWED if window and _is_windowed(read, architecture, n) else "full_attention" for n in range(layers)]
-    if not isinstance(kinds, list) or set(kinds) - {_WINDOWED, "full_attention"} or (_WINDOWED in kinds and not window):
+    allowed = ("full_attention", _WINDOWED) if window else ("full_attention",)
+    if not isinstance(kinds, list) or len(kinds) != layers or any(kind not in allowed for kind in kinds):
         raise InputError(
-            f"{read.source}: the field 'layer_types' may hold full_attention and, with use_sliding_window and a"
-            f" sliding_window, {_WINDOWED}; not {kinds!r:.80}"
+            f"{read.source}: the field 'layer_types' must say full_attention or, with use_sliding_window and a"
+            f" sliding_window, {_WINDOWED} for each of {layers} layers; not {kinds!r:.80}"
         )
     windowed = tuple(kind == _WINDOWED for kind in kinds)
     return (window, () if all(windowed) else windowed) if any(windowed) else (None, ())
+
+
+def _window(read: Fields, architecture: str) -> int | None:
+    """A window of null is none; where the field is absent each family of transformers has its own default."""
+    return read.integer("sliding_window", None if "sliding_window" in read.fields or architecture == "smollm3" else 4096)
 
 
 def _is_windowed(read: Fields, architecture: str, layer: int) -> bool:
     """The rule of each family where `layer_types` is not written out."""
     if architecture == "smollm3":
         return not _rotates(read, layer)
-    return layer >= read.integer("max_window_layers", 28)
+    return layer >= read.integer("max_window_layers", 28, least=0)
 
 
 def _rotated(read: Fields, architecture: str, layers: int) -> tuple[bool, ...]:
     if architecture != "smollm3":
         return ()
+    listed = read.fields.get("no_rope_layers")  # 1 where a layer does rotate, whatever its name says
+    if listed is not None and not (isinstance(listed, list) and len(listed) == layers and set(map(str, listed)) <= {"0", "1"}):
+        raise InputError(f"{read.source}: the field 'no_rope_layers' must list a 0 or a 1 for every layer, not {listed!r:.80}")
     rotated = tuple(_rotates(read, layer) for layer in range(layers))
     return () if all(rotated) else rotated
 
 
 def _rotates(read: Fields, layer: int) -> bool:
-    listed = read.fields.get("no_rope_layers")  # 1 where a layer does rotate, whatever its name says
-    if listed is None:
-        return bool((layer + 1) % read.integer("no_rope_layer_interval", 4))
-    if not isinstance(listed, list) or layer >= len(listed):
-        raise InputError(f"{read.source}: the field 'no_rope_layers' must list a 0 or a 1 for every layer, not {listed!r:.80}")
-    return bool(listed[layer])
+    listed = read.fields.get("no_rope_layers")
+    return bool(listed[layer] if listed is not None else (layer + 1) % read.integer("no_rope_layer_interval", 4))

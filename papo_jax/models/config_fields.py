@@ -21,6 +21,7 @@ _READ_BY = {
 }
 # What a kind of rotary scaling may say, besides its kind and rope_theta.
 ROPE = {
+    "default": (),
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     "yarn": (
@@ -39,7 +40,6 @@ _ONLY = {
     "hidden_dropout": (0, None),
     "resid_pdrop": (0, None),
     "partial_rotary_factor": (1, None),
-    "pretraining_tp": (1, None),  # the products are cut up, with other roundings
     "rope_interleaved": (False, None),
     "use_mrope": (False, None),
     "use_qk_norm": (False, None),
@@ -54,7 +54,7 @@ _ONLY = {
 }
 # No number of the forward pass depends on these: names, token ids, training's first draw, and defaults of generation.
 _INERT = frozenset(
-    "_name_or_path name_or_path architectures transformers_version torch_dtype dtype use_cache initializer_range"
+    "_name_or_path name_or_path architectures transformers_version torch_dtype dtype use_cache initializer_range pretraining_tp"
     " bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id tokenizer_class"
     " return_dict output_attentions output_hidden_states _attn_implementation _attn_implementation_autoset"
     " attn_implementation is_decoder problem_type id2label label2id finetuning_task prefix task_specific_params"
@@ -63,7 +63,7 @@ _INERT = frozenset(
     " num_beams num_beam_groups num_return_sequences diversity_penalty length_penalty repetition_penalty"
     " encoder_no_repeat_ngram_size no_repeat_ngram_size bad_words_ids early_stopping remove_invalid_values"
     " exponential_decay_length_penalty suppress_tokens begin_suppress_tokens forced_bos_token_id forced_eos_token_id"
-    " transformers.js_config is_llama_config unsloth_fixed unsloth_version max_window_layers".split()
+    " transformers.js_config is_llama_config unsloth_fixed unsloth_version".split()
 )
 
 
@@ -96,9 +96,10 @@ class Fields(NamedTuple):
     fields: Mapping[str, Any]
     source: str
 
-    def integer(self, name: str, *default: int | None) -> int | None:
-        """Returns a whole number of at least 1, or the default, without which the field must be there."""
-        return self._read(name, default, lambda value: type(value) is int and value > 0, "a whole number above 0")
+    def integer(self, name: str, *default: int | None, least: int = 1) -> int | None:
+        """Returns a whole number of at least `least`, or the default, without which the field must be there."""
+        fits = lambda value: type(value) is int and value >= least  # noqa: E731
+        return self._read(name, default, fits, f"a whole number of at least {least}")
 
     def real(self, name: str, *default: float) -> float:
         """Returns a finite number above 0."""

@@ -1,22 +1,16 @@
 """A policy out again, as the Hugging Face directory that transformers loads."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
 from collections import Counter
 
 from papo_jax.errors import InputError
-from papo_jax.models import huggingface, lora
+from papo_jax.models import huggingface, lora, safetensors_in
 from papo_jax.models.config import from_huggingface, to_huggingface
 from papo_jax.models.policy import Policy
-
-# What belongs to a model besides its config and its weights; each is copied from where the policy came from.
-_COMPANIONS = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "tokenizer.model", "chat_template.jinja", "chat_template.json", "generation_config.json",
-)  # fmt: skip
-
 
 def export(policy: Policy, directory: str | pathlib.Path, *, dtype: str | None = None) -> None:
     """Writes a policy as a Hugging Face directory, its adapters merged into the weights.
@@ -40,15 +34,22 @@ def export(policy: Policy, directory: str | pathlib.Path, *, dtype: str | None =
     fields = dict(origin.fields) if origin else to_huggingface(policy.config)
     if from_huggingface(fields) != dataclasses.replace(policy.config, dtype="float32", remat="none"):
         raise ValueError(f"Hugging Face's {policy.config.architecture} cannot express this mix of options: {policy.config}")
-    dtypes = origin.dtypes if origin else {}
+    dtypes = safetensors_in.stored_dtypes(origin.directory) if origin and dtype is None else {}
     fields.pop("torch_dtype", None)
     held = Counter(dtypes.values()).most_common(1)[0][0] if dtypes else str(policy.params["embedding"].dtype)
-    huggingface.write(directory, {**fields, "dtype": dtype or held}, policy.params, dtype=dtype, dtypes=dtypes)
-    if origin:
-        for file in filter(pathlib.Path.is_file, (origin.directory / name for name in _COMPANIONS)):
-            shutil.copyfile(file, directory / file.name)
+    fields["dtype"] = dtype or held
+    huggingface.write(
+        directory, fields, policy.params, dtype=dtype, dtypes=dtypes, companions=functools.partial(_write_companions, policy)
+    )
+
+
+def _write_companions(policy: Policy, folder: pathlib.Path) -> None:
+    """Tokenizer, chat template and generation config: those of the origin byte for byte, or else the policy's own."""
+    if policy.origin:
+        for file in filter(pathlib.Path.is_file, (policy.origin.directory / name for name in huggingface.COMPANIONS)):
+            shutil.copyfile(file, folder / file.name)
     else:
-        policy.tokenizer.save_pretrained(directory)
-    if not (directory / "generation_config.json").exists():
+        policy.tokenizer.save_pretrained(folder)
+    if not (folder / "generation_config.json").exists():
         generation = {"eos_token_id": list(policy.stop_tokens)}
-        (directory / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+        (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")

@@ -5,6 +5,7 @@ when they are opened (pickles) are never fetched.
 """
 
 import contextlib
+import json
 import pathlib
 import sys
 import threading
@@ -14,6 +15,7 @@ from huggingface_hub import HfApi, errors, snapshot_download
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
 
 from papo_jax.errors import InputError
+from papo_jax.models.safetensors_in import INDEX, SINGLE
 
 PATTERNS = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt")
 _REPLY = 5.0  # seconds that the hub may take for each part of its first reply
@@ -48,9 +50,15 @@ def fetch(name: str, revision: str | None = None) -> pathlib.Path:
 
 
 def _is_whole(snapshot: pathlib.Path) -> bool:
-    """Whether a cached snapshot holds a policy; other programs may have fetched only its config or its tokenizer."""
-    needed = ("config.json", "tokenizer.json")
-    return all((snapshot / name).exists() for name in needed) and any(snapshot.glob("*.safetensors"))
+    """Whether a cached snapshot holds a policy; a download may have been cut off, or other programs want less than we do."""
+    needed = {"config.json", "tokenizer.json"}
+    try:
+        needed |= set(json.loads((snapshot / INDEX).read_bytes())["weight_map"].values())
+    except FileNotFoundError:
+        needed.add(SINGLE)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return all((snapshot / str(name)).exists() for name in needed)
 
 
 def _within(seconds: float, call: Callable[[], object]) -> None:

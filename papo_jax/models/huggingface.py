@@ -3,7 +3,7 @@
 import functools
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,36 +11,24 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
 from papo_jax.models import placing, safetensors_in, safetensors_out, weight_names
-from papo_jax.models.architecture import ModelConfig
-from papo_jax.models.config import from_huggingface
-from papo_jax.models.safetensors_in import stored_dtypes
 from papo_jax.models.weight_names import Layout
 
-__all__ = ["SHARD_BYTES", "read_config", "read_fields", "read_params", "stored_dtypes", "write"]
-
 SHARD_BYTES = 5 * 2**30
+# What belongs to a model besides its config and its weights.
+COMPANIONS = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    "tokenizer.model", "chat_template.jinja", "chat_template.json", "generation_config.json",
+)  # fmt: skip
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _ROWS = 4096  # of these compared at once
-
-
-def read_config(directory: pathlib.Path) -> ModelConfig:
-    """Reads `config.json`; raises `InputError` where it is missing, malformed or of an unknown architecture."""
-    return from_huggingface(read_fields(directory), source=str(directory / "config.json"))
 
 
 def read_fields(directory: pathlib.Path) -> dict[str, Any]:
     """Reads `config.json` as it is; raises `InputError` where it is missing or no JSON object."""
     path = directory / "config.json"
-    try:
-        fields = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; model.path must name a Hugging Face directory") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} must hold a JSON object, not {fields!r:.40}")
-    return fields
+    return read_object(path, missing=f"{path} does not exist; model.path must name a Hugging Face directory")
 
 
 def read_params(
@@ -86,26 +74,30 @@ def write(
     *,
     dtype: str | None,
     dtypes: Mapping[str, str] | None = None,
+    companions: Callable[[pathlib.Path], None] | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Writes `config.json` and the weights, all or nothing.
+    """Writes `config.json`, the weights and what goes with them, all or nothing.
 
     Args:
-      directory: made if it does not exist; weights of an earlier export in it are replaced.
+      directory: made if it does not exist; of an earlier export in it weights and companions are replaced.
       fields: of `config.json`, ready.
       params: nested dict of arrays, our layout.
       dtype: of every tensor, or None.
-      dtypes: Hugging Face's name of a tensor -> its dtype where `dtype` is None, as `stored_dtypes` returns it. A
+      dtypes: Hugging Face's name of a tensor -> its dtype where `dtype` is None, as `safetensors_in.stored_dtypes` returns it. A
         tensor that is not named keeps the dtype that it is held in.
+      companions: writes those of `COMPANIONS` that there are into the folder that it is given; None leaves them alone.
       shard_bytes: the most bytes of tensors in one file.
 
     Raises:
       InputError: if a dtype is not float32, bfloat16 or float16, or a value does not fit it.
     """
     tensors = [*_tensors(params, lambda name, held: dtype or (dtypes or {}).get(name, held))]
-    with safetensors_out.staged(directory) as stage:
+    with safetensors_out.staged(directory, replaced=COMPANIONS if companions else ()) as stage:
         safetensors_out.write(stage, tensors, shard_bytes=shard_bytes)
         (stage / "config.json").write_text(json.dumps(dict(fields), indent=2) + "\n")
+        if companions:
+            companions(stage)
 
 
 def _tensors(params: dict[str, Any], dtype_of) -> Iterator[safetensors_out.Tensor]:

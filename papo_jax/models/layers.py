@@ -4,6 +4,7 @@ Shapes: B sequences, T time steps of this call, S slots attended to, D width, H 
 (L,) for L stacked blocks, whose parameters have a leading axis [L, ...], or () for one.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -43,7 +44,7 @@ def _adapter_axes() -> dict[str, tuple[str | None, ...]]:
     axes = {}
     for name in TARGETS:
         inputs = _INPUT_AXES.get(name, 1)
-        axes |= {f"{name}_lora_in": (*_AXES[name][:inputs], None), f"{name}_lora_out": (None, *_AXES[name][inputs:])}
+        axes |= {name + ADAPTERS[0]: (*_AXES[name][:inputs], None), name + ADAPTERS[1]: (None, *_AXES[name][inputs:])}
     return axes
 
 
@@ -87,18 +88,19 @@ class Adapted(nnx.Module):
         if bias:
             setattr(self, f"{name}_bias", nnx.Param(jnp.zeros((*layers, *shape[inputs:]))))
         if self.config.lora and name in self.config.lora.targets:
-            rank = self.config.lora.rank
+            rank, size = self.config.lora.rank, math.prod(shape[:inputs])
+            inward, outward = (name + end for end in ADAPTERS)
+            setattr(self, inward, weight(rngs, (*layers, *shape[:inputs], rank), deviation=size**-0.5))
             # With B = 0 the first forward pass is that of the base model.
-            setattr(self, f"{name}_lora_in", weight(rngs, (*layers, *shape[:inputs], rank)))
-            setattr(self, f"{name}_lora_out", nnx.Param(jnp.zeros((*layers, rank, *shape[inputs:]))))
+            setattr(self, outward, nnx.Param(jnp.zeros((*layers, rank, *shape[inputs:]))))
 
     def with_rest(self, name: str, x: jax.Array, product: jax.Array) -> jax.Array:
         """Adds the bias and (alpha / rank) B A x to the product of `x` [..., ..inputs] with the weight."""
         if hasattr(self, f"{name}_bias"):
             bias = getattr(self, f"{name}_bias")[...].astype(product.dtype)
             product += bias.reshape((1,) * (product.ndim - bias.ndim) + bias.shape)
-        if hasattr(self, f"{name}_lora_in"):
-            inward, outward = (getattr(self, f"{name}{end}")[...].astype(x.dtype) for end in ADAPTERS)
+        if self.config.lora and name in self.config.lora.targets:
+            inward, outward = (getattr(self, name + end)[...].astype(x.dtype) for end in ADAPTERS)
             low = jnp.tensordot(x, inward, axes=inward.ndim - 1)
             product += self.config.lora.scale * jnp.tensordot(low, outward, axes=1)
         return product
@@ -158,6 +160,6 @@ class MLP(Adapted):
         return apply("down", jax.nn.silu(apply("gate", flat)) * apply("up", flat)).reshape(x.shape)
 
 
-def weight(rngs: nnx.Rngs, shape: tuple[int, ...]) -> nnx.Param:
+def weight(rngs: nnx.Rngs, shape: tuple[int, ...], *, deviation: float = 0.02) -> nnx.Param:
     """Draws a weight matrix."""
-    return nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
+    return nnx.Param(deviation * jax.random.normal(rngs.params(), shape))

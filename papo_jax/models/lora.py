@@ -9,16 +9,17 @@ Parameters are nested dicts; `split` and `join` take them apart into what is tra
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from papo_jax import parallel
 from papo_jax.models.architecture import TARGETS, Lora
 from papo_jax.models.layers import ADAPTERS, LOGICAL_AXES
-from papo_jax.models.policy import Params, Policy, abstract
-
+from papo_jax.models.policy import Params, Policy, abstract, fresh
 
 _HUGGINGFACE = {
     "q_proj": "query", "k_proj": "key", "v_proj": "value", "o_proj": "output",
@@ -49,34 +50,33 @@ def attach(policy: Policy, lora: Lora, key: jax.Array, *, mesh: Mesh | None = No
     """
     config = dataclasses.replace(policy.config, lora=lora)
     graph, shapes = abstract(config)
-    trainable, _ = split(shapes, lora)
-    shardings = parallel.param_shardings(mesh, trainable, LOGICAL_AXES) if mesh else None
-    draw = jax.jit(lambda key: _draw(trainable, key), out_shardings=shardings)
+    adapters, _ = split(shapes, lora)
+    shardings = parallel.param_shardings(mesh, adapters, LOGICAL_AXES) if mesh else None
+    # The weights of this fresh model are not used, so the compiler leaves them out.
+    draw = jax.jit(lambda key: split(fresh(config, key), lora)[0], out_shardings=shardings)
     return dataclasses.replace(policy, config=config, graph=graph, params=join(draw(key), policy.params))
 
 
 def merge(policy: Policy) -> Policy:
-    """Adds the adapters into the weights: W + (alpha / rank) B A, in float32, rounded to what the weights are held in.
+    """Adds the adapters into the weights: W + (alpha / rank) B A.
 
     Args:
       policy: with adapters or without.
 
     Returns:
-      The `Policy` without adapters.
+      The `Policy` without adapters. Weights that had some are float32, since what training adds is often less than the
+      rounding of bfloat16.
     """
     lora = policy.config.lora
     if lora is None:
         return policy
     config = dataclasses.replace(policy.config, lora=None)
-    adapters, base = split(policy.params, lora)
-    merged = {
-        part: {
-            name: _sum(name, weight, adapters["blocks"].get(part, {}), lora) if name in lora.targets else weight
-            for name, weight in weights.items()
-        }
-        for part, weights in base["blocks"].items()
-    }
-    return dataclasses.replace(policy, config=config, graph=abstract(config)[0], params={**base, "blocks": merged})
+    adapters, base = map(flatten_dict, split(policy.params, lora))
+    for *place, name in list(base):
+        if name in lora.targets:
+            beside = (adapters[*place, f"{name}{end}"] for end in ADAPTERS)
+            base[*place, name] = _sum(base[*place, name], *beside, lora.scale)
+    return dataclasses.replace(policy, config=config, graph=abstract(config)[0], params=unflatten_dict(base))
 
 
 def split(params: Params, lora: Lora | None) -> tuple[Params, Params]:
@@ -87,51 +87,18 @@ def split(params: Params, lora: Lora | None) -> tuple[Params, Params]:
     """
     if lora is None:
         return params, {}
-    is_adapter = lambda name: name.endswith(ADAPTERS)  # noqa: E731
-    return _pick(params, is_adapter), _pick(params, lambda name: not is_adapter(name))
+    trained, frozen = {}, {}
+    for path, leaf in flatten_dict(params).items():
+        (trained if path[-1].endswith(ADAPTERS) else frozen)[path] = leaf
+    return unflatten_dict(trained), unflatten_dict(frozen)
 
 
 def join(first: Params, second: Params | None) -> Params:
     """Undoes `split`."""
-    if not second:
-        return first
-    both = {**first, **second}
-    for name in first.keys() & second.keys():
-        both[name] = join(first[name], second[name])
-    return both
+    return unflatten_dict({**flatten_dict(first), **flatten_dict(second or {})})
 
 
-def _pick(tree: Params, wanted) -> Params:
-    """The leaves whose names are wanted, without the dicts that this empties."""
-    picked = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            value = _pick(value, wanted)
-            if value:
-                picked[name] = value
-        elif wanted(name):
-            picked[name] = value
-    return picked
-
-
-def _draw(shapes: Params, key: jax.Array) -> Params:
-    """Fresh adapters; the key of each is folded from its place in the sorted tree."""
-    paths = {path: number for number, (path, _) in enumerate(jax.tree_util.tree_leaves_with_path(shapes))}
-
-    def one(path, leaf):
-        name = path[-1].key
-        if name.endswith("_lora_out"):
-            return jnp.zeros(leaf.shape, jnp.float32)
-        inputs = 1  # leaf is [L, ..inputs, rank]
-        for size in leaf.shape[1:-1]:
-            inputs *= size
-        return jax.random.normal(jax.random.fold_in(key, paths[path]), leaf.shape) / inputs**0.5
-
-    return jax.tree_util.tree_map_with_path(one, shapes)
-
-
-def _sum(name: str, weight: jax.Array, adapters: Params, lora: Lora) -> jax.Array:
-    inward, outward = (adapters[f"{name}{end}"] for end in ADAPTERS)
-    product = lambda a, b: jnp.tensordot(a, b, axes=1)  # noqa: E731
-    layer = lambda w, a, b: (w.astype(jnp.float32) + lora.scale * product(a, b)).astype(w.dtype)  # noqa: E731
-    return jax.jit(lambda *stacked: jax.lax.map(lambda args: layer(*args), stacked))(weight, inward, outward)
+@functools.partial(jax.jit, static_argnames="scale")
+def _sum(weight: jax.Array, inward: jax.Array, outward: jax.Array, scale: float) -> jax.Array:
+    add = lambda w, a, b: w.astype(jnp.float32) + scale * jnp.tensordot(a, b, axes=1)  # noqa: E731
+    return jax.lax.map(lambda layer: add(*layer), (weight, inward, outward))

@@ -15,7 +15,7 @@ from papo_jax import parallel
 from papo_jax.errors import InputError
 from papo_jax.models import huggingface
 from papo_jax.models.architecture import ModelConfig
-from papo_jax.models.config import from_huggingface, to_huggingface
+from papo_jax.models.config import from_huggingface
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.models.locating import locate
 from papo_jax.models.tokenizer import read_tokenizer, stop_tokens
@@ -31,12 +31,10 @@ class Origin:
     Attributes:
       directory: where its files are.
       fields: of its config.json.
-      dtypes: Hugging Face's name of each tensor -> what it is stored in.
     """
 
     directory: pathlib.Path
     fields: Mapping[str, Any]
-    dtypes: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +104,9 @@ def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", re
 
         config, read, tokenizer = gguf.open_file(place)
     else:
-        fields = huggingface.read_fields(place)
-        config, read = huggingface.read_config(place), functools.partial(huggingface.read_params, place)
-        tokenizer, origin = read_tokenizer(place), Origin(place, fields, huggingface.stored_dtypes(place))
+        origin = Origin(place, huggingface.read_fields(place))
+        config = from_huggingface(origin.fields, source=str(place / "config.json"))
+        read, tokenizer = functools.partial(huggingface.read_params, place), read_tokenizer(place)
     if len(tokenizer) > config.vocabulary_size:
         raise InputError(
             f"{path}: the tokenizer has {len(tokenizer)} entries, more than the {config.vocabulary_size} rows of the embedding"
@@ -120,9 +118,12 @@ def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", re
 
 def initialise(config: ModelConfig, key: jax.Array) -> tuple[nnx.GraphDef, Params]:
     """Draws fresh parameters for a config; returns (graph, params)."""
-    graph, _ = abstract(config)
-    make = jax.jit(lambda key: nnx.to_pure_dict(nnx.state(Transformer(config, nnx.Rngs(params=key)))))
-    return graph, make(key)
+    return abstract(config)[0], jax.jit(lambda key: fresh(config, key))(key)
+
+
+def fresh(config: ModelConfig, key: jax.Array) -> Params:
+    """Draws parameters; to be jitted."""
+    return nnx.to_pure_dict(nnx.state(Transformer(config, nnx.Rngs(params=key))))
 
 
 def abstract(config: ModelConfig, param_dtype: str = "float32") -> tuple[nnx.GraphDef, Params]:

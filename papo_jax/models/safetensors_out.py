@@ -6,7 +6,7 @@ import math
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ class Tensor(NamedTuple):
 
 
 @contextlib.contextmanager
-def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterator[pathlib.Path]:
     """Gives a folder to write files to, and puts them into a directory once all are written.
 
     Weights that an earlier export left in the directory are taken away first. Whoever is killed in between leaves a
@@ -50,6 +50,7 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
 
     Args:
       directory: where the files are to be; made if it does not exist.
+      replaced: names of other files of an earlier export, which go with its weights.
 
     Yields:
       The folder, inside of `directory`; it is gone afterwards.
@@ -60,10 +61,12 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     stage.mkdir()
     try:
         yield stage
-        # The index goes first and comes last ("-" sorts before "."): without it shards are no model.
-        for old in sorted(filter(lambda file: _OURS.fullmatch(file.name), directory.iterdir()), reverse=True):
-            old.unlink()
-        for new in sorted(stage.iterdir()):
+        # Weights go first and come last, and of them the index ("-" sorts before "."): without it shards are no model.
+        order = lambda file: (bool(_OURS.fullmatch(file.name)), file.name)  # noqa: E731
+        for old in sorted(directory.iterdir(), key=order, reverse=True):
+            if _OURS.fullmatch(old.name) or old.name in replaced:
+                old.unlink()
+        for new in sorted(stage.iterdir(), key=order):
             new.replace(directory / new.name)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

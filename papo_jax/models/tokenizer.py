@@ -3,10 +3,10 @@
 Nothing here asks the network: a directory is complete, or it is refused.
 """
 
-import json
 import pathlib
 
 from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
 
 # What ends a turn, and what ends a document, in the chat models of the supported families.
 _ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")
@@ -93,12 +93,7 @@ def stop_tokens(source: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[
 
 def _named_ends(file: pathlib.Path, vocabulary_size: int) -> set[int]:
     """What `eos_token_id` of a generation config names: nothing, one token or a list of them."""
-    try:
-        fields = json.loads(file.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not valid JSON ({error}); fetch or write it again") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{file} must hold a JSON object, not a {type(fields).__name__}; fetch or write it again")
+    fields = read_object(file, missing=f"{file} does not exist")
     named = fields.get("eos_token_id")
     ids = named if isinstance(named, list) else [] if named is None else [named]
     for token in ids:

@@ -33,7 +33,20 @@ class Store:
 
     @classmethod
     def of(cls, tokenizer, problems: Iterable[Problem], chat: Chat = Chat()) -> "Store":
-        """Encodes problems, which are read once and in order; for the rest see `encode`."""
+        """Encodes problems.
+
+        Args:
+          tokenizer: a fast tokenizer of `transformers`.
+          problems: read once, in order.
+          chat: how a text becomes a prompt.
+
+        Returns:
+          The `Store`. Special tokens are those that the chat template writes, or without one those that the tokenizer
+          adds by itself.
+
+        Raises:
+          InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no token.
+        """
         tokens, lengths, identifiers = [np.zeros(0, np.int32)], [0], []
         for block, encoded in _blocks(tokenizer, problems, chat):
             tokens.append(np.fromiter(itertools.chain.from_iterable(encoded), np.int32))
@@ -55,8 +68,24 @@ class Store:
         return int(np.diff(self.offsets).max(initial=0))
 
     def check(self, *, limit: int, room: int) -> None:
-        """Raises `InputError` where a prompt is too long; for the arguments see `check_lengths`."""
-        check_lengths(np.diff(self.offsets), self.identifiers, limit=limit, room=room)
+        """Checks that all prompts fit.
+
+        Args:
+          limit: rollout.max_prompt_tokens.
+          room: what remains of the model's positions for a prompt.
+
+        Raises:
+          InputError: if a prompt is longer than either.
+        """
+        worst = self.longest
+        if worst > limit:
+            where = self.identifiers[int(np.argmax(np.diff(self.offsets)))]
+            raise InputError(f"problem {where} has a prompt of {worst} tokens, more than rollout.max_prompt_tokens = {limit}")
+        if worst > room:
+            raise InputError(
+                f"a prompt of {worst} tokens and rollout.max_new_tokens do not fit the model's positions;"
+                f" {room} tokens are left for a prompt"
+            )
 
     def take(self, rows: Sequence[int], *, multiple: int, longest: int) -> Prompts:
         """Returns some prompts, padded.
@@ -73,24 +102,6 @@ class Store:
         return pad(encoded, self.identifiers[list(rows)], slots(encoded, multiple=multiple, longest=longest))
 
 
-def encode(tokenizer, problems: Iterable[Problem], chat: Chat = Chat()) -> list[np.ndarray]:
-    """Encodes problems.
-
-    Args:
-      tokenizer: a fast tokenizer of `transformers`.
-      problems: read once, in order.
-      chat: how a text becomes a prompt.
-
-    Returns:
-      The token ids of each prompt, int32. Special tokens are those that the chat template writes, or without one those
-      that the tokenizer adds by itself.
-
-    Raises:
-      InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no token.
-    """
-    return [np.array(ids, np.int32) for _, encoded in _blocks(tokenizer, problems, chat) for ids in encoded]
-
-
 def _blocks(tokenizer, problems: Iterable[Problem], chat: Chat) -> Iterator[tuple[list[Problem], list[list[int]]]]:
     """Yields (problems, their token ids), some at a time."""
     template = template_of(tokenizer, chat)
@@ -103,31 +114,6 @@ def _blocks(tokenizer, problems: Iterable[Problem], chat: Chat) -> Iterator[tupl
             if not ids:
                 raise InputError(f"problem {problem.identifier} has an empty prompt: no token to go on from; mend the task")
         yield block, encoded
-
-
-def check_lengths(lengths: Sequence[int], identifiers: Sequence[int], *, limit: int, room: int) -> None:
-    """Checks that all prompts fit.
-
-    Args:
-      lengths: of the prompts, tokens.
-      identifiers: of the same problems, for messages.
-      limit: rollout.max_prompt_tokens.
-      room: what remains of the model's positions for a prompt.
-
-    Raises:
-      InputError: if a prompt is longer than either.
-    """
-    worst = int(np.argmax(lengths)) if len(lengths) else None
-    if worst is not None and lengths[worst] > limit:
-        raise InputError(
-            f"problem {identifiers[worst]} has a prompt of {lengths[worst]} tokens, more than"
-            f" rollout.max_prompt_tokens = {limit}"
-        )
-    if worst is not None and lengths[worst] > room:
-        raise InputError(
-            f"a prompt of {lengths[worst]} tokens and rollout.max_new_tokens do not fit the model's positions;"
-            f" {room} tokens are left for a prompt"
-        )
 
 
 def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> int:

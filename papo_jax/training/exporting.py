@@ -1,14 +1,13 @@
 """`--mode=export`: a run's newest checkpoint becomes a Hugging Face directory."""
 
 import dataclasses
-import json
 import pathlib
-from typing import Any
 
 import jax
 
 from papo_jax import models
 from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.architecture import Lora
 from papo_jax.settings import Model
@@ -65,10 +64,8 @@ def _model(workdir: pathlib.Path) -> Model:
 
 def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
     """Adapters mean nothing beside other weights than those they were trained with."""
-    try:
-        recorded: dict[str, Any] = json.loads((workdir / "provenance.json").read_text())
-        expected = recorded["model"]["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{workdir / 'provenance.json'} cannot be read; it says which base the adapters belong to") from None
-    if provenance.fingerprint(base.params) != expected:
+    path = workdir / "provenance.json"
+    recorded = read_object(path, missing=f"{path} does not exist; it says which base the adapters belong to")
+    model = recorded.get("model")
+    if not isinstance(model, dict) or provenance.fingerprint(base.params) != model.get("fingerprint"):
         raise InputError(f"the weights of model.path are not those that {workdir} was trained with; put them back")

@@ -1,11 +1,12 @@
 """Evaluation inside a run: the frozen panel, before, after and now and then, under keys of its own."""
 
+import itertools
 import json
 import time
 
 import numpy as np
 
-from papo_jax import evaluation, grading
+from papo_jax import evaluation, grading, parallel
 from papo_jax.telemetry import progress, runfiles
 from papo_jax.training.session import Session
 from papo_jax.training.state import Stream, TrainState, stream_key
@@ -39,12 +40,13 @@ def _evaluate(session: Session, state: TrainState) -> dict:
     """Samples the panel in chunks of about a rollout's rows and summarises the verdicts."""
     samples = session.settings.evaluation.samples
     at_once = session.settings.sequences // session.settings.rollout_parts
-    chunk = min(len(session.panel), max(1, at_once // samples))
+    parts = parallel.batch_parts(session.mesh)
+    chunk = -(-min(len(session.panel), max(1, at_once // samples)) // parts) * parts
     key = stream_key(state.key, 0, Stream.EVALUATION)  # the same for every step, so that differences are paired
     right, answers = [], []
     for start in range(0, len(session.panel), chunk):
         problems = session.panel[start : start + chunk]
-        filled = problems + session.panel[: chunk - len(problems)]  # one shape; the surplus is dropped
+        filled = list(itertools.islice(itertools.cycle(problems), chunk))  # one shape; the surplus is dropped
         completions = session.programs.evaluate(state.params, session.prompts(session.panel_prompts, [problem.identifier for problem in filled]), key)
         texts = session.texts(completions)
         for n, problem in enumerate(problems):

@@ -26,7 +26,7 @@ class Programs(NamedTuple):
       assess: (params, trajectories) -> TokenStats.
       weigh: (stats, rewards, mask, phase, key) -> (Weighed, metrics).
       take: (batch, rows) -> batch of those rows.
-      update: (state, batch) -> (state, metrics); donates the state.
+      update: (state, batch) -> (state, metrics); donates the state. Frozen parameters are bound to this and all others.
       entropy_change: (before, after, trajectories) -> EntropyChange.
       summarise: (change, pressure, polarity, advantages, mask) -> metrics.
       evaluate: (params, prompts, key) -> completions of the panel's shape.
@@ -103,7 +103,7 @@ def build(
             frozen, in_shardings=(placed.params, placed.params, rows, held), out_shardings=rows,
         ),
         summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),
-        evaluate=of_params(evaluate, whole, whole, out=whole),
+        evaluate=of_params(evaluate, rows, whole, out=rows),
     )  # fmt: skip
 
 

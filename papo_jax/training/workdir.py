@@ -7,6 +7,7 @@ import shutil
 from typing import IO, Any
 
 from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
 from papo_jax.telemetry import runfiles
 
 # What may differ when a run is resumed: none of it changes a number that was logged.
@@ -45,15 +46,7 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """Returns the resolved settings of the run that a work directory holds; raises `InputError` where it holds none."""
     path = workdir / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"--workdir {workdir} holds no run: there is no {path}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path} must hold a JSON object")
-    return config
+    return read_object(path, missing=f"--workdir {workdir} holds no run: there is no {path}")
 
 
 def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any]) -> None:
