@@ -150,8 +150,9 @@ def test_canonical_integer_takes_the_whole_text():
 
 
 def test_self_test_accepts_good_golds():
-    self_test("integer", [Problem(i, "?", gold) for i, gold in enumerate(("0", "9", "-9", "-1", "199", "1,080"))])
-    self_test("exact", [Problem(0, "?", "a")])
+    golds = [Problem(i, "?", gold) for i, gold in enumerate(("0", "9", "-9", "-1", "199", "1,080"))]
+    assert self_test("integer", golds) is None
+    assert self_test("exact", [Problem(0, "?", "a")]) is None
 
 
 def test_self_test_names_the_bad_problem():

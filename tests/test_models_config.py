@@ -6,11 +6,13 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from papo_jax.errors import InputError
 from papo_jax.models import rope
 from papo_jax.models.architecture import ModelConfig, RopeScaling
 from papo_jax.models.config import ARCHITECTURES, from_huggingface, to_huggingface
+from papo_jax.models.policy import abstract
 
 BASE = {
     "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -178,9 +180,6 @@ def test_frequencies_of_yarn_by_hand():
 
 
 def test_magnitude_scales_cosine_and_sine():
-    from papo_jax.models.policy import abstract
-    from flax import nnx
-
     config = dataclasses.replace(read("llama"), rope_scaling=RopeScaling("yarn", 4.0, 64, magnitude=1.5))
     graph, shapes = abstract(config)
     model = nnx.merge(graph, shapes)

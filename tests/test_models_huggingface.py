@@ -22,6 +22,10 @@ from papo_jax.models.policy import Policy, abstract
 SHAPE = dict(vocabulary_size=12, width=8, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=16, max_positions=32)
 
 
+def edit_json(path, **fields):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
 def make_tokenizer(entries=10):
     words = {word: index for index, word in enumerate(["<end>", *"abcdefghijklmnop"][:entries])}
     backend = Tokenizer(backends.WordLevel(words, unk_token="<end>"))
@@ -52,12 +56,18 @@ def test_round_trip_is_exact(tmp_path, config):
     first, second = tmp_path / "first", tmp_path / "second"
     policy = make_policy(config)
     models.export(policy, first)
+    edit_json(first / "config.json", bos_token_id=7, _name_or_path="elsewhere")
+    edit_json(first / "generation_config.json", temperature=0.6)
+    (first / "chat_template.jinja").write_text("{{ messages }}")
     loaded = models.load(str(first))
     models.export(loaded, second)
     assert loaded.config == config and loaded.stop_tokens == (0, 3)
     jax.tree.map(np.testing.assert_array_equal, loaded.params, policy.params)
-    for name in ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json"):
-        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    assert sorted(file.name for file in first.iterdir()) == sorted(file.name for file in second.iterdir())
+    for file in first.iterdir():
+        if file.name != "config.json":
+            assert file.read_bytes() == (second / file.name).read_bytes(), file.name
+    assert json.loads((first / "config.json").read_text()) == json.loads((second / "config.json").read_text())
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_logits_in_bfloat16(name, tmp_path):
     assert np.square(got - truth).mean() < np.square(rounded - truth).mean()
 
 
-SAME = [{"llama-yarn", "llama-yarn-mscale_alone"}, {"mistral", "mistral-wide_window"}]
+SAME = [{"llama-grouped", "llama-pretraining_tp"}, {"llama-yarn", "llama-yarn-mscale_alone"}, {"mistral", "mistral-wide_window"}]
 
 
 def test_every_option_would_show():
@@ -72,6 +72,8 @@ def test_every_option_would_show():
 
 GRADIENTS = {
     "qwen3-attention_bias": {},
+    "mistral-window": {},
+    "llama-yarn-attention_factor": {},
     "smollm3-mlp_bias": dict(tie_word_embeddings=True, num_hidden_layers=3, no_rope_layers=[1, 0, 1]),
 }
 

@@ -230,6 +230,18 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), recomputed, stored)
 
 
+def test_each_name_of_remat_stores_less_than_the_one_before():
+    """Residuals of a backward pass: everything, the products with weights, the input of each block alone."""
+
+    def stored(remat):
+        graph, shapes = abstract(dataclasses.replace(LLAMA, remat=remat))
+        residuals = jax.eval_shape(lambda p: jax.vjp(lambda p: models.logits(graph, p, TOKENS), p)[1], shapes)
+        return sum(leaf.size for leaf in jax.tree.leaves(residuals))
+
+    none, dots, full = map(stored, ("none", "dots", "full"))
+    assert none > dots > full
+
+
 def test_bfloat16_is_close_to_float32():
     graph, params = make(LLAMA)
     half, _ = abstract(dataclasses.replace(LLAMA, dtype="bfloat16"))

@@ -58,6 +58,8 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"task.name": "arithmetics"}, "the nearest is 'arithmetic'"),
         ({"task.path": "somewhere"}, "reads no file"),
         ({"task.difficulty": 0}, "1 to 8"),
+        ({"model.thinking": True}, "model.thinking is set but the model has no chat template"),
+        ({"model.system": "Be brief."}, "model.system is set but the model has no chat template"),
         ({"model.path": "no/such/place"}, "'no/such/place' is neither"),
         ({"model.dtype": "float8"}, "float32 or bfloat16"),
         ({"rollout.max_prompt_tokens": 3}, "more than rollout.max_prompt_tokens = 3"),
@@ -224,10 +226,6 @@ def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, cap
     assert [row["step"] for row in rows] == [0, 1, 2, 3] and int(state.step) == 4
 
 
-def _change(file, **fields):
-    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
-
-
 def _without_a_shard(directory):
     with safe_open(directory / "model.safetensors", "numpy") as file:
         names = list(file.keys())
@@ -238,8 +236,8 @@ def _without_a_shard(directory):
 
 MODELS = {
     "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
-    "tokenizer larger than the embedding": (lambda d: _change(d / "config.json", vocab_size=80), "more than the 80 rows"),
-    "unknown field": (lambda d: _change(d / "config.json", attention_sinks=4), "'attention_sinks'"),
+    "tokenizer larger than the embedding": (lambda d: edit(d / "config.json", vocab_size=80), "more than the 80 rows"),
+    "unknown field": (lambda d: edit(d / "config.json", attention_sinks=4), "'attention_sinks'"),
     "template that fails": (
         lambda d: (d / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "set model.chat=false"
     ),

@@ -130,4 +130,4 @@ def test_what_cannot_be_is_said(variant, said):
 
 
 def test_default_passes_the_checks():
-    checks.check(settings.Settings())
+    assert checks.check(settings.Settings()) is None

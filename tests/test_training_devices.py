@@ -67,6 +67,15 @@ def test_batch_and_parameters_are_really_split(measured, mesh):
 
 
 @pytest.mark.slow
+def test_adapters_are_split_and_train_as_on_one_device(measured):
+    lora = measured("data2_fsdp2_tensor2")["lora"]
+    assert lora["shards"] == [[2, 64 // 2, 2], [2, 2, 32 // 2]]  # [L, inner width, rank] and [L, rank, width]
+    assert len(lora["split"]) == 2 and lora["split"][0] != lora["split"][1]
+    for split, whole in zip(lora["split"], lora["whole"], strict=True):
+        assert split == pytest.approx(whole, rel=1e-3)  # a token in a thousand rows may differ
+
+
+@pytest.mark.slow
 def test_run_and_its_checkpoint_on_another_mesh(measured):
     run = measured("data2_fsdp2_tensor2")["run"]
     assert run["rows"] == [0, 1]
@@ -151,6 +160,16 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
         },
     }
     if mesh == "data2_fsdp2_tensor2":
+        found["lora"] = {}
+        for name, sizes in (("split", (2, 2, 2)), ("whole", (1, 1, 1))):
+            model = dataclasses.replace(settings.model, lora_rank=2, param_dtype="bfloat16")
+            adapted = dataclasses.replace(on(sizes), model=model)
+            loop.run(adapted, place / f"lora_{name}")
+            rows = runfiles.read_rows(place / f"lora_{name}" / "metrics.jsonl")
+            found["lora"][name] = [[row["entropy"], row["grad_norm"]] for row in rows]
+            if name == "split":
+                state = prepare(adapted, place / f"lora_{name}").initial
+                found["lora"]["shards"] = [shape(state.params["blocks"]["mlp"][f"down_lora_{end}"]) for end in ("in", "out")]
         loop.run(on((2, 2, 2)), place / "run")
         before, after = (prepare(on(sizes), place / "run").initial for sizes in ((2, 2, 2), (1, 8, 1)))
         rows = runfiles.read_rows(place / "run" / "metrics.jsonl")

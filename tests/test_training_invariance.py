@@ -1,11 +1,14 @@
 """Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of zero."""
 
 import contextlib
+import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from papo_jax import models
 from papo_jax.training.session import prepare
 
 UPDATES = {"training.minibatches": 4}
@@ -78,6 +81,22 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
     assert [rows[10][f"entropy_change/{kind}"] for kind in ("directional", "realised")] == [0.0, 0.0]
     entropies = [row["entropy"] for row in rows]
     assert 0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5  # one policy, other problems
+
+
+def test_every_stop_token_of_the_generation_config_ends_an_answer(small, policy_directory, tmp_path):
+    copy = shutil.copytree(policy_directory, tmp_path / "policy")
+    tokenizer = models.load(str(copy)).tokenizer
+    stop, end = tokenizer.convert_tokens_to_ids("1"), tokenizer.eos_token_id
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [end, stop]}))
+    with contextlib.closing(prepare(small({"model.path": str(copy)}), tmp_path / "run")) as made:
+        prompts = made.prompts(made.train_prompts, range(4))
+        completions, _ = made.programs.rollout(made.initial.params, prompts, jax.random.key(0))
+        texts = made.texts(completions)
+    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
+    lasts = [row[kept][-1] for row, kept in zip(tokens, mask, strict=True)]
+    assert stop in lasts and not any("1" in text for text in texts)
+    for row, kept, last in zip(tokens, mask, lasts, strict=True):
+        assert ((row[kept] == stop) | (row[kept] == end)).sum() == (last in (stop, end))  # nothing comes after one
 
 
 def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):

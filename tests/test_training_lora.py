@@ -31,9 +31,11 @@ def test_state_and_checkpoints_hold_adapters_alone(trained):
 
 
 def test_reference_is_the_base(small, trained):
-    """Before the first update the policy is its reference: no KL; afterwards there is some."""
+    """After training the policy has moved away from its reference, which still is the base."""
     _, _, place = trained
     with contextlib.closing(prepare(small({**LORA, **TARGETS}), place)) as session:
+        assert session.policy.config.lora == exported_adapters()
+        assert jax.tree.structure(session.reference) == jax.tree.structure(session.initial.params)  # no weights of its own
         _, trajectories = session.programs.rollout(
             session.reference, session.prompts(session.train_prompts, range(4)), jax.random.key(0)
         )
@@ -47,6 +49,34 @@ def test_reference_is_the_base(small, trained):
     mask = np.asarray(trajectories.mask)
     np.testing.assert_allclose(np.asarray(of_reference.logprob)[mask], expected[mask], atol=1e-5)
     assert np.abs(np.asarray(of_policy.logprob) - of_reference.logprob)[mask].max() > 1e-4
+
+
+def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path):
+    with contextlib.closing(prepare(small({**LORA, "model.param_dtype": "bfloat16"}), tmp_path)) as session:
+        jax.tree.map(np.testing.assert_array_equal, session.initial.params, session.reference)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(session.reference)} == {"float32"}
+        other = small({**LORA, "model.param_dtype": "bfloat16", "seed": 1})
+    with contextlib.closing(prepare(other, tmp_path / "other")) as again:
+        first, second = (s.reference["blocks"]["mlp"]["up_lora_in"] for s in (session, again))
+        assert np.abs(first - second).max() > 0.1
+    base = models.load(session.settings.model.path, param_dtype="bfloat16")
+    adapted = lora.attach(base, exported_adapters(), jax.random.key(0))
+    _, frozen = lora.split(adapted.params, adapted.config.lora)
+    for one, held in zip(jax.tree.leaves(frozen), jax.tree.leaves(base.params), strict=True):
+        assert one.dtype == "bfloat16" and one.unsafe_buffer_pointer() == held.unsafe_buffer_pointer()
+
+
+def test_everything_at_once_runs(small, train, tmp_path):
+    everything = {
+        **LORA, "model.param_dtype": "bfloat16", "model.dtype": "bfloat16", "model.remat": "dots", "rollout.at_once": 2,
+        "diagnostics.every": 1, "evaluation.every": 2, "training.steps": 2,
+    }  # fmt: skip
+    rows, state = train(small(everything), tmp_path)
+    assert all(np.isfinite(row["entropy_change/directional"]) and not row["update/skipped"] for row in rows)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
+    with contextlib.closing(prepare(small(everything), tmp_path)) as session:
+        config = session.policy.config
+    assert (config.dtype, config.remat) == ("bfloat16", "dots")
 
 
 def test_resumed_run_is_the_uninterrupted_one(small, train, trained, tmp_path):
