@@ -66,6 +66,7 @@ def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path)
         assert one.dtype == "bfloat16" and one.unsafe_buffer_pointer() == held.unsafe_buffer_pointer()
 
 
+@pytest.mark.slow
 def test_everything_at_once_runs(small, train, tmp_path):
     everything = {
         **LORA, "model.param_dtype": "bfloat16", "model.dtype": "bfloat16", "model.remat": "dots", "rollout.at_once": 2,
