@@ -1,4 +1,4 @@
-"""A task is data: a problem is a prompt and the answer that a grader compares with."""
+"""A task is data: a problem is a prompt, the answer that a grader compares with, and which grader that is."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,12 @@ class Problem(NamedTuple):
       identifier: unique within its split and stable between runs; frozen panels are stored as these.
       prompt: the text that the policy continues, before any chat template.
       answer: the gold answer as text.
+      grader: the name of the grader that compares an answer with it, such as "integer" (`papo_jax.grading.graders`).
+      source: the task that it comes from, which tells the parts of a mixture apart.
     """
 
     identifier: int
     prompt: str
     answer: str
+    grader: str = "integer"
+    source: str = ""
