@@ -1,5 +1,6 @@
 """Trains a policy: python run.py [--config=FILE[:method,key=value,...]] [--workdir=DIR] [--config.section.key=value ...]
 
+evaluates it:     python run.py --mode=evaluate [--workdir=DIR] [--output=FILE] [--config.evaluation.key=value ...]
 and exports it:   python run.py --mode=export [--workdir=DIR] [--output=DIR] [--dtype=float32|bfloat16|float16]
 
 Without any flag the default config runs into runs/default; the same command again resumes. Exit code 0: done, or
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
         return 0
     # transformers would say on import that PyTorch is missing; nothing here needs it.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from papo_jax import command_line, settings
+    from papo_jax import command_line, configuration
     from papo_jax.errors import InputError, TrainingStopped
 
     try:
@@ -29,10 +30,14 @@ def main(arguments: list[str]) -> int:
             from papo_jax.training import exporting
 
             exporting.run(command.workdir, command.output, dtype=command.dtype)
+        elif command.mode == "evaluate":
+            from papo_jax.training import evaluating
+
+            evaluating.run(command)
         else:
             from papo_jax.training import loop
 
-            loop.run(settings.resolve(command.config), command.workdir)
+            loop.run(configuration.resolve(command.config), command.workdir)
     except InputError as error:
         return fail(2, error)
     except TrainingStopped as error:

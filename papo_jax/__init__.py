@@ -7,7 +7,7 @@ only grades never pays for JAX.
 import importlib
 
 _MODULES = frozenset(
-    ("cache", "errors", "evaluation", "grading", "inspection", "methods", "models", "parallel", "polarity", "rollout", "settings")
+    ("cache", "configuration", "errors", "evaluation", "grading", "inspection", "methods", "models", "parallel", "polarity", "rollout", "settings")
     + ("tasks", "telemetry", "training")
 )
 

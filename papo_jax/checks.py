@@ -63,7 +63,8 @@ def _check_ranges(settings: Settings) -> None:
         "checkpoint.keep": (settings.checkpoint.keep, 1), "evaluation.every": (evaluation.every, 0),
         "evaluation.problems": (evaluation.problems, 1), "evaluation.samples": (evaluation.samples, 1),
         "diagnostics.every": (settings.diagnostics.every, 0), "seed": (settings.seed, 0), "task.seed": (settings.task.seed, 0),
-        "telemetry.samples": (settings.telemetry.samples, 0), "training.learning_rate": (training.learning_rate, 0),
+        "telemetry.samples": (settings.telemetry.samples, 0), "grading.workers": (settings.grading.workers, 1),
+        "grading.memory": (settings.grading.memory, 512), "training.learning_rate": (training.learning_rate, 0),
         "training.weight_decay": (training.weight_decay, 0), "evaluation.temperature": (evaluation.temperature, 0),
     }  # fmt: skip
     for name, (value, least) in at_least.items():
@@ -73,7 +74,8 @@ def _check_ranges(settings: Settings) -> None:
         raise InputError(f"seed is {settings.seed}; it must be below 2^31")
     above_zero = {
         "rollout.temperature": rollout.temperature, "training.gradient_clip": training.gradient_clip,
-        "training.epsilon": training.epsilon,
+        "training.epsilon": training.epsilon, "grading.deadline": settings.grading.deadline,
+        "grading.batch_deadline": settings.grading.batch_deadline,
     }  # fmt: skip
     for name, value in above_zero.items():
         if not value > 0:
@@ -124,7 +126,7 @@ def _check_method(method: dict) -> None:
     for name in ("tau", "kappa", "clip_low", "clip_high", "initial_rollouts", "target_steps"):
         if not method[name] > 0:
             raise InputError(f"method.{name} is {method[name]}; it must be above 0")
-    for name in ("decay", "overlong", "kl_coefficient", "dead_band", "hysteresis"):
+    for name in ("decay", "overlong", "kl_coefficient", "dead_band", "hysteresis", "refills"):
         if not 0 <= method[name] <= (1 if name in ("decay", "overlong") else float("inf")):
             raise InputError(f"method.{name} is {method[name]}; it is out of range")
     if not -1 <= method["fixed"] <= 1:

@@ -7,11 +7,11 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from papo_jax import settings
+from papo_jax import configuration
 from papo_jax.errors import InputError
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "experiments" / "configs" / "default.py"
-MODES = ("train", "export")
+MODES = ("train", "evaluate", "export")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -21,20 +21,22 @@ class Command(NamedTuple):
     Attributes:
       mode: one of `MODES`.
       config: of the run; for export the run's own file counts, not this.
+      named: the config keys that the command line sets; "" for the config's file itself.
       workdir: where the run's files are, or go.
-      output: where an export goes, or None for a place in the work directory.
+      output: where an export or an evaluation goes, or None for a place in the work directory.
       dtype: of an export, or None for that of the base model's files.
     """
 
     mode: str
     config: ml_collections.ConfigDict
+    named: tuple[str, ...]
     workdir: pathlib.Path
     output: pathlib.Path | None
     dtype: str | None
 
 
 def parse(arguments: list[str]) -> Command:
-    """Reads --config with its overrides, --workdir, --mode, and of an export --output and --dtype.
+    """Reads --config with its overrides, --workdir, --mode, --output of an export or evaluation, --dtype of an export.
 
     Args:
       arguments: as in `sys.argv`, the program's name first.
@@ -48,7 +50,7 @@ def parse(arguments: list[str]) -> Command:
     known = flags.FlagValues()  # of this call alone, so that it can be made again
     workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
     mode = flags.DEFINE_enum("mode", "train", MODES, "what to do", flag_values=known)
-    output = flags.DEFINE_string("output", None, "where an export goes", flag_values=known)
+    output = flags.DEFINE_string("output", None, "where an export or an evaluation goes", flag_values=known)
     dtype = flags.DEFINE_enum("dtype", None, DTYPES, "of an export's weights", flag_values=known)
     try:
         # The default file is read here already, with the overrides.
@@ -63,7 +65,13 @@ def parse(arguments: list[str]) -> Command:
         raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
     _check_mode(mode.value, arguments, output.value, dtype.value)
     place = pathlib.Path(output.value) if output.value else None
-    return Command(mode.value, config.value, pathlib.Path(workdir.value), place, dtype.value)
+    return Command(mode.value, config.value, _named(arguments), pathlib.Path(workdir.value), place, dtype.value)
+
+
+def _named(arguments: list[str]) -> tuple[str, ...]:
+    """The config keys among the arguments, "" for --config itself."""
+    names = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
+    return tuple(name.removeprefix("config").removeprefix(".") for name in names if name.partition(".")[0] == "config")
 
 
 def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str | None) -> None:
@@ -72,17 +80,19 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
         for argument in arguments[1:]:
             if argument.lstrip("-").startswith("config"):
                 raise InputError(f"--mode=export takes the config of the run in --workdir; leave {argument.partition('=')[0]} out")
-    elif output or dtype:
-        raise InputError(f"--{'output' if output else 'dtype'} belongs to --mode=export; training writes into --workdir")
+    elif dtype:
+        raise InputError("--dtype belongs to --mode=export")
+    elif output and mode == "train":
+        raise InputError("--output belongs to --mode=export and --mode=evaluate; training writes into --workdir")
 
 
 def _explain(error: Exception, arguments: list[str]) -> str:
     """Turns a complaint of absl or ml_collections about the command line into one line that helps."""
-    keys = settings.dotted(settings.default_config())
+    keys = configuration.dotted(configuration.default_config())
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config.") and name.removeprefix("config.") not in keys:
-            return settings.unknown_key(name.removeprefix("config."), keys)
+            return configuration.unknown_key(name.removeprefix("config."), keys)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # A config file that raises comes back as a whole traceback, whose last line is what it said.
     said = lines[-1] if "whilst parsing config file" in lines[0] else " ".join(lines)

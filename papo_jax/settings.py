@@ -1,18 +1,11 @@
 """Every setting of a run, with its default: the one place where a config key is declared.
 
-`default_config` turns the dataclasses into an `ml_collections` config for the command line, and `resolve`
-turns a config back into dataclasses; nothing below the host loop ever sees a config.
+`papo_jax.configuration` turns them into an `ml_collections` config for the command line, and back.
 """
 
 import dataclasses
-import difflib
-import typing
 from typing import Any
 
-import ml_collections
-from ml_collections import config_dict
-
-from papo_jax.errors import InputError
 from papo_jax.methods import presets
 
 
@@ -40,13 +33,19 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """`path`: a data file where the task needs one; the sizes, `difficulty` and `seed` are of generated tasks."""
+    """What is trained on (docs/tasks.md): a task, or a mixture "gsm8k*3+math".
+
+    `path`: its files, of a mixture one for each part, joined by ":". `grader` and `template` (which holds "{question}")
+    replace the task's own. The sizes, `difficulty` and `seed` are of generated tasks.
+    """
 
     name: str = "arithmetic"
     path: str | None = None
     difficulty: int = 3
     train_size: int = 8192
     held_out_size: int = 1024
+    grader: str | None = None
+    template: str | None = None
     seed: int = 0
 
 
@@ -77,6 +76,8 @@ class Method:
     clip_high: float | None = None
     kl_coefficient: float | None = None
     overlong: float | None = None
+    overlong_mask: bool | None = None
+    refills: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,18 @@ class Rollout:
     max_prompt_tokens: int = 512
     prompt_multiple: int = 64
     temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Grading:
+    """Answers are judged in `workers` processes of at most `memory` MiB each, an answer in at most `deadline` seconds, a
+    rollout in at most `batch_deadline`; what is not judged by then is an error.
+    """
+
+    workers: int = 2
+    deadline: float = 5.0
+    batch_deadline: float = 60.0
+    memory: int = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +136,19 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """On a frozen panel of held-out `problems`, k = `samples` each: before, after, and `every` so many steps (0: never)."""
+    """On a frozen panel of `problems`, k = `samples` each: before, after, and `every` so many steps (0: never).
+
+    They are those that the task holds out, or those of another `task` with its own `path`, `grader` and `template`.
+    """
 
     every: int = 25
     problems: int = 256
     samples: int = 8
     temperature: float = 1.0
+    task: str | None = None
+    path: str | None = None
+    grader: str | None = None
+    template: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +185,7 @@ class Settings:
     task: Task = Task()
     method: Method = Method()
     rollout: Rollout = Rollout()
+    grading: Grading = Grading()
     training: Training = Training()
     checkpoint: Checkpoint = Checkpoint()
     evaluation: Evaluation = Evaluation()
@@ -198,113 +219,18 @@ class Settings:
         return self.training.microbatch or self.minibatch
 
 
-def default_config() -> ml_collections.ConfigDict:
-    """Returns the locked config of the default run; a key that is not in it cannot be set."""
-    return _to_config(Settings()).lock()
-
-
-def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
-    """Applies the string after the colon of --config=FILE:method,key=value,... to a config.
-
-    Args:
-      config: changed in place and returned.
-      variant: a method's name and any number of key=value; a key is dotted (training.steps) or the last part
-        of one where that is not ambiguous (lam).
-
-    Raises:
-      InputError: if a key or a value does not fit.
-    """
-    keys = dotted(config)
-    for part in filter(None, variant.split(",")):
-        name, separator, text = part.partition("=")
-        if not separator:
-            name, text = "method.name", name
-        matches = [name] if name in keys else [key for key in keys if key.endswith("." + name)]
-        if len(matches) != 1:
-            raise InputError(unknown_key(name, keys) if not matches else f"config key {name!r} could be {' or '.join(matches)}")
-        section, _, last = matches[0].rpartition(".")
-        node = config[section] if section else config
-        node[last] = _parse(text, node.get_type(last), matches[0])
-    return config
-
-
-def set_keys(config: ml_collections.ConfigDict, values: dict[str, Any]) -> None:
-    """Sets dotted keys, {"training.steps": 7, ...}, in place; raises `KeyError` or `TypeError` where one does not fit."""
-    for key, value in values.items():
-        section, _, last = key.rpartition(".")
-        (config[section] if section else config)[last] = value
-
-
-def unknown_key(name: str, keys: list[str]) -> str:
-    """Returns the message for a config key that does not exist, naming the nearest one."""
-    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.0)
-    last = difflib.get_close_matches(name.split(".")[-1], [key.split(".")[-1] for key in keys], n=1, cutoff=0.7)
-    hint = next((key for key in keys if last and key.split(".")[-1] == last[0]), near[0])
-    return f"config has no key {name!r}; the nearest one is {hint!r}"
-
-
-def resolve(config: ml_collections.ConfigDict) -> Settings:
-    """Turns a config into settings; `papo_jax.checks` tells whether they fit together.
-
-    Raises:
-      InputError: if a value has the wrong type.
-    """
-    return _from_config(Settings, config, "")
-
-
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Returns what `config.json` holds: every setting, the method's as the preset and the run decided them."""
     return {**dataclasses.asdict(settings), "method": {"name": settings.method.name, **settings.method_arguments()}}
 
 
-def _to_config(section: Any) -> ml_collections.ConfigDict:
-    config = ml_collections.ConfigDict()
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        if dataclasses.is_dataclass(value):
-            value = _to_config(value)
-        elif value is None:
-            value = config_dict.placeholder(_type_of(field))
-        config[field.name] = value
-    return config
+def dotted_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested dictionaries.
 
-
-def _from_config(cls: type, config: ml_collections.ConfigDict, prefix: str) -> Any:
-    values = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in config:
-            raise InputError(f"the config lacks the key {prefix}{field.name}; start from papo_jax.settings.default_config()")
-        value = config[field.name]
-        if isinstance(value, ml_collections.ConfigDict):
-            values[field.name] = _from_config(field.type, value, f"{prefix}{field.name}.")
-            continue
-        wanted = _type_of(field)
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if value is not None and type(value) is not wanted:
-            raise InputError(f"config key {prefix}{field.name} is {value!r}; it must be of type {wanted.__name__}")
-        values[field.name] = value
-    return cls(**values)
-
-
-def _type_of(field: dataclasses.Field) -> type:
-    """The plain type of a field, `float` for `float | None`."""
-    options = [option for option in typing.get_args(field.type) or (field.type,) if option is not type(None)]
-    return options[0]
-
-
-def dotted(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
-    """Returns every key of a config as it is written on the command line, "training.steps"."""
-    keys = []
-    for name, value in config.items():
-        keys += dotted(value, f"{prefix}{name}.") if isinstance(value, ml_collections.ConfigDict) else [prefix + name]
-    return keys
-
-
-def _parse(text: str, wanted: type, key: str) -> Any:
-    try:
-        if wanted is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return wanted(text)
-    except (ValueError, KeyError):
-        raise InputError(f"config key {key} cannot be {text!r}; it must be of type {wanted.__name__}") from None
+    >>> dotted_values({"seed": 0, "task": {"name": "gsm8k"}})
+    {'seed': 0, 'task.name': 'gsm8k'}
+    """
+    flat = {}
+    for name, value in values.items():
+        flat |= dotted_values(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

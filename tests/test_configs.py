@@ -2,7 +2,7 @@
 
 import pytest
 
-from papo_jax import command_line, settings
+from papo_jax import command_line, configuration, settings
 from papo_jax.checks import check
 from papo_jax.errors import InputError
 
@@ -12,7 +12,7 @@ POSITIONS = {"math-7b": 4096, "4b": 32768}  # of Qwen2.5-Math-7B and Qwen3-4B-Ba
 def resolved(file, variant="") -> settings.Settings:
     config = command_line.DEFAULT_CONFIG.with_name(file)
     arguments = ["run.py", f"--config={config}:{variant}" if variant else f"--config={config}"]
-    made = settings.resolve(command_line.parse(arguments).config)
+    made = configuration.resolve(command_line.parse(arguments).config)
     check(made)
     return made
 

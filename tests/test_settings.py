@@ -5,16 +5,16 @@ import json
 
 import pytest
 
-from papo_jax import checks, settings
+from papo_jax import checks, configuration, settings
 from papo_jax.errors import InputError
 
 
 def changed(variant: str) -> settings.Settings:
-    return settings.resolve(settings.apply(settings.default_config(), variant))
+    return configuration.resolve(configuration.apply(configuration.default_config(), variant))
 
 
 def test_config_and_settings_are_the_same_thing():
-    assert settings.resolve(settings.default_config()) == settings.Settings()
+    assert configuration.resolve(configuration.default_config()) == settings.Settings()
 
 
 def test_variant_names_the_method_and_sets_keys():
@@ -50,7 +50,7 @@ def test_variant_that_does_not_fit(variant, said):
 
 
 def test_config_is_locked():
-    config = settings.default_config()
+    config = configuration.default_config()
     with pytest.raises((KeyError, AttributeError), match="stepz"):
         config.training.stepz = 3
 
@@ -61,15 +61,15 @@ def test_config_is_locked():
 def test_nearest_key(name, nearest):
     keys = [f"{section.name}.{field.name}" for section in dataclasses.fields(settings.Settings)
             if dataclasses.is_dataclass(section.type) for field in dataclasses.fields(section.type)]  # fmt: skip
-    assert nearest in settings.unknown_key(name, keys)
+    assert nearest in configuration.unknown_key(name, keys)
 
 
 def test_wrong_type_in_a_config_file():
-    config = settings.default_config()
+    config = configuration.default_config()
     with config.unlocked():
         config.training = {**config.training.to_dict(), "steps": "many"}
     with pytest.raises(InputError, match="training.steps is 'many'; it must be of type int"):
-        settings.resolve(config)
+        configuration.resolve(config)
 
 
 def test_method_arguments_are_the_preset_with_what_differs():

@@ -123,14 +123,14 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
 
     one = prepare(on((1, 1, 1)), place / "one")
     params, key = jax.device_get(one.initial.params), jax.random.key(5)
-    prompts = one.prompts(one.train_prompts, range(32))
+    prompts = one.prompts(range(32))
     completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
     stats = jax.device_get(one.programs.assess(params, trajectories))
     rng = np.random.default_rng(0)
     moved = jax.tree.map(lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32), params)
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
-    batch = Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages)
+    batch = Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask)
     expected = jax.device_get(gradients(one)(params, jax.tree.map(lambda leaf: leaf[::4], batch)))
     hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), tree)  # noqa: E731
     change = hide(jax.device_get(one.programs.entropy_change(params, moved, trajectories)))
@@ -151,7 +151,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
         "same_rows": float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean()),
         "shards": {
             "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
-            "evaluated": shape(session.programs.evaluate(state.params, prompts, key).mask),
+            "evaluated": shape(session.evaluator.program(state.params, prompts, key).mask),
             "embedding": shape(got["embedding"]),
             "query": shape(got["blocks"]["attention"]["query"]),
             "down": shape(state.params["blocks"]["mlp"]["down"]),

@@ -18,7 +18,7 @@ def session(small, tmp_path_factory):
 def rollout(session):
     """(parameters, trajectories, mask)."""
     params = jax.device_get(session.initial.params)
-    _, trajectories = session.programs.rollout(params, session.prompts(session.train_prompts, range(4)), jax.random.key(2))
+    _, trajectories = session.programs.rollout(params, session.prompts(range(4)), jax.random.key(2))
     return params, trajectories, np.asarray(trajectories.mask)
 
 

@@ -37,7 +37,7 @@ def test_reference_is_the_base(small, trained):
         assert session.policy.config.lora == exported_adapters()
         assert jax.tree.structure(session.reference) == jax.tree.structure(session.initial.params)  # no weights of its own
         _, trajectories = session.programs.rollout(
-            session.reference, session.prompts(session.train_prompts, range(4)), jax.random.key(0)
+            session.reference, session.prompts(range(4)), jax.random.key(0)
         )
         of_reference = session.programs.assess(session.reference, trajectories)
         of_policy = session.programs.assess(session.initial.params, trajectories)

@@ -40,7 +40,7 @@ def programs():
     assess = functools.partial(weighing.assess, graph=graph, temperature=0.7, parts=1)
     change = functools.partial(diagnostics.entropy_change, graph=graph, temperature=0.7, parts=1)
     return {
-        "update": (step, (made, Batch(trajectories, numbers, numbers, numbers))),
+        "update": (step, (made, Batch(trajectories, numbers, numbers, numbers, mask))),
         "assess": (assess, (params, trajectories)),
         "diagnose": (change, (params, params, trajectories)),
     }

@@ -33,7 +33,7 @@ def params(session):
 @pytest.fixture(scope="module")
 def batch(session, params) -> Batch:
     """A stored rollout of many lengths whose ratios are well inside or well outside the clip range."""
-    prompts = session.prompts(session.train_prompts, range(4))
+    prompts = session.prompts(range(4))
     _, trajectories = session.programs.rollout(session.initial.params, prompts, jax.random.key(1))
     stats = session.programs.assess(params, trajectories)
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def batch(session, params) -> Batch:
     log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.6], shape).astype(np.float32)
     advantages = rng.choice([-1.5, -0.5, 0.0, 1.0], shape).astype(np.float32)
     reference = stats.logprob + rng.normal(0, 0.3, shape).astype(np.float32)
-    return jax.device_get(Batch(trajectories, stats.logprob - log_ratio, reference, advantages))
+    return jax.device_get(Batch(trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def padded(batch: Batch, where: str) -> Batch:
     widened = lambda array, fill: np.concatenate([array, np.full((rows, 3), fill, array.dtype)], 1)  # noqa: E731
     return Batch(
         trajectories._replace(tokens=widened(trajectories.tokens, 9), mask=widened(trajectories.mask, False)),
-        *(widened(array, fill) for array, fill in zip(batch[1:], (-3.0, 5.0, 2.0), strict=True)),
+        *(widened(array, fill) for array, fill in zip(batch[1:], (-3.0, 5.0, 2.0, False), strict=True)),
     )
 
 

@@ -7,9 +7,9 @@ Seen on two CPU cores: 2 min 24 s with compiling and five evaluations. avg@8 on 
 work its answers out. A learning rate of 1e-4 peaks at step 20 and falls again, 3e-4 collapses.
 """
 
-from papo_jax import settings
+from papo_jax import configuration
 
 
 def get_config(variant: str = ""):
     """Returns the default config, changed by `variant`: a method's name and any number of key=value."""
-    return settings.apply(settings.default_config(), variant)
+    return configuration.apply(configuration.default_config(), variant)

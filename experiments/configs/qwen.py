@@ -32,7 +32,7 @@ models' positions (tests); and for v5p:2x2x4 an update and a rollout compile ahe
 (v5p-8 should be `v5p-32,mesh.fsdp=4,training.microbatch=4` with rollout.at_once=32 for math-7b and 8 for 4b).
 """
 
-from papo_jax import settings
+from papo_jax import configuration
 
 MODELS = {
     "math-7b": {
@@ -64,8 +64,8 @@ def get_config(variant: str = ""):
     parts = variant.split(",")
     model = next((part for part in parts if part in MODELS), "math-7b")
     machine = next((part for part in parts if part in MACHINES), "h100x8")
-    config = settings.default_config()
-    settings.set_keys(config, COMMON | MODELS[model] | MACHINES[machine] | {"rollout.at_once": AT_ONCE[model, machine]})
+    config = configuration.default_config()
+    configuration.set_keys(config, COMMON | MODELS[model] | MACHINES[machine] | {"rollout.at_once": AT_ONCE[model, machine]})
     if "lora" in parts:
-        settings.set_keys(config, LORA)
-    return settings.apply(config, ",".join(part for part in parts if part not in (model, machine, "lora")))
+        configuration.set_keys(config, LORA)
+    return configuration.apply(config, ",".join(part for part in parts if part not in (model, machine, "lora")))

@@ -13,12 +13,12 @@ goes from 2.2 to 1.4 nats. The export takes 8 s and answers in transformers: "Th
 problem "####er". A run that is to learn to calculate wants max_new_tokens of 200 and more, and an accelerator.
 """
 
-from papo_jax import settings
+from papo_jax import configuration
 
 
 def get_config(variant: str = ""):
     """Returns the config, changed by `variant`: a method's name and any number of key=value."""
-    config = settings.default_config()
+    config = configuration.default_config()
     config.model.path = "smollm2"
     config.task.name = "gsm8k"
     config.rollout.prompts = 2
@@ -33,4 +33,4 @@ def get_config(variant: str = ""):
     config.checkpoint.keep = 1
     config.evaluation.every = 0
     config.diagnostics.every = 4
-    return settings.apply(config, variant)
+    return configuration.apply(config, variant)

@@ -1,5 +1,31 @@
-"""Verdicts on what the policy wrote: right, wrong or error."""
+"""Verdicts on what the policy wrote: right, wrong or error.
 
-from papo_jax.grading.graders import extract_integer, grade, self_test
+The names load on first use, so that a process which imports this package pays only for what it calls.
 
-__all__ = ["extract_integer", "grade", "self_test"]
+>>> import papo_jax.grading
+>>> papo_jax.grading.grade("integer", "12", "3 * 4 = 12")
+'right'
+"""
+
+import importlib
+
+_HOMES = {
+    "Judgement": "judgement",
+    "Pool": "pool",
+    "SelfTest": "self_test",
+    "extract_integer": "integers",
+    "grade": "graders",
+    "judge": "graders",
+    "self_test": "self_test",
+    "versions": "graders",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'papo_jax.grading' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"papo_jax.grading.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted(_HOMES)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 RIGHT, WRONG, ERROR = "right", "wrong", "error"
 TIMEOUT = "timeout"  # the reason of an error that a deadline made
+KEPT = 200  # characters of an answer that are put to the vote
 
 
 class Judgement(NamedTuple):

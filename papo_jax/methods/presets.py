@@ -3,6 +3,8 @@
     advantage     a function of `methods.advantages`
     objective     a function of `methods.objectives`, with clip_low, clip_high, kl_coefficient
     overlong      share of the length limit that is penalised, 0 for none
+    overlong_mask truncated answers take no part in the loss
+    refills       dynamic sampling: at most so many further draws of prompts while groups are all right or all wrong
     lam, ...      PAPO's reweighting and phase; lam = 0 leaves the base objective as it is
 """
 
@@ -15,21 +17,27 @@ def grpo() -> Arguments:
     """GRPO, Shao et al. 2024, arXiv 2402.03300: group advantages, clip 0.2, mean over answers, k3 KL 0.04."""
     return dict(
         advantage="group_normalised", objective="grpo", clip_low=0.2, clip_high=0.2, kl_coefficient=0.04,
-        overlong=0.0, **_unweighted(),
+        overlong=0.0, overlong_mask=False, refills=0, **_unweighted(),
     )  # fmt: skip
 
 
 def dapo() -> Arguments:
-    """DAPO, Yu et al. 2025, arXiv 2503.14476, without dynamic sampling: clip 0.2 / 0.28, token mean, overlong penalty."""
+    """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, overlong penalty, dynamic sampling.
+
+    Their overlong mask, which goes with runs without the penalty, is `overlong_mask`.
+    """
     return dict(
         advantage="group_normalised", objective="dapo", clip_low=0.2, clip_high=0.28, kl_coefficient=0.0,
-        overlong=0.2, **_unweighted(),
+        overlong=0.2, overlong_mask=False, refills=10, **_unweighted(),
     )  # fmt: skip
 
 
 def papo() -> Arguments:
-    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights. The rule's details are our reading."""
-    return {**dapo(), "lam": 0.2}
+    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights. The rule's details are our reading.
+
+    Without dynamic sampling, so that a step costs one draw: also our choice.
+    """
+    return {**dapo(), "refills": 0, "lam": 0.2}
 
 
 def _unweighted() -> Arguments:

@@ -1,5 +1,6 @@
 """A task is data: a problem is a prompt, the answer that a grader compares with, and which grader that is."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -19,3 +20,15 @@ class Problem(NamedTuple):
     answer: str
     grader: str = "integer"
     source: str = ""
+
+
+class Made(NamedTuple):
+    """Problems as a family makes them, before they are stored.
+
+    Attributes:
+      splits: "train", "held_out" or both; identifiers run from 0 in each.
+      notes: what a reader of the figures should know, a line each.
+    """
+
+    splits: Mapping[str, Sequence[Problem]]
+    notes: tuple[str, ...] = ()

@@ -51,6 +51,24 @@ def entries(run: Run) -> list[dict]:
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
 
+def by_source(entry: Any, samples: Any) -> dict[str, tuple[int, dict[str, Interval]]]:
+    """Returns the number of problems and the figures of each source of a mixture; empty where there is one source.
+
+    >>> by_source({"by_source": {"gsm8k": {"problems": 3, "avg_at_k": 0.5}, "odd": 1}}, 8)["gsm8k"][0]
+    3
+    """
+    found = look_up(entry, "by_source")
+    found = found if isinstance(found, dict) else {}
+    read = {source: (number(look_up(part, "problems")), measures(part, samples)) for source, part in found.items()}
+    return {source: (int(problems), figures) for source, (problems, figures) in read.items() if problems and figures}
+
+
+def without_verdict(entry: Any) -> tuple[int, int]:
+    """Returns how many answers of an evaluation have no verdict, and how many of those ran into a deadline."""
+    errors, timeouts = (number(look_up(entry, name)) or 0.0 for name in ("errors", "timeouts"))
+    return int(errors), int(timeouts)
+
+
 def paired_difference(run: Run) -> dict[str, Interval]:
     """Returns the paired differences, last minus first entry, by figure; empty where the file has none.
 

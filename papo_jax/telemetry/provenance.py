@@ -13,13 +13,12 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers"
 _PIECE = 2**24  # entries on the host at once
 
 
-def describe(*, settings: dict[str, Any], task: Any, panel: str, params: Any, mesh: Any) -> dict[str, Any]:
+def describe(*, settings: dict[str, Any], data: dict[str, Any], params: Any, mesh: Any) -> dict[str, Any]:
     """Returns what `provenance.json` holds.
 
     Args:
       settings: the resolved settings.
-      task: the loaded task, for its fingerprint and sizes.
-      panel: the panel's fingerprint.
+      data: what is said of the problems: names, sizes, fingerprints.
       params: the base policy's parameters.
       mesh: the device mesh.
 
@@ -31,10 +30,7 @@ def describe(*, settings: dict[str, Any], task: Any, panel: str, params: Any, me
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "devices": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend(), "mesh": dict(mesh.shape)},
         "seeds": {"run": settings["seed"], "task": settings["task"]["seed"]},
-        "data": {
-            "task": task.name, "train": len(task.train), "held_out": len(task.held_out),
-            "fingerprint": task.fingerprint, "panel": panel,
-        },
+        "data": data,
         "model": {
             "path": settings["model"]["path"],
             "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),

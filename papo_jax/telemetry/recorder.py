@@ -1,4 +1,4 @@
-"""Where a step's figures go: metrics.jsonl, samples.jsonl, and TensorBoard if asked for."""
+"""Where a step's figures go: metrics.jsonl, samples.jsonl, grader_errors.jsonl, and TensorBoard if asked for."""
 
 import pathlib
 from types import TracebackType
@@ -14,11 +14,12 @@ class Recorder:
         self._workdir = workdir
         self._events = tensorboard.Writer(workdir, step=step) if events else None
 
-    def add(self, row: dict[str, float], samples: list[dict]) -> None:
-        """Writes one step's row and samples."""
+    def add(self, row: dict[str, float], samples: list[dict], failures: list[dict]) -> None:
+        """Writes one step's row, its samples, and answers that could not be judged."""
         runfiles.append_row(self._workdir / "metrics.jsonl", row)
-        for sample in samples:
-            runfiles.append_row(self._workdir / "samples.jsonl", sample)
+        for name, rows in (("samples.jsonl", samples), ("grader_errors.jsonl", failures)):
+            for one in rows:
+                runfiles.append_row(self._workdir / name, one)
         if self._events:
             self._events.add(row)
 

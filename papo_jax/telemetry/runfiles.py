@@ -14,6 +14,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -88,10 +89,19 @@ def keep_before(path: pathlib.Path, step: int) -> None:
     Raises:
       ValueError: if a line that is not the last holds no object.
     """
+    drop(path, lambda row: _step(row) >= step)
+
+
+def drop(path: pathlib.Path, unwanted: Callable[[dict], bool]) -> None:
+    """Drops the rows that `unwanted` says true of, and a torn last line; nothing happens if there is no such file.
+
+    Raises:
+      ValueError: if a line that is not the last holds no object.
+    """
     if not path.exists():
         return
     found = _whole(path)
-    kept = [line for line, row in zip(found.lines, found.rows) if _step(row) < step]
+    kept = [line for line, row in zip(found.lines, found.rows) if not unwanted(row)]
     _replace(path, b"".join(line + b"\n" for line in kept))
 
 

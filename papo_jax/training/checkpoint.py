@@ -105,8 +105,16 @@ def newest_step(directory: pathlib.Path) -> int | None:
         return manager.latest_step()
 
 
+def best_step(directory: pathlib.Path) -> int | None:
+    """Returns the step of the checkpoint with the best score, or None; reads only, so the run may be going on."""
+    if not directory.is_dir():
+        return None
+    with _reading(directory) as manager:
+        return manager.best_step()
+
+
 def read_params(directory: pathlib.Path, step: int, example):
-    """Reads the parameters of a checkpoint and nothing else of it, onto the default device.
+    """Reads the parameters of a checkpoint and nothing else of it.
 
     Args:
       directory: `checkpoints/` of a work directory.
@@ -114,13 +122,14 @@ def read_params(directory: pathlib.Path, step: int, example):
       example: the parameters, or their shapes.
 
     Returns:
-      The parameters.
+      The parameters, spread as the example is; on the default device where it says nothing.
 
     Raises:
       InputError: if they cannot be read or have other shapes.
     """
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    wanted = {"params": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), example)}
+    default = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or default)  # noqa: E731
+    wanted = {"params": jax.tree.map(place, example)}
     restore = ocp.args.PyTreeRestore(
         item=wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
     )
@@ -136,7 +145,8 @@ def read_params(directory: pathlib.Path, step: int, example):
 def _reading(directory: pathlib.Path):
     """A manager that changes nothing on disk, for as long as it is needed."""
     with _quiet(logging.ERROR):  # it warns of each consequence of being asked to read only
-        manager = ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True))
+        options = ocp.CheckpointManagerOptions(read_only=True, best_fn=lambda metrics: metrics["score"])
+        manager = ocp.CheckpointManager(directory.resolve(), options=options)
         try:
             yield manager
         finally:

@@ -11,7 +11,7 @@ from papo_jax.errors import TrainingStopped
 from papo_jax.settings import Settings
 from papo_jax.telemetry import progress, runfiles, tensorboard
 from papo_jax.telemetry.recorder import Recorder
-from papo_jax.training import panel
+from papo_jax.training.panel import Record, sentence
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.state import TrainState
 from papo_jax.training.step import train_step
@@ -42,16 +42,26 @@ def _train(session: Session) -> None:
     """Runs the steps under a progress bar, stopping where a signal asks for it."""
     settings, state = session.settings, session.initial
     with progress.Progress(settings.training.steps, int(state.step), enabled=settings.telemetry.progress) as shown:
-        shown.say(progress.table("derived sizes", [*derived_sizes(settings), ("longest prompt", f"{session.longest_prompt} tokens")]))
+        shown.say(progress.table("derived sizes", [*derived_sizes(settings), *found_sizes(session)]))
         with Interruption() as interruption:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
             shown.say(f"stopped by a signal after step {int(state.step)}; the same command resumes from here")
 
 
+def found_sizes(session: Session) -> list[tuple[str, str]]:
+    """Returns what was found while loading, as (what, how much) to be shown before compiling."""
+    found = session.problems
+    notes = [("note", note) for note in dict.fromkeys([*found.train.notes, *found.evaluated.notes])]
+    checked = [("graders checked", line) for line in found.checked]
+    return [("longest prompt", f"{session.longest_prompt} tokens"), *checked, *notes]
+
+
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
     settings, trained = session.settings, False
+    evaluations = Record(session.workdir / "evaluation.json", session.evaluator, session.problems.evaluated.name)
+    evaluations.keep_until(int(state.step))
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
@@ -63,22 +73,33 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
                 session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
             if interruption.requested:
                 return state
-            panel.evaluate_if_due(session, state, shown)
+            evaluate_if_due(session, state, evaluations, shown)
             if interruption.requested:
                 continue  # it came during the evaluation: save this step too
             if step >= total:
                 return state
             shown.waiting_for("training" if trained else "compiling")
-            state, row, samples = train_step(session, state, step)
-            recorder.add(row, samples)
+            state, record = train_step(session, state, step)
+            recorder.add(*record)
             if int(state.skipped) >= settings.training.max_skipped:
                 raise TrainingStopped(
                     f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
                     f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
                 )
-            rewards.append(row["reward/mean"])
+            rewards.append(record.row["reward/mean"])
             trained = True
-            shown.step(row)
+            shown.step(record.row)
+
+
+def evaluate_if_due(session: Session, state: TrainState, evaluations: Record, shown: progress.Progress) -> None:
+    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record already."""
+    every, step = session.settings.evaluation.every, int(state.step)
+    if not every or (step % every and step != session.settings.training.steps) or evaluations.has(step):
+        return
+    shown.waiting_for("evaluating")
+    figures, rows = session.evaluator(state.params)
+    evaluations.add(step, figures, rows)
+    shown.say(f"panel after {step} steps: {sentence(figures, session.settings.evaluation.samples)}")
 
 
 class Interruption:

@@ -1,84 +1,173 @@
-"""Evaluation inside a run: the frozen panel, before, after and now and then, under keys of its own."""
+"""The frozen panel: sampled under a key of its own, judged, and put on record.
 
+Shapes: M problems, K samples each.
+"""
+
+import dataclasses
 import itertools
-import json
+import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+import jax
+from jax.sharding import Mesh
 
 from papo_jax import evaluation, grading, parallel
-from papo_jax.telemetry import progress, runfiles
-from papo_jax.training.session import Session
-from papo_jax.training.state import Stream, TrainState, stream_key
+from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
+from papo_jax.models import Params
+from papo_jax.rollout import decoding, prompts as prompting
+from papo_jax.settings import Settings
+from papo_jax.tasks.problem import Problem
+from papo_jax.telemetry import provenance, runfiles
+from papo_jax.training.state import Stream, stream_key
+
+Rows = list[dict]
 
 
-def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
-    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record already.
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+    """Samples the panel and has it judged.
 
-    Args:
-      session: of the run.
-      state: whose parameters are evaluated; nothing of it changes.
-      shown: told what is awaited and what came out.
+    Attributes:
+      settings: of the run.
+      problems: M.
+      store: their prompts, in the same order.
+      longest_prompt: the most prompt slots, tokens.
+      tokenizer: of the policy.
+      stop_tokens: of the policy.
+      program: (params, prompts, key) -> completions.
+      pool: of grading processes.
+      mesh: the device mesh.
     """
-    every, step = session.settings.evaluation.every, int(state.step)
-    if not every or (step % every and step != session.settings.training.steps):
-        return
-    entries = [entry for entry in _recorded(session) if entry["step"] <= step]
-    if not any(entry["step"] == step for entry in entries):
-        shown.waiting_for("evaluating")
+
+    settings: Settings
+    problems: list[Problem]
+    store: prompting.Store
+    longest_prompt: int
+    tokenizer: Any
+    stop_tokens: tuple[int, ...]
+    program: Callable
+    pool: grading.Pool
+    mesh: Mesh
+
+    def __call__(self, params: Params) -> tuple[dict, Rows]:
+        """Evaluates parameters.
+
+        The keys are the same for every parameters and every step, so that differences are paired.
+
+        Returns:
+          (the figures of `evaluation.summarise` with the parameters' fingerprint and the seconds, a row of raw verdicts
+          and texts a problem).
+        """
         started = time.perf_counter()
-        entries.append({"step": step, **_evaluate(session, state), "seconds": time.perf_counter() - started})
-        figure = entries[-1]["avg_at_k"]
-        shown.say(
-            f"panel after {step} steps: avg@{session.settings.evaluation.samples}"
-            f" {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
-        )
-    _record(session, entries)
+        samples = self.settings.evaluation.samples
+        texts = self._sample(params)
+        asked = [problem for problem in self.problems for _ in range(samples)]
+        flat = self.pool.judge([(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], batch_deadline=None)
+        groups = [slice(n * samples, (n + 1) * samples) for n in range(len(self.problems))]
+        judged = [flat[group] for group in groups]
+        figures = evaluation.summarise(judged, [problem.source for problem in self.problems])
+        rows = [
+            {
+                "source": problem.source, "problem": problem.identifier, "prompt": problem.prompt, "answer": problem.answer,
+                "grader": problem.grader, "verdicts": [judgement.verdict for judgement in mine],
+                "reasons": [judgement.reason for judgement in mine], "answers": [judgement.answer for judgement in mine],
+                "completions": texts[group],
+            }
+            for problem, mine, group in zip(self.problems, judged, groups, strict=True)
+        ]  # fmt: skip
+        seconds = time.perf_counter() - started
+        return {"model": provenance.fingerprint(params), **figures, "seconds": seconds}, rows
+
+    def _sample(self, params: Params) -> list[str]:
+        """M K texts, sampled in chunks of about a rollout's rows."""
+        settings, texts = self.settings, []
+        samples = settings.evaluation.samples
+        at_once = settings.sequences // settings.rollout_parts
+        parts = parallel.batch_parts(self.mesh)
+        chunk = -(-min(len(self.problems), max(1, at_once // samples)) // parts) * parts
+        key = stream_key(jax.random.key_data(jax.random.key(settings.seed)), 0, Stream.EVALUATION)
+        for start in range(0, len(self.problems), chunk):
+            places = range(start, min(start + chunk, len(self.problems)))
+            filled = list(itertools.islice(itertools.cycle(places), chunk))  # one shape; the surplus is dropped
+            prompts = self.store.take(filled, multiple=settings.rollout.prompt_multiple, longest=self.longest_prompt)
+            found = decoding.texts(self.tokenizer, self.stop_tokens, self.program(params, prompts, key))
+            texts += found[: len(places) * samples]
+        return texts
 
 
-def _evaluate(session: Session, state: TrainState) -> dict:
-    """Samples the panel in chunks of about a rollout's rows and summarises the verdicts."""
-    samples = session.settings.evaluation.samples
-    at_once = session.settings.sequences // session.settings.rollout_parts
-    parts = parallel.batch_parts(session.mesh)
-    chunk = -(-min(len(session.panel), max(1, at_once // samples)) // parts) * parts
-    key = stream_key(state.key, 0, Stream.EVALUATION)  # the same for every step, so that differences are paired
-    right, answers = [], []
-    for start in range(0, len(session.panel), chunk):
-        problems = session.panel[start : start + chunk]
-        filled = list(itertools.islice(itertools.cycle(problems), chunk))  # one shape; the surplus is dropped
-        completions = session.programs.evaluate(state.params, session.prompts(session.panel_prompts, [problem.identifier for problem in filled]), key)
-        texts = session.texts(completions)
-        for n, problem in enumerate(problems):
-            mine = texts[n * samples : (n + 1) * samples]
-            right.append([grading.grade(session.task.grader, problem.answer, text) == "right" for text in mine])
-            answers.append([grading.extract_integer(text) for text in mine])
-    return evaluation.summarise(np.array(right), answers)
+def sentence(figures: dict, samples: int) -> str:
+    """Says the first figure of an evaluation, and how many answers could not be judged if there are any."""
+    figure, errors = figures["avg_at_k"], figures["errors"]
+    unjudged = f", {errors} answers could not be judged" if errors else ""
+    return f"avg@{samples} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]{unjudged}"
 
 
-def _recorded(session: Session) -> list[dict]:
-    path = session.workdir / "evaluation.json"
-    if not path.exists():
-        return []
-    try:
-        return json.loads(path.read_text())["entries"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return []  # written whole or not at all; whatever else stands there is evaluated again
+class Record:
+    """`evaluation.json` and the raw verdicts beside it: one panel, one way of sampling, an entry a step."""
+
+    def __init__(self, path: pathlib.Path, evaluator: Evaluator, task: str):
+        """Reads what is on record already.
+
+        Args:
+          path: the document; raw verdicts go to NAME_samples.jsonl beside it.
+          evaluator: whose panel and settings it holds.
+          task: the name of the task that the panel is of.
+
+        Raises:
+          InputError: if it holds another panel, other sampling or other graders, or cannot be read.
+        """
+        self.path, self.samples_path = path, path.with_name(f"{path.stem}_samples.jsonl")
+        self._head = _head(evaluator, task)
+        self.entries: list[dict] = []
+        if path.exists():
+            before = read_object(path, missing="")
+            for name, what in (("panel", "another panel"), ("sampling", "other sampling settings"), ("graders", "other graders")):
+                if before.get(name) != self._head[name]:
+                    raise InputError(f"{path} holds an evaluation of {what}; give this one an --output of its own")
+            self.entries = before.get("entries", [])
+
+    def has(self, step: int) -> bool:
+        """Tells whether a step is on record."""
+        return any(entry["step"] == step for entry in self.entries)
+
+    def add(self, step: int, figures: dict, rows: Rows) -> None:
+        """Puts a step on record, its raw verdicts first: what has an entry has those too."""
+        runfiles.drop(self.samples_path, lambda row: row.get("step") == step)
+        for row in rows:
+            runfiles.append_row(self.samples_path, {"step": step, **row})
+        self.entries = sorted([*self.entries, {"step": step, **figures}], key=lambda entry: entry["step"])
+        self.write()
+
+    def keep_until(self, step: int) -> None:
+        """Forgets later steps, which will be taken again."""
+        self.entries = [entry for entry in self.entries if entry["step"] <= step]
+
+    def write(self) -> None:
+        """Writes the document whole."""
+        document = {**self._head, "entries": self.entries, **evaluation.last_and_best(self.entries)}
+        if len(self.entries) > 1 and self.entries[0]["step"] == 0:
+            document["paired_difference"] = evaluation.paired(self.entries[0], self.entries[-1], self._head["samples"])
+        runfiles.write_json(self.path, document)
 
 
-def _record(session: Session, entries: list[dict]) -> None:
-    settings = session.settings.evaluation
-    document = {
+def _head(evaluator: Evaluator, task: str) -> dict[str, Any]:
+    """What makes two evaluations comparable."""
+    settings, problems = evaluator.settings, evaluator.problems
+    samples, temperature = settings.evaluation.samples, settings.evaluation.temperature
+    sources = [problem.source for problem in problems]
+    return {
         "panel": {
-            "task": session.task.name, "problems": len(session.panel),
-            "fingerprint": evaluation.panel_fingerprint(session.panel),
-            "identifiers": [problem.identifier for problem in session.panel],
+            "task": task, "problems": len(problems), "fingerprint": evaluation.panel_fingerprint(problems),
+            "identifiers": [problem.identifier for problem in problems],
+            "sources": {source: sources.count(source) for source in dict.fromkeys(sources)},
         },
-        "samples": settings.samples, "temperature": settings.temperature, "grader": session.task.grader,
-        "entries": entries,
+        "sampling": {
+            "samples": samples, "temperature": temperature, "max_new_tokens": settings.rollout.max_new_tokens,
+            "seed": settings.seed,
+        },
+        "samples": samples, "temperature": temperature,
+        "graders": {"names": sorted({problem.grader for problem in problems}), "versions": grading.versions()},
     }  # fmt: skip
-    if len(entries) > 1 and entries[0]["step"] == 0:
-        document["paired_difference"] = evaluation.paired_difference(
-            entries[0]["right"], entries[-1]["right"], settings.samples
-        )
-    runfiles.write_json(session.workdir / "evaluation.json", document)

@@ -24,22 +24,22 @@ class Programs(NamedTuple):
     Attributes:
       rollout: (params, prompts, key) -> (completions, trajectories).
       assess: (params, trajectories) -> TokenStats.
-      weigh: (stats, rewards, mask, phase, key) -> (Weighed, metrics).
+      entropy_sum: (TokenStats, mask) -> (sum of the entropy, number of tokens).
+      weigh: (stats, rewards, mask, kept, entropy, phase, key) -> (Weighed, metrics).
       take: (batch, rows) -> batch of those rows.
       update: (state, batch) -> (state, metrics); donates the state. Frozen parameters are bound to this and all others.
       entropy_change: (before, after, trajectories) -> EntropyChange.
       summarise: (change, pressure, polarity, advantages, mask) -> metrics.
-      evaluate: (params, prompts, key) -> completions of the panel's shape.
     """
 
     rollout: Callable
     assess: Callable
+    entropy_sum: Callable
     weigh: Callable
     take: Callable
     update: Callable
     entropy_change: Callable
     summarise: Callable
-    evaluate: Callable
 
 
 def build(
@@ -63,31 +63,23 @@ def build(
     placed, held = (parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen))
     graph, temperature = policy.graph, settings.rollout.temperature
     parts = settings.sequences // settings.microbatch
-    sampling = dict(max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens)
     rollout = functools.partial(
         _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, parts=settings.rollout_parts,
-        **sampling,
-    )
-    evaluate = lambda params, prompts, key: generate(  # noqa: E731
-        graph, params, prompts, key, samples=settings.evaluation.samples,
-        temperature=settings.evaluation.temperature, **sampling,
+        max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens,
     )  # fmt: skip
     clip = {name: method[name] for name in ("objective", "clip_low", "clip_high", "kl_coefficient")}
 
-    def of_params(function, *inputs, out):
-        """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
-        joined = lambda params, *rest: function(lora.join(params, rest[-1]), *rest[:-1])  # noqa: E731
-        return _bound(joined, frozen, in_shardings=(placed.params, *inputs, held), out_shardings=out)
-
+    of_params = functools.partial(_of_params, frozen=frozen, placed=placed.params, held=held)
     return Programs(
         rollout=of_params(rollout, rows, whole, out=rows),
         assess=of_params(
             functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh), rows, out=rows
         ),
+        entropy_sum=jax.jit(weighing.entropy_sum, in_shardings=rows, out_shardings=whole),
         weigh=jax.jit(
             functools.partial(weighing.weigh, method=method, limit=settings.rollout.max_new_tokens),
-            in_shardings=(rows, rows, rows, whole, whole),
-            out_shardings=(weighing.Weighed(rows, rows, rows, rows, whole), whole),
+            in_shardings=(rows, rows, rows, rows, whole, whole, whole),
+            out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, whole), whole),
         ),
         take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
                      in_shardings=(rows, whole), out_shardings=rows),
@@ -103,8 +95,35 @@ def build(
             frozen, in_shardings=(placed.params, placed.params, rows, held), out_shardings=rows,
         ),
         summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),
-        evaluate=of_params(evaluate, rows, whole, out=rows),
     )  # fmt: skip
+
+
+def evaluation(policy: Policy, frozen, mesh: Mesh, example, settings: Settings) -> Callable:
+    """Builds (params, prompts, key) -> completions of the panel's shape.
+
+    Args:
+      policy: its graph and stop tokens.
+      frozen: the parameters that are not trained, {} where all are.
+      mesh: from `parallel.make_mesh`.
+      example: the parameters that are trained, or their shapes.
+      settings: of the run.
+
+    Returns:
+      The program, compiled on first use.
+    """
+    whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+    placed, held = (parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen))
+    draw = lambda params, prompts, key: generate(  # noqa: E731
+        policy.graph, params, prompts, key, samples=settings.evaluation.samples, stop_tokens=policy.stop_tokens,
+        temperature=settings.evaluation.temperature, max_new_tokens=settings.rollout.max_new_tokens,
+    )  # fmt: skip
+    return _of_params(draw, rows, whole, out=rows, frozen=frozen, placed=placed, held=held)
+
+
+def _of_params(function, *inputs, out, frozen, placed, held) -> Callable:
+    """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
+    joined = lambda params, *rest: function(lora.join(params, rest[-1]), *rest[:-1])  # noqa: E731
+    return _bound(joined, frozen, in_shardings=(placed, *inputs, held), out_shardings=out)
 
 
 def _bound(function, frozen, **options) -> Callable:

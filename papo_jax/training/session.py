@@ -4,25 +4,22 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
-from papo_jax import evaluation, grading, models, parallel, settings as settings_module, tasks
-from papo_jax.errors import InputError
+from papo_jax import grading, models, parallel, settings as settings_module
 from papo_jax.models import lora
 from papo_jax.models.architecture import Lora
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.rollout import prompts as prompting
+from papo_jax.rollout import decoding, prompts as prompting
 from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.settings import Settings
-from papo_jax.tasks.problem import Problem
-from papo_jax.tasks.task import Task
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint, programs, state, workdir as workdirs
+from papo_jax.training import checkpoint, problems, programs, state, workdir as workdirs
+from papo_jax.training.panel import Evaluator
 
 CHECKPOINT_BYTES = 12  # a parameter, and Adam's two moments, in float32
 
@@ -37,9 +34,10 @@ class Session:
       policy: the base policy's graph and tokenizer; its parameters went into `initial`, so that they are not
         held twice.
       reference: the trained parameters as they were in the base policy where the method has a KL term, else None.
-      task: its problems and grader.
-      panel: the frozen held-out problems.
-      train_prompts, panel_prompts: the problems' prompts, encoded once and for all.
+      problems: what it trains on and is evaluated on.
+      store: the training problems' prompts, encoded once and for all.
+      evaluator: samples the panel and has it judged.
+      pool: of grading processes.
       mesh: the device mesh.
       programs: jitted.
       checkpoints: open.
@@ -51,10 +49,10 @@ class Session:
     workdir: pathlib.Path
     policy: models.Policy
     reference: models.Params | None
-    task: Task
-    panel: list[Problem]
-    train_prompts: prompting.Store
-    panel_prompts: prompting.Store
+    problems: problems.Problems
+    store: prompting.Store
+    evaluator: Evaluator
+    pool: grading.Pool
     mesh: Mesh
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
@@ -62,24 +60,23 @@ class Session:
     lock: IO[str]
 
     def close(self) -> None:
-        """Lets go of the work directory."""
+        """Lets go of the work directory, and of the grading processes."""
+        self.pool.close()
         self.checkpoints.close()
         self.lock.close()
 
     @property
     def longest_prompt(self) -> int:
         """Of all problems, tokens."""
-        return max(self.train_prompts.longest, self.panel_prompts.longest)
+        return self.evaluator.longest_prompt
 
-    def prompts(self, store: prompting.Store, identifiers: Sequence[int]) -> Prompts:
-        """Pads the prompts of some problems, [N, P] with P one of a few lengths."""
-        return store.take(identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.longest_prompt)
+    def prompts(self, identifiers: Sequence[int]) -> Prompts:
+        """Pads the prompts of some training problems, [N, P] with P one of a few lengths."""
+        return self.store.take(identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.longest_prompt)
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
-        tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
-        ids = [[t for t in row[kept].tolist() if t not in self.policy.stop_tokens] for row, kept in zip(tokens, mask, strict=True)]
-        return self.policy.tokenizer.batch_decode(ids)
+        return decoding.texts(self.policy.tokenizer, self.policy.stop_tokens, completions)
 
 
 def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
@@ -98,21 +95,25 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     config = settings_module.to_dict(settings)
     workdirs.check_owner(workdir, config)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    task = _task(settings)
-    panel = _panel(task, settings.evaluation.problems)
-    policy = _load(settings, mesh)
-    encoded = [_encoded(settings, policy, problems) for problems in (task.train, panel)]
-    made = _provenance(settings, task, panel, policy, mesh)
-    workdirs.check_fingerprints(workdir, made)
-    policy = _with_adapters(settings, policy, mesh)
-    trained, frozen = lora.split(policy.params, policy.config.lora)
-    size = sum(leaf.size for leaf in jax.tree.leaves(trained)) * CHECKPOINT_BYTES
-    workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
-    optimiser = _optimiser(settings)
-    shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), trained)
-    shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
-    built = programs.build(policy, frozen, mesh, optimiser, shapes, settings)
+    asked = problems.load(settings)
     with contextlib.ExitStack() as held:  # let go of again if anything fails
+        pool = held.enter_context(open_pool(settings))
+        asked = problems.check_graders(asked, pool)
+        policy = load_policy(settings, mesh)
+        store, panel_store = (problems.encode(settings, policy, some) for some in (asked.train.train, asked.panel))
+        made = provenance.describe(settings=config, data=asked.describe(), params=policy.params, mesh=mesh)
+        workdirs.check_fingerprints(workdir, made)
+        policy = with_adapters(settings, policy, mesh)
+        trained, frozen = lora.split(policy.params, policy.config.lora)
+        size = sum(leaf.size for leaf in jax.tree.leaves(trained)) * CHECKPOINT_BYTES
+        workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
+        optimiser = _optimiser(settings)
+        shapes = jax.eval_shape(lambda params: state.init(params, optimiser, settings.seed), trained)
+        shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
+        built = programs.build(policy, frozen, mesh, optimiser, shapes, settings)
+        evaluate = programs.evaluation(policy, frozen, mesh, trained, settings)
+        longest = max(store.longest, panel_store.longest)
+        evaluator = Evaluator(settings, asked.panel, panel_store, longest, policy.tokenizer, policy.stop_tokens, evaluate, pool, mesh)
         lock = held.enter_context(workdirs.hold(workdir))
         checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
         held.callback(checkpoints.close)
@@ -127,38 +128,24 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         # Under jit every output has a buffer of its own, which donation asks for, on its own devices from the start.
         initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
     policy = dataclasses.replace(policy, params={})
-    return Session(settings, workdir, policy, reference, task, panel, *encoded, mesh, built, checkpoints, initial, lock)
+    return Session(
+        settings, workdir, policy, reference, asked, store, evaluator, pool, mesh, built, checkpoints, initial, lock
+    )
 
 
-def _task(settings: Settings) -> Task:
-    options = dataclasses.asdict(settings.task)
-    task = tasks.load(options.pop("name"), **options)
-    grading.self_test(task.grader, [*task.train, *task.held_out])
-    if settings.rollout.prompts > len(task.train):
-        raise InputError(f"rollout.prompts = {settings.rollout.prompts} is more than the {len(task.train)} problems of {task.name}")
-    return task
+def open_pool(settings: Settings) -> grading.Pool:
+    """Starts the grading processes of a run."""
+    return grading.Pool(**dataclasses.asdict(settings.grading))
 
 
-def _panel(task: Task, problems: int) -> list[Problem]:
-    if problems > len(task.held_out):
-        raise InputError(f"evaluation.problems = {problems} is more than the {len(task.held_out)} held-out problems of {task.name}")
-    return list(task.held_out[:problems])
-
-
-def _encoded(settings: Settings, policy: models.Policy, problems: Sequence[Problem]) -> prompting.Store:
-    chat = prompting.Chat(settings.model.chat, settings.model.system, settings.model.thinking)
-    store = prompting.Store.of(policy.tokenizer, problems, chat)
-    room = policy.config.max_positions - settings.rollout.max_new_tokens
-    store.check(limit=settings.rollout.max_prompt_tokens, room=room)
-    return store
-
-
-def _load(settings: Settings, mesh: Mesh) -> models.Policy:
+def load_policy(settings: Settings, mesh: Mesh) -> models.Policy:
+    """Loads the base policy onto the mesh."""
     model = settings.model
     return models.load(model.path, dtype=model.dtype, param_dtype=model.param_dtype, mesh=mesh, remat=model.remat)
 
 
-def _with_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> models.Policy:
+def with_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> models.Policy:
+    """Attaches the adapters that the settings ask for, as they begin; returns the policy as it is where they ask for none."""
     model = settings.model
     if not model.lora_rank:
         return policy
@@ -170,13 +157,3 @@ def _with_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> mod
 def _optimiser(settings: Settings):
     names = ("learning_rate", "warmup_steps", "weight_decay", "gradient_clip", "b1", "b2", "epsilon")
     return state.make_optimiser(**{name: getattr(settings.training, name) for name in names})
-
-
-def _provenance(settings: Settings, task: Task, panel: list[Problem], policy: models.Policy, mesh: Mesh) -> dict[str, Any]:
-    return provenance.describe(
-        settings=settings_module.to_dict(settings),
-        task=task,
-        panel=evaluation.panel_fingerprint(panel),
-        params=policy.params,
-        mesh=mesh,
-    )

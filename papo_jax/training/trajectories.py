@@ -39,12 +39,14 @@ class Batch(NamedTuple):
       old_logprob: under the parameters that sampled, from the trainer's own pass, nats.
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       advantages: w A, the weighted advantages.
+      loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not left out.
     """
 
     trajectories: Trajectories
     old_logprob: jax.Array
     reference_logprob: jax.Array
     advantages: jax.Array
+    loss_mask: jax.Array
 
 
 def statistics(

@@ -101,7 +101,7 @@ def accumulate(
         return of_logprob(stats.logprob[None], jax.tree.map(lambda leaf: leaf[None], context)).total
 
     def total(params, rows: Batch):
-        trajectories, mask = rows.trajectories, rows.trajectories.mask
+        trajectories, mask = rows.trajectories, rows.loss_mask
         context = _Context(rows.old_logprob, rows.reference_logprob, rows.advantages, mask, coefficients_of(mask))
         loss, stats = head.token_loss(
             of_chunk, *hidden_and_unembedding(graph, lora.join(params, frozen), trajectories), trajectories.tokens, mask, context,

@@ -27,6 +27,7 @@ class Weighed(NamedTuple):
       weights: w, 0 where the mask is false.
       polarity: P = A T, 0 in the dead band.
       pressure: w c / sum c, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1.
+      loss_mask: boolean, the tokens that take part in the loss.
       phase: the new phase state.
     """
 
@@ -34,6 +35,7 @@ class Weighed(NamedTuple):
     weights: jax.Array
     polarity: jax.Array
     pressure: jax.Array
+    loss_mask: jax.Array
     phase: phase.PhaseState
 
 
@@ -45,10 +47,17 @@ def assess(
     return map_rows(function, parts, trajectories)
 
 
+def entropy_sum(stats: TokenStats, mask: jax.Array) -> jax.Array:
+    """Returns (the sum of the entropy over generated tokens, nats; their number), [2], to be added up over draws."""
+    return jnp.stack([jnp.where(mask, stats.entropy, 0.0).sum(), mask.sum().astype(jnp.float32)])
+
+
 def weigh(
     stats: TokenStats,
     rewards: jax.Array,
     mask: jax.Array,
+    kept: jax.Array,
+    entropy: jax.Array,
     phase_state: phase.PhaseState,
     key: jax.Array,
     *,
@@ -61,6 +70,8 @@ def weigh(
       stats: [B, T] under the sampling policy.
       rewards: [N, G].
       mask: [B, T] boolean, generated tokens.
+      kept: [N, G] boolean, false on answers that are left out of the loss.
+      entropy: [] mean over all tokens that were drawn in this step, those of groups that were drawn anew included, nats.
       phase_state: before this rollout.
       key: for the random control.
       method: a preset's keyword arguments.
@@ -73,26 +84,26 @@ def weigh(
     lengths = mask.sum(axis=1).reshape(rewards.shape)
     shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
     per_sequence = estimators.ESTIMATORS[method["advantage"]](shaped).reshape(-1, 1)
-    advantages = jnp.where(mask, per_sequence, 0.0)
+    loss_mask = mask & kept.reshape(-1, 1)
+    advantages = jnp.where(loss_mask, per_sequence, 0.0)
     unit = theory.dead_banded(stats.unit_polarity, dead_band=method["dead_band"])
-    polarity = jnp.where(mask, theory.entropy_polarity(unit, advantages), 0.0)
-    entropy = theory.masked_mean(stats.entropy, mask)
+    polarity = jnp.where(loss_mask, theory.entropy_polarity(unit, advantages), 0.0)
     phase_state, s = phase.update(
         phase_state, entropy, **{name: method[name] for name in _PHASE_ARGUMENTS}
     )
-    coefficients = objectives.OBJECTIVES[method["objective"]][1](mask)
+    coefficients = objectives.OBJECTIVES[method["objective"]][1](loss_mask)
     weights = reweighting.papo(
-        _signal(polarity, stats, advantages, mask, method),
+        _signal(polarity, stats, advantages, loss_mask, method),
         advantages,
-        mask,
+        loss_mask,
         phase_state.switch if method["weighting"] == "switch" else s,
         coefficients=coefficients,
         key=key if method["signal"] == "random" else None,
         **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
     )
-    metrics = _weigh_metrics(polarity, weights, mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
+    metrics = _weigh_metrics(polarity, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
     pressure = weights * coefficients / jnp.maximum(coefficients.sum(), 1.0)
-    return Weighed(advantages, weights, polarity, pressure, phase_state), metrics
+    return Weighed(advantages, weights, polarity, pressure, loss_mask, phase_state), metrics
 
 
 _PHASE_ARGUMENTS = (
@@ -119,6 +130,6 @@ def _weigh_metrics(polarity, weights, mask) -> Metrics:
         "polarity/positive_mass": jnp.where(positive, polarity, 0.0).sum() / tokens,
         "polarity/negative_mass": jnp.where(negative, -polarity, 0.0).sum() / tokens,
         "weight/mean": theory.masked_mean(weights, mask),
-        "weight/min": jnp.where(mask, weights, jnp.inf).min(),
-        "weight/max": jnp.where(mask, weights, -jnp.inf).max(),
+        "weight/min": jnp.where(mask.any(), jnp.where(mask, weights, jnp.inf).min(), 0.0),
+        "weight/max": jnp.where(mask, weights, 0.0).max(),
     }

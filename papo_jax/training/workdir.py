@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
+from papo_jax.settings import dotted_values
 from papo_jax.telemetry import runfiles
 
 # What may differ when a run is resumed: none of it changes a number that was logged.
@@ -29,10 +30,10 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
             raise InputError(f"--workdir {workdir} has checkpoints and no config.json; choose another --workdir")
         return
     try:
-        before = _flat(json.loads(path.read_text()))
+        before = dotted_values(json.loads(path.read_text()))
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
         raise InputError(f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir") from None
-    now = _flat(config)
+    now = dotted_values(config)
     different = [k for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k) and k not in MAY_CHANGE]
     if different:
         key = different[0]
@@ -49,7 +50,7 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     return read_object(path, missing=f"--workdir {workdir} holds no run: there is no {path}")
 
 
-def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any]) -> None:
+def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any], *, sections: tuple[str, ...] = ("data", "model")) -> None:
     """Raises `InputError` if the data or the base weights are no longer those that the run began with."""
     path = workdir / "provenance.json"
     if not path.exists():
@@ -58,8 +59,9 @@ def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any]) -> Non
         before = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError):
         return  # replaced as a whole when the run goes on; the config and the checkpoints still speak for it
-    for section, key, what in (("data", "fingerprint", "problems of task.name"), ("model", "fingerprint", "weights of model.path")):
-        if before.get(section, {}).get(key) != provenance[section][key]:
+    named = {"data": "problems of task.name", "model": "weights of model.path"}
+    for section, what in ((section, named[section]) for section in sections):
+        if before.get(section, {}).get("fingerprint") != provenance[section]["fingerprint"]:
             raise InputError(f"--workdir {workdir} holds a run that began with other {what}; put them back or choose another --workdir")
 
 
@@ -98,17 +100,11 @@ def hold(workdir: pathlib.Path) -> IO[str]:
 def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int) -> None:
     """Writes who the directory belongs to, and drops what a run that goes on from `step` will write again."""
     workdir.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.jsonl", "samples.jsonl"):
+    # An evaluation at a step comes before it is trained on.
+    for name, first in (("metrics.jsonl", step), ("samples.jsonl", step), ("grader_errors.jsonl", step), ("evaluation_samples.jsonl", step + 1)):
         try:
-            runfiles.keep_before(workdir / name, step)
+            runfiles.keep_before(workdir / name, first)
         except ValueError as error:  # a line in the middle that is no row
             raise InputError(str(error)) from None
     runfiles.write_json(workdir / "config.json", config)
     runfiles.write_json(workdir / "provenance.json", provenance)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -1,0 +1,76 @@
+r"""Numbers that are written out, as exact fractions.
+
+>>> [str(read(text)) for text in ("-42", ".5", r"1\frac{4}{5}", r"4.5\times10^{3}", "3/6", r"0.\overline{3}", "2+3")]
+['-42', '1/2', '9/5', '4500', '1/2', '1/3', 'None']
+"""
+
+import re
+from fractions import Fraction
+
+MOST_DIGITS = 200  # in a row; a longer number is compared as text
+_LARGEST_EXPONENT = 999
+_SIGNIFICANT = 6  # digits of a decimal that may stand for a value that no decimal equals
+_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_NUMBER = re.compile(
+    rf"(?P<sign>[-+]?)(?:"
+    rf"(?P<decimal>{_DECIMAL})(?:(?:[eE]|(?:\\times|\\cdot|\*|x)10\^)(?P<exponent>[-+]?[0-9]+|\{{[-+]?[0-9]+\}}))?"
+    rf"|(?P<whole>[0-9]+ ?)?\\frac\{{(?P<above>-?{_DECIMAL})\}}\{{(?P<below>-?{_DECIMAL})\}}"
+    rf"|(?P<over>{_DECIMAL})/(?P<under>{_DECIMAL})"
+    r"|(?P<start>[0-9]*)\.(?P<once>[0-9]*)\\overline\{(?P<again>[0-9]+)\})"
+)
+_LONG_RUN = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+
+
+def read(text: str) -> Fraction | None:
+    """Reads a number that is written out: decimal, scientific, fraction, mixed or repeating.
+
+    Args:
+      text: as `latex.canonical` writes it.
+
+    Returns:
+      Its exact value; None for anything else, anything still to be worked out, and anything too long.
+    """
+    match = None if _LONG_RUN.search(text) else _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        value = _value(match)
+    except ZeroDivisionError:
+        return None
+    return -value if value is not None and match["sign"] == "-" else value
+
+
+def stands_for(decimal: str, value: Fraction) -> bool:
+    """Whether a decimal is a value to all the digits it has, at least six of them, rounded or cut off.
+
+    Args:
+      decimal: such as "0.333333", as `latex.canonical` writes it.
+      value: the value, which should be one that no decimal equals.
+
+    >>> stands_for("0.333333", Fraction(1, 3)), stands_for("0.33", Fraction(1, 3)), stands_for("0.333332", Fraction(1, 3))
+    (True, False, False)
+    """
+    found = read(decimal)
+    if found is None or not re.fullmatch(r"-?[0-9]*\.[0-9]+", decimal):
+        return False
+    whole, _, fraction = decimal.lstrip("-").partition(".")
+    enough = len((whole + fraction).lstrip("0")) >= _SIGNIFICANT
+    return enough and abs(found) <= abs(value) + Fraction(1, 2 * 10 ** len(fraction)) and _close(found, value, len(fraction))
+
+
+def _close(found: Fraction, value: Fraction, places: int) -> bool:
+    return abs(found - value) < Fraction(1, 10**places)
+
+
+def _value(match: re.Match) -> Fraction | None:
+    if match["decimal"]:
+        exponent = int((match["exponent"] or "0").strip("{}"))
+        return Fraction(match["decimal"]) * Fraction(10) ** exponent if abs(exponent) <= _LARGEST_EXPONENT else None
+    if match["below"]:
+        part, whole = Fraction(match["above"]) / Fraction(match["below"]), match["whole"]
+        return int(whole) + part if whole and 0 < part < 1 else None if whole else part
+    if match["under"]:
+        return Fraction(match["over"]) / Fraction(match["under"])
+    places = len(match["once"])
+    once = Fraction(f"{match['start'] or 0}.{match['once'] or 0}")
+    return once + Fraction(int(match["again"]), 10**places * (10 ** len(match["again"]) - 1))

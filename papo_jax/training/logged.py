@@ -1,0 +1,70 @@
+"""What a step logs of its rollout: figures of every answer that was drawn, some samples, and what could not be judged."""
+
+from collections import Counter
+
+import numpy as np
+
+from papo_jax.grading.judgement import ERROR, TIMEOUT
+from papo_jax.training.drawing import Draw, Gathered, informative
+from papo_jax.training.session import Session
+from papo_jax.training.weighing import Weighed
+
+FAILURES = 8  # a step; the counts are in its row
+SHOWN = 2000  # characters of an answer that could not be judged: its end, where graders look
+
+
+def rollout_metrics(gathered: Gathered) -> dict[str, float]:
+    """Returns the figures of a step's rollout.
+
+    They are of all draws, so that dynamic sampling does not change what they speak of; `rollout/kept` is the share of
+    the trained answers that take part in the loss.
+    """
+    # In NumPy: these few sums are not worth a compilation.
+    drawn, rewards = gathered.all, gathered.all.rewards
+    mask = np.asarray(drawn.completions.mask)
+    gap = np.asarray(drawn.stats.logprob)[mask] - np.asarray(drawn.completions.logprob)[mask]
+    verdicts = Counter(judgement.verdict for judgement in drawn.judgements)
+    reasons = Counter(judgement.reason for judgement in drawn.judgements)
+    return {
+        "reward/mean": rewards.mean(),
+        "reward/all_right": (rewards == 1).all(axis=1).mean(),
+        "reward/all_wrong": (rewards == 0).all(axis=1).mean(),
+        "length/mean": mask.sum(axis=1).mean(),
+        "length/truncated": np.asarray(drawn.completions.truncated).mean(),
+        "rollout/draws": gathered.draws,
+        "rollout/informative": informative(rewards).mean(),
+        "rollout/kept": gathered.kept.mean(),
+        "grader/error": verdicts[ERROR] / len(drawn.judgements),
+        "grader/timeout": reasons[TIMEOUT] / len(drawn.judgements),
+        "kl/sampler_trainer": (np.expm1(gap) - gap).mean(),  # k3, as in methods.objectives
+        "logprob_gap/max": np.abs(gap).max(),
+    }
+
+
+def samples(session: Session, step: int, chosen: Draw, weighed: Weighed) -> list[dict]:
+    """Returns the first sample of the first few trained prompts, as they go to samples.jsonl."""
+    group = session.settings.rollout.samples
+    advantages = np.asarray(weighed.advantages)[:, 0].reshape(-1, group)
+    truncated = np.asarray(chosen.completions.truncated).reshape(-1, group)
+    return [
+        {
+            "step": step, "problem": problem.identifier, "prompt": problem.prompt, "completion": chosen.texts[n * group],
+            "answer": problem.answer, "verdict": chosen.judgements[n * group].verdict,
+            "reward": float(chosen.rewards[n, 0]), "advantage": float(advantages[n, 0]), "truncated": bool(truncated[n, 0]),
+        }
+        for n, problem in enumerate(chosen.problems[: session.settings.telemetry.samples])
+    ]  # fmt: skip
+
+
+def failures(step: int, drawn: Draw) -> list[dict]:
+    """Returns the first few answers that could not be judged and why, as they go to grader_errors.jsonl."""
+    group = len(drawn.texts) // len(drawn.problems)
+    failed = [place for place, judgement in enumerate(drawn.judgements) if judgement.verdict == ERROR]
+    return [
+        {
+            "step": step, "problem": drawn.problems[place // group].identifier, "grader": drawn.problems[place // group].grader,
+            "answer": drawn.problems[place // group].answer, "reason": drawn.judgements[place].reason,
+            "completion": drawn.texts[place][-SHOWN:],
+        }
+        for place in failed[:FAILURES]
+    ]  # fmt: skip

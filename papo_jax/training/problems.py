@@ -1,0 +1,104 @@
+"""What a run asks: the problems that it trains on, the frozen panel, and the proof that both can be graded."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from papo_jax import evaluation, grading, tasks
+from papo_jax.errors import InputError
+from papo_jax.models import Policy
+from papo_jax.rollout import prompts as prompting
+from papo_jax.settings import Settings
+from papo_jax.tasks import overlap
+from papo_jax.tasks.problem import Problem
+from papo_jax.tasks.task import Task, panel
+
+
+@dataclasses.dataclass(frozen=True)
+class Problems:
+    """The problems of a run.
+
+    Attributes:
+      train: the task that is trained on.
+      evaluated: the task that the panel is of; `train` itself unless evaluation.task names another.
+      panel: the frozen problems to evaluate on.
+      checked: what the graders' self-test found, one line a source.
+    """
+
+    train: Task
+    evaluated: Task
+    panel: list[Problem]
+    checked: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what `provenance.json` says of them."""
+        return {
+            "task": self.train.name, "train": len(self.train.train), "held_out": len(self.train.held_out),
+            "fingerprint": self.train.fingerprint,
+            "evaluated": {"task": self.evaluated.name, "fingerprint": self.evaluated.fingerprint},
+            "panel": evaluation.panel_fingerprint(self.panel),
+            "notes": [*self.train.notes, *self.checked], "graders": grading.versions(),
+        }  # fmt: skip
+
+
+def load(settings: Settings, *, trained: bool = True) -> Problems:
+    """Loads the tasks of a run.
+
+    Args:
+      settings: of the run.
+      trained: whether there will be training; without it the task that is trained on may have nothing to train on.
+
+    Returns:
+      `Problems`.
+
+    Raises:
+      InputError: if a task cannot be had, is too small, or the two share problems.
+    """
+    train = _task(dataclasses.asdict(settings.task))
+    evaluated = train
+    if settings.evaluation.task is not None:
+        own = {name: getattr(settings.evaluation, name) for name in ("path", "grader", "template")}
+        evaluated = _task({**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task})
+    if trained and settings.rollout.prompts > len(train.train):
+        few = f"more than the {len(train.train)} problems of {train.name}" if train.train else f"and {train.name} has none to train on"
+        raise InputError(f"rollout.prompts = {settings.rollout.prompts} is {few}")
+    chosen = panel(evaluated, settings.evaluation.problems)
+    if trained and evaluated is not train:
+        overlap.check(train, chosen)
+    return Problems(train, evaluated, chosen)
+
+
+def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = True) -> Problems:
+    """Has every task grade its own golds, and golds that were made wrong, before anything else is done with them.
+
+    Args:
+      problems: of the run.
+      pool: that the run will be graded by.
+      trained: whether the problems to train on are needed too.
+
+    Returns:
+      The problems, with what was found.
+
+    Raises:
+      InputError: if a gold is not right, or a wrong one is.
+    """
+    needed = [*problems.train.train, *problems.panel] if trained else problems.panel
+    found = grading.self_test(needed, pool.judge)
+    return dataclasses.replace(problems, checked=tuple(found.lines()))
+
+
+def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:
+    """Encodes prompts once and for all.
+
+    Raises:
+      InputError: if one does not fit the settings or the model.
+    """
+    chat = prompting.Chat(settings.model.chat, settings.model.system, settings.model.thinking)
+    store = prompting.Store.of(policy.tokenizer, problems, chat)
+    room = policy.config.max_positions - settings.rollout.max_new_tokens
+    store.check(limit=settings.rollout.max_prompt_tokens, room=room)
+    return store
+
+
+def _task(options: dict[str, Any]) -> Task:
+    return tasks.load(options.pop("name"), **options)

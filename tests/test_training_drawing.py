@@ -1,0 +1,178 @@
+"""Dynamic sampling and the overlong mask: which prompts are drawn, which are trained on, and what is left out."""
+
+import contextlib
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import run
+from papo_jax import grading
+from papo_jax.errors import TrainingStopped
+from papo_jax.grading import Judgement
+from papo_jax.tasks import order
+from papo_jax.training.clock import Clock
+from papo_jax.training.drawing import gather
+from papo_jax.training.session import prepare
+from papo_jax.training.step import train_step
+from papo_jax.training.trajectories import Batch
+from papo_jax.training.update import accumulate
+
+RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
+
+
+class Scripted:
+    """A pool that judges by a script, a text a group of four: R, W or E."""
+
+    def __init__(self, *draws):
+        self.draws = list(draws)
+
+    def judge(self, answers, **_):
+        letters = "".join(self.draws.pop(0))
+        assert len(letters) == len(answers)
+        verdicts = {"R": "right", "W": "wrong", "E": "error"}
+        return [Judgement(verdicts[letter], None, "no luck" * (letter == "E")) for letter in letters]
+
+
+@pytest.fixture(scope="module")
+def sessions(small, tmp_path_factory):
+    """A function from what differs to a session of four prompts of four samples."""
+    with contextlib.ExitStack() as held:
+
+        def make(overrides):
+            settings = small({"method.name": "dapo", **overrides})
+            return held.enter_context(contextlib.closing(prepare(settings, tmp_path_factory.mktemp("run"))))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def session(sessions):
+    return sessions({"method.refills": 2})
+
+
+def gathered(session, *draws):
+    scripted = Scripted(*draws)
+    found = gather(dataclasses.replace(session, pool=scripted), session.initial, 0, Clock())
+    assert not scripted.draws, "fewer draws than expected"
+    return found
+
+
+def drawn_prompts(session, places):
+    """The prompts that come at some places of the order."""
+    identifiers = order.identifiers(session.settings.seed, 0, 12, 64)
+    return [session.problems.train.train[int(identifiers[place])].prompt for place in places]
+
+
+def prompts(draw):
+    return [problem.prompt for problem in draw.problems]
+
+
+def test_one_draw_is_enough_where_every_group_teaches(session):
+    found = gathered(session, [MIXED] * 4)
+    assert found.draws == 1 and found.kept.all()
+    assert prompts(found.chosen) == prompts(found.all) == drawn_prompts(session, range(4))
+
+
+def test_groups_are_filled_up_from_the_prompts_that_come_next(session):
+    found = gathered(session, [RIGHT, MIXED, WRONG, MIXED], [MIXED, WRONG, MIXED, MIXED])
+    assert found.draws == 2 and found.kept.all()
+    assert prompts(found.all) == drawn_prompts(session, range(8))
+    assert prompts(found.chosen) == drawn_prompts(session, (1, 3, 4, 6))
+    assert found.chosen.rewards.tolist() == [[1, 0, 0, 1]] * 4
+    # Rows go along with their prompts: tokens, statistics and texts of group 3 of the chosen are those of group 6 drawn.
+    of = lambda array, group: np.asarray(array)[4 * group : 4 * group + 4]  # noqa: E731
+    np.testing.assert_array_equal(of(found.chosen.completions.tokens, 3), of(found.all.completions.tokens, 6))
+    np.testing.assert_array_equal(of(found.chosen.stats.entropy, 3), of(found.all.stats.entropy, 6))
+    assert found.chosen.texts[12:] == found.all.texts[24:28]
+    ids = of(found.chosen.trajectories.prompt_tokens, 3)[0][of(found.chosen.trajectories.prompt_valid, 3)[0]]
+    assert session.policy.tokenizer.decode(ids) == drawn_prompts(session, (6,))[0]
+
+
+def test_after_the_last_refill_it_goes_on_with_what_there_is(session):
+    found = gathered(session, [WRONG] * 4, [RIGHT, MIXED, WRONG, WRONG], [RIGHT] * 4)
+    assert found.draws == 3
+    assert prompts(found.chosen) == drawn_prompts(session, (5, 0, 1, 2))
+    assert found.kept.tolist() == [[True] * 4] + [[False] * 4] * 3
+
+
+def test_a_group_with_an_error_and_a_right_answer_teaches(session):
+    assert gathered(session, ["RRRE", "EEWE", MIXED, MIXED], [MIXED] * 4).chosen.rewards.tolist()[0] == [1, 1, 1, 0]
+
+
+def test_the_entropy_is_of_all_draws(session):
+    found = gathered(session, [RIGHT] * 4, [MIXED] * 4)
+    stats, mask = found.all.stats, np.asarray(found.all.trajectories.mask)
+    assert mask.shape[0] == 32
+    np.testing.assert_allclose(found.all.entropy, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6)
+
+
+def test_not_one_answer_judged_stops_the_run(session):
+    with pytest.raises(TrainingStopped, match=r"step 0: not one of 16 answers could be judged \(the first: no luck\)"):
+        gathered(dataclasses.replace(session, settings=session.settings), *[["EEEE"] * 4] * 3)
+
+
+def test_truncated_answers_are_masked_by_the_samplers_own_flag(sessions):
+    session = sessions({"method.refills": 0, "method.overlong_mask": True, "rollout.max_new_tokens": 3})
+    found = gathered(session, [MIXED] * 4)
+    truncated = np.asarray(found.chosen.completions.truncated)
+    lengths = np.asarray(found.chosen.completions.mask).sum(axis=1)
+    assert 0 < truncated.sum() < 16
+    assert ((lengths == 3) & ~truncated).any()  # a full length is not yet a truncation
+    np.testing.assert_array_equal(found.kept.reshape(-1), ~truncated)
+
+
+def test_what_is_left_out_is_as_if_it_were_not_there(session):
+    found = gathered(session, [MIXED, RIGHT, MIXED, WRONG], [RIGHT] * 4, [WRONG] * 4)
+    trajectories, stats = found.chosen.trajectories, found.chosen.stats
+    weighed, _ = session.programs.weigh(
+        stats, found.chosen.rewards, trajectories.mask, found.kept, np.float32(1.0), session.initial.phase, jax.random.key(0)
+    )
+    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask)
+    batch = jax.device_get(batch)
+    few = jax.tree.map(lambda leaf: leaf[:8], batch)
+    assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
+    for objective in ("dapo", "grpo"):
+        gradient = lambda rows: accumulate(  # noqa: E731
+            session.initial.params, rows, graph=session.policy.graph, objective=objective, temperature=1.0, microbatches=1,
+            arguments=dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0),
+        )  # fmt: skip
+        (whole, sums), (part, same) = gradient(batch), gradient(few)
+        flat = lambda tree: np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])  # noqa: E731
+        assert np.linalg.norm(flat(part)) > 1e-3
+        assert np.linalg.norm(flat(whole) - flat(part)) < 1e-5 * np.linalg.norm(flat(part))
+        np.testing.assert_allclose(sums["loss"], same["loss"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
+    pool = Scripted([RIGHT, MIXED, "EEEE", MIXED], [MIXED, WRONG, MIXED, MIXED])
+    start = jax.tree.map(np.asarray, session.initial)
+    after, record = train_step(dataclasses.replace(session, pool=pool), jax.device_put(start), 0)
+    assert int(after.cursor) == 8 and int(after.step) == 1
+    row = record.row
+    assert (row["rollout/draws"], row["rollout/informative"], row["rollout/kept"]) == (2, 5 / 8, 1.0)
+    assert (row["reward/mean"], row["reward/all_right"], row["reward/all_wrong"]) == ((4 + 5 * 2) / 32, 1 / 8, 2 / 8)
+    assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 0.0)
+    assert [failure["reason"] for failure in record.failures] == ["no luck"] * 4
+    assert {failure["problem"] for failure in record.failures} == {int(order.identifiers(0, 0, 12, 64)[2])}
+    assert record.samples[0]["verdict"] == "right"
+
+
+def test_three_and_three_are_six_with_refills(small, train, tmp_path):
+    refilled = {"method.name": "dapo", "method.refills": 3, "checkpoint.every": 3}
+    whole = train(small({**refilled, "training.steps": 6}), tmp_path / "whole")
+    train(small({**refilled, "training.steps": 3}), tmp_path / "parts")
+    rows, state = train(small({**refilled, "training.steps": 6}), tmp_path / "parts")
+    assert max(row["rollout/draws"] for row in rows) > 1
+    assert rows == whole[0]
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+
+
+def test_graders_that_all_fail_stop_the_run_with_code_3(command_line, monkeypatch, capsys, tmp_path):
+    nothing = lambda self, answers, **_: [Judgement("error", None, "no luck")] * len(answers)  # noqa: E731
+    monkeypatch.setattr("papo_jax.training.problems.check_graders", lambda problems, pool, **_: problems)
+    monkeypatch.setattr(grading.Pool, "judge", nothing)
+    assert run.main(command_line(tmp_path / "run")) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: step 0: not one of 16 answers could be judged") and said.count("\n") == 1
