@@ -25,7 +25,6 @@ COLUMNS = ("run", "method", "seed", "step", "source", "problems", "figure", "val
 DIFFERENCE = ("difference_to", "difference", "difference_low", "difference_high")
 
 
-
 def compare(workdirs: Sequence[pathlib.Path], step: str | None = None) -> tuple[str, list[dict[str, Any]]]:
     """Reads runs and lays their figures out.
 
@@ -46,10 +45,8 @@ def compare(workdirs: Sequence[pathlib.Path], step: str | None = None) -> tuple[
     means = over_seeds(runs, rows) if len(runs) > 1 else []
     pairs = [(row, group[0] if n else None) for group in (rows, means) for n, row in enumerate(group)]
     parts = [(label, printable(source), *part) for label, _, entry in labelled for source, part in entry.by_source.items()]
-    text = comparison.text(labelled, pairs, parts)
-    if step == "best" or (len(runs) == 1 and step is None):
-        text += "\nbest: chosen by avg@k on this very panel, hence optimistic."
-    return text, list(_records(pairs, parts, runs[0].samples))
+    best = step == "best" or (len(runs) == 1 and step is None)
+    return comparison.text(labelled, pairs, parts, best=best), list(_records(pairs, parts, runs[0].samples))
 
 
 def labels(workdirs: Sequence[pathlib.Path]) -> list[str]:
@@ -63,7 +60,7 @@ def labels(workdirs: Sequence[pathlib.Path]) -> list[str]:
     if twice:
         raise InputError(f"{' and '.join(twice)} are one run; name each once")
     shared = os.path.commonpath([place.parent for place in places])
-    return [printable(os.path.relpath(place, shared)) for place in places]
+    return [printable(os.path.relpath(place, shared), most=None) for place in places]
 
 
 def choose(run: Evaluated, step: str) -> Entry:
@@ -71,7 +68,7 @@ def choose(run: Evaluated, step: str) -> Entry:
     if step == "last":
         return run.entries[-1]
     if step == "best":
-        return max(run.entries, key=lambda entry: entry.figures["avg_at_k"].mean())
+        return max(run.entries, key=lambda entry: sum(entry.right))
     found = [entry for entry in run.entries if str(entry.step) == step]
     if not found:
         steps = ", ".join(str(entry.step) for entry in run.entries)
@@ -88,15 +85,15 @@ def _steps(run: Evaluated, step: str | None) -> list[Labelled]:
 
 
 def _records(pairs: list[Pair], parts: list[Part], samples: int) -> Iterator[dict[str, Any]]:
+    about = {row.label: {"run": row.label, "method": row.method, "seed": row.seed, "step": row.step} for row, _ in pairs}
     for row, base in pairs:
         for figure in SHOWN:
-            about = {"run": row.label, "method": row.method, "seed": row.seed, "step": row.step}
             differs = row.less(base, figure) if base else None
             to_base = dict(zip(DIFFERENCE, (base.label, *differs), strict=True)) if differs else {}
-            yield {**about, **_record(f"{figure[:-5]}@{samples}", row.interval(figure)), **to_base}
+            yield {**about[row.label], **_record(f"{figure[:-5]}@{samples}", row.interval(figure)), **to_base}
     for label, source, problems, figures in parts:
         for name, found in figures.items():
-            yield {"run": label, "source": source, "problems": problems, **_record(name, found)}
+            yield {**about[label], "source": source, "problems": problems, **_record(name, found)}
 
 
 def _record(figure: str, found: Interval | None) -> dict[str, Any]:

@@ -4,12 +4,14 @@ Made to fit 120 columns, and to be read in a terminal: names out of files are pr
 """
 
 import json
+import textwrap
 from typing import Any
 
 from experiments.estimates import MEAN_OF, SHOWN, Row
 from experiments.evaluated import Entry, Evaluated, printable
 from papo_jax.telemetry.panel import Interval
 
+COLUMNS = 120
 WIDTH = 26  # of the first column; a longer name has a line of its own
 FEW = 30  # problems, below which a percentile interval is noticeably too narrow
 
@@ -18,25 +20,33 @@ Pair = tuple[Row, Row | None]  # a row, and what it is compared with
 Part = tuple[str, str, int, dict[str, Interval]]  # a row's name, a source, its problems and figures
 
 
-def text(labelled: list[Labelled], pairs: list[Pair], parts: list[Part]) -> str:
+def text(labelled: list[Labelled], pairs: list[Pair], parts: list[Part], *, best: bool) -> str:
     """Lays a comparison out.
 
     Args:
       labelled: the evaluations that are compared.
       pairs: their rows, and those of means over seeds.
       parts: figures by source, where there are several.
+      best: whether an evaluation was chosen for its figures.
 
     Returns:
       Lines to print.
     """
-    run = labelled[0][1]
-    notes = [*_on_figures(pairs, run), *_on_labels(labelled), *_on_runs({run.label: run for _, run, _ in labelled})]
-    return "\n".join([_heading(run), "", *_figures(pairs, run.samples), *_parts(parts, run.samples), "", *notes])
+    runs = {run.label: run for _, run, _ in labelled}
+    samples = labelled[0][1].samples
+    notes = [*_on_figures(pairs, labelled[0][1]), *_on_labels(labelled), *_on_runs(runs)]
+    if best:
+        notes.append("best: chosen by avg@k on this very panel, hence optimistic.")
+    notes = [textwrap.fill(note, COLUMNS, subsequent_indent="  ") for note in notes]
+    return "\n".join([_heading(list(runs.values())), "", *_figures(pairs, samples), *_parts(parts, samples), "", *notes])
 
 
-def _heading(run: Evaluated) -> str:
+def _heading(runs: list[Evaluated]) -> str:
+    run, models = runs[0], {run.model for run in runs}
+    who = f"{run.label}: " if len(runs) == 1 else ""
+    model = f", model {run.model}" if len(models) == 1 else ""
     samples = f"{run.samples} sample{'s' * (run.samples > 1)} each at temperature {run.temperature:g}"
-    return f"{run.task}: {run.problems} problems (panel {run.fingerprint[:12]}), {samples}"
+    return f"{who}{run.task}, {run.problems} problems (panel {printable(run.fingerprint[:12])}), {samples}{model}"
 
 
 def _figures(pairs: list[Pair], samples: int) -> list[str]:
@@ -53,7 +63,9 @@ def _figures(pairs: list[Pair], samples: int) -> list[str]:
 def _parts(parts: list[Part], samples: int) -> list[str]:
     names = [f"{figure[:-5]}@{samples}" for figure in SHOWN]
     lines = [["run", "source", "problems", *(f"{name}, %" for name in names)]]
-    lines += [[label, source, str(size), *(_cell(found.get(name)) for name in names)] for label, source, size, found in parts]
+    for n, (label, source, size, found) in enumerate(parts):
+        again = n and label == parts[n - 1][0]  # a run is named once
+        lines.append(["" if again else label, source, str(size), *(_cell(found.get(name)) for name in names)])
     return ["", *_aligned(lines)] if parts else []
 
 
@@ -62,9 +74,9 @@ def _cell(found: Interval | None, sign: str = "") -> str:
     if found is None:
         return "    -"
     if None in found:
-        return f"{100 * found.value:{sign}5.1f}"
+        return f"{100 * found.value:{sign}z5.1f}"
     star = "*" if sign and not found.low <= 0 <= found.high else ""
-    return f"{100 * found.value:{sign}5.1f} [{100 * found.low:{sign}5.1f}, {100 * found.high:{sign}5.1f}]{star}"
+    return f"{100 * found.value:{sign}z5.1f} [{100 * found.low:{sign}z5.1f}, {100 * found.high:{sign}z5.1f}]{star}"
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:
@@ -85,7 +97,7 @@ def _on_figures(pairs: list[Pair], run: Evaluated) -> list[str]:
     if any(base for _, base in pairs):
         notes.append("less ...: paired difference in points; * its interval excludes 0 (nothing corrects for many comparisons).")
     if any(row.label.startswith(MEAN_OF) for row, _ in pairs):
-        notes.append("mean of ...: over seeds, with intervals over seeds and problems; of few seeds they are too narrow.")
+        notes.append("mean of ...: over seeds, with intervals over seeds and problems, which are rough where seeds are few.")
     if run.problems < FEW:
         notes.append(f"With {run.problems} problems all intervals tend to be too narrow.")
     return notes
@@ -97,7 +109,7 @@ def _on_labels(labelled: list[Labelled]) -> list[str]:
     lost = [f"{label} {entry.errors}" for label, _, entry in labelled if entry.errors]
     if lost:
         notes.append(f"Answers of {run.problems * run.samples} without a verdict, which count as not right: {', '.join(lost)}.")
-    old = [label for label, _, entry in labelled if "maj_at_k" not in entry.figures]
+    old = [label for label, _, entry in labelled if entry.votes is None]
     if old:
         notes.append(f"Without a vote for each problem on file, maj@k has no difference: {', '.join(old)}.")
     return notes

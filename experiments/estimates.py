@@ -5,6 +5,7 @@ draws is a draw of their paired difference.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -66,7 +67,8 @@ class Row(NamedTuple):
 def row_of(run: Evaluated, entry: Entry, label: str) -> Row:
     """Draws an evaluation's figures."""
     named = {figure: f"pass_at_k/{run.samples}" if figure == "pass_at_k" else figure for figure in SHOWN}
-    values = {figure: entry.figures[name] for figure, name in named.items() if name in entry.figures}
+    found = evaluation.figures(entry.right, entry.votes, run.samples)
+    values = {figure: found[name] for figure, name in named.items() if name in found}
     draws = evaluation.resample(np.stack(list(values.values()))).T
     estimates = {figure: Estimate(float(value.mean()), drawn) for (figure, value), drawn in zip(values.items(), draws, strict=True)}
     recorded = {figure: entry.recorded.get(f"{figure[:-5]}@{run.samples}") for figure in SHOWN if figure not in values}
@@ -79,7 +81,7 @@ def over_seeds(runs: Sequence[Evaluated], rows: Sequence[Row]) -> list[Row]:
 
     A draw takes seeds and problems with replacement, independently of each other: one panel serves all seeds, and a
     hard problem is hard for each, so drawing problems anew for every seed would average away what the seeds share.
-    Groups draw their seeds apart, as these are no pairs. With few seeds it is rough: of two it knows half the spread.
+    Groups draw their seeds apart, as these are no pairs. Few seeds say little of their spread, so it is rough then.
     Source: Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2).
 
     Args:
@@ -91,18 +93,26 @@ def over_seeds(runs: Sequence[Evaluated], rows: Sequence[Row]) -> list[Row]:
     """
     means = []
     for number, members in enumerate(_groups(runs)):
-        mine, size = [rows[n] for n in members], len(members)
-        counts = np.random.default_rng([1, number]).multinomial(size, np.full(size, 1 / size), evaluation.RESAMPLES)
-        estimates = {}
-        for figure in mine[0].estimates:
-            if all(figure in row.estimates for row in mine):
-                draws = np.stack([row.estimates[figure].draws for row in mine], axis=1)  # [R, seeds]
-                value = float(np.mean([row.estimates[figure].value for row in mine]))
-                estimates[figure] = Estimate(value, (counts * draws).sum(axis=1) / size)
-        steps = sorted({int(row.step) for row in mine})
+        mine = [rows[n] for n in members]
+        steps, names = sorted({int(row.step) for row in mine}), [row.label for row in mine]
         span = f"{steps[0]}-{steps[-1]}" if len(steps) > 1 else str(steps[0])
-        means.append(Row(MEAN_OF + ", ".join(row.label for row in mine), mine[0].method, f"x{size}", span, estimates, {}))
+        name = MEAN_OF + (", ".join(names) if len(names) < 4 else f"{names[0]}, ..., {names[-1]}")
+        means.append(Row(name, mine[0].method, f"x{len(mine)}", span, _averaged(mine, seed=number), {}))
     return means
+
+
+def _averaged(rows: list[Row], *, seed: int) -> dict[str, Estimate]:
+    """Returns the mean of each figure that all rows have, over rows that are drawn too."""
+    size, found = len(rows), {}
+    counts = np.random.default_rng([1, seed]).multinomial(size, np.full(size, 1 / size), evaluation.RESAMPLES)  # [R, seeds]
+    # Resampled seeds spread too little, by (S - 1) / S of the variance; the factor gives back what is missing.
+    weights = 1 + (counts - 1) * math.sqrt(size / (size - 1))
+    for figure in SHOWN:
+        if all(figure in row.estimates for row in rows):
+            value = float(np.mean([row.estimates[figure].value for row in rows]))
+            draws = np.stack([row.estimates[figure].draws for row in rows], axis=1)
+            found[figure] = Estimate(value, (weights * draws).mean(axis=1))
+    return found
 
 
 def _groups(runs: Sequence[Evaluated]) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """What a work directory says of its evaluation, read strictly: a comparison is no place to guess.
 
-Intervals are not read but made again from the counts a problem, so that those of all runs rest on the same resamples.
+What counts are the counts a problem: figures and intervals are made from them again, on the same resamples for all runs.
 """
 
 import os
@@ -8,9 +8,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from papo_jax import evaluation
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.telemetry import panel
@@ -25,14 +22,16 @@ class Entry(NamedTuple):
 
     Attributes:
       step: that it was made after.
-      figures: `evaluation.figures`, a value a problem.
+      right: [M], right samples a problem.
+      votes: [M], `evaluation.majority` a problem; None in a file of old.
       recorded: intervals as the file has them, by name such as "maj@8"; what there is.
       by_source: the same for the problems of each source, with their number; what there is.
       errors: answers without a verdict.
     """
 
     step: int
-    figures: dict[str, np.ndarray]
+    right: list[int]
+    votes: list[float] | None
     recorded: dict[str, panel.Interval]
     by_source: dict[str, tuple[int, dict[str, panel.Interval]]]
     errors: int
@@ -90,7 +89,7 @@ def check_comparable(runs: Sequence[Evaluated]) -> None:
     """Raises `InputError` unless all were evaluated on one panel, with as many samples, at one temperature."""
     first = runs[0]
     for run in runs[1:]:
-        on = [f"{run.label} on {run.problems} problems of {run.task} ({run.fingerprint[:12]})" for run in (first, run)]
+        on = [f"{run.label} on {run.problems} problems of {run.task} ({printable(run.fingerprint[:12])})" for run in (first, run)]
         if run.fingerprint != first.fingerprint or run.problems != first.problems:
             raise InputError(f"different panels: {on[0]}, {on[1]}; only runs on one panel can be compared")
         for what in ("samples", "temperature"):
@@ -99,13 +98,13 @@ def check_comparable(runs: Sequence[Evaluated]) -> None:
                 raise InputError(f"different {what}: {first.label} has {mine:g}, {run.label} has {other:g}; evaluate them alike")
 
 
-def printable(value: object) -> str:
-    """Text of a file as one line of at most 60 characters that no terminal takes for a command.
+def printable(value: object, most: int | None = 60) -> str:
+    """Text of a file as one line of at most so many characters, which no terminal takes for a command.
 
     >>> printable("a\\x1b[2Jb")
     'a?[2Jb'
     """
-    return "".join(character if character.isprintable() else "?" for character in str(value)[:60])
+    return "".join(character if character.isprintable() else "?" for character in str(value)[:most])
 
 
 def _setting(document: dict[str, Any], path: pathlib.Path) -> tuple[str, str, int, int, float]:
@@ -116,7 +115,7 @@ def _setting(document: dict[str, Any], path: pathlib.Path) -> tuple[str, str, in
     _require(_is_integer(problems, 1), path, f"panel.problems is {_short(problems)}, not a whole number above 0")
     _require(_is_integer(samples, 1, MAX_SAMPLES), path, f"samples is {_short(samples)}, not a whole number from 1 to {MAX_SAMPLES}")
     _require(number(temperature) is not None, path, f"temperature is {_short(temperature)}, not a number")
-    return printable(task), printable(fingerprint), problems, samples, float(temperature)
+    return printable(task), fingerprint, problems, samples, float(temperature)
 
 
 def _entries(document: dict[str, Any], path: pathlib.Path, *, problems: int, samples: int) -> list[Entry]:
@@ -135,8 +134,8 @@ def _entry(value: Any, name: str, path: pathlib.Path, problems: int, samples: in
     _require(counts, path, f"`right` of {name} is no list of {problems} counts from 0 to {samples}; evaluate that run again")
     shares = isinstance(votes, list) and len(votes) == problems and all(0 <= _or_minus(share) <= 1 for share in votes)
     _require(shares or votes is None, path, f"`majority` of {name} is no list of {problems} shares from 0 to 1")
-    figures, (errors, _) = evaluation.figures(right, votes, samples), panel.without_verdict(value)
-    return Entry(step, figures, panel.measures(value, samples), panel.by_source(value, samples), errors)
+    errors, _ = panel.without_verdict(value)
+    return Entry(step, right, votes, panel.measures(value, samples), panel.by_source(value, samples), errors)
 
 
 def _require(condition: object, path: pathlib.Path, complaint: str) -> None:

@@ -1,12 +1,14 @@
 """The panel's figures against brute force and simulation."""
 
 import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 
 from papo_jax import evaluation
+from papo_jax.grading.judgement import Judgement
 from papo_jax.tasks.problem import Problem
 
 
@@ -32,20 +34,44 @@ def test_pass_at_k_refuses(n, c, k):
         evaluation.pass_at_k(n, c, k)
 
 
+def test_pass_at_k_of_many_samples_neither_overflows_nor_dawdles():
+    # C(4096, 2048) has 1,233 digits; one right sample in n is among k of them with chance k / n.
+    assert evaluation.pass_at_k(4096, 1, 2048) == 0.5
+    right = np.random.default_rng(0).integers(0, 1025, 200)
+    found = evaluation.figures(right, None, 1024)
+    assert list(found)[-3:] == ["pass_at_k/256", "pass_at_k/512", "pass_at_k/1024"]
+    np.testing.assert_array_equal(found["pass_at_k/1024"], right > 0)
+    np.testing.assert_allclose(found["pass_at_k/1"], found["avg_at_k"])
+
+
+def judged(text):
+    """Judgements from words such as "7", "8!" (wrong), "8?" (timed out) and "" (wrong, without an answer)."""
+    verdicts = {"!": "wrong", "?": "error"}
+    return [
+        Judgement(verdicts[word[-1]], word[:-1] or None, "timeout" if word[-1] == "?" else "") if word[-1] in verdicts else Judgement("right", word)
+        for word in text.split()
+    ]
+
+
 @pytest.mark.parametrize(
-    "answers, right, share",
+    "answers, share",
     [
-        (["7", "7", "8"], [True, True, False], 1.0),
-        (["7", "8", "8"], [True, False, False], 0.0),
-        (["7", "8"], [True, False], 0.5),  # a tie of two
-        (["7", "8", "9", "9", "7"], [True, False, False, False, True], 0.5),
-        (["7", "8", "9"], [True, False, False], 1 / 3),
-        (["7", None, None, None], [True, False, False, False], 1.0),  # no answer is no vote
-        ([None, None], [False, False], 0.0),
+        ("7 7 8!", 1.0),
+        ("7 8! 8!", 0.0),
+        ("7 8!", 0.5),  # a tie of two
+        ("7 8! 9! 9! 7", 0.5),
+        ("7 8! 9!", 1 / 3),
+        ("7 ! ! !", 1.0),  # no answer is no vote
+        ("! ?", 0.0),
+        ("7 7? 8!", 0.5),  # a timeout votes, and is not right
+        ("7? 7? 8", 0.0),
+        ("7 7? 8! 8!", 0.25),  # a tie of 1/2 and 0
+        ("7 7 7! 8!", 2 / 3),  # a class whose verdicts differ
     ],
 )
-def test_majority(answers, right, share):
-    assert evaluation.majority(answers, right) == pytest.approx(share)
+def test_majority(answers, share):
+    assert evaluation.majority(judged(answers)) == pytest.approx(share)
+    assert evaluation.majority(judged(answers)[::-1]) == pytest.approx(share)
 
 
 def test_interval_is_deterministic_and_ordered():
@@ -54,8 +80,10 @@ def test_interval_is_deterministic_and_ordered():
     assert first == evaluation.interval(values)
     assert first["low"] < first["value"] < first["high"]
     assert first["value"] == pytest.approx(values.mean())
-    flat = evaluation.interval(np.full(9, 0.25))
-    assert (flat["low"], flat["value"], flat["high"]) == (0.25, 0.25, 0.25)
+    for share in (0.25, 1 / 3, 0.1):  # thirds and tenths round
+        flat = evaluation.interval(np.full(9, share))
+        assert flat["low"] <= flat["value"] <= flat["high"]
+        np.testing.assert_allclose([*flat.values()], share)
 
 
 def test_interval_covers_the_truth():
@@ -69,28 +97,102 @@ def test_interval_covers_the_truth():
     assert 0.90 <= covered / 200 <= 0.99
 
 
-def test_paired_difference():
-    # (3 - 1, 0 - 0, 4 - 2) / 4 has mean 1/3; common problems cancel, so equal changes leave no interval at all.
-    assert evaluation.paired_difference([1, 0, 2], [3, 0, 4], 4)["value"] == pytest.approx(1 / 3)
-    same = evaluation.paired_difference([0, 1, 2, 3], [1, 2, 3, 4], 4)
-    assert (same["low"], same["value"], same["high"]) == (0.25, 0.25, 0.25)
+def test_resamples_are_of_the_problems_and_shared_by_the_figures():
+    # With one problem that differs, a mean is its count of draws / M: binomial, mean 1 and variance 1 - 1/M of the count.
+    values = np.zeros((2, 50))
+    values[:, 3] = 1.0, -2.0
+    draws = evaluation.resample(values)
+    assert draws.shape == (evaluation.RESAMPLES, 2)
+    np.testing.assert_array_equal(draws[:, 1], -2 * draws[:, 0])
+    counts = 50 * draws[:, 0]
+    assert abs(counts.mean() - 1) < 0.1 and abs(counts.var() - 0.98) < 0.15
+    np.testing.assert_array_equal(evaluation.resample(values[:1]), draws[:, :1])
+
+
+def test_resampling_in_pieces_is_resampling_at_once(monkeypatch):
+    values = np.random.default_rng(0).random((3, 20))
+    whole = evaluation.resample(values)
+    monkeypatch.setattr(evaluation, "_DRAWN_AT_ONCE", 70)  # 3 resamples at a time, the last piece 2
+    np.testing.assert_array_equal(evaluation.resample(values), whole)
+
+
+def test_paired_by_hand():
+    # avg@4: (3 - 1, 0 - 0, 4 - 2) / 4 has mean 1/3; pass@4 grows nowhere; maj@4: (1 - 0, 0, 1 - 0.5) has mean 1/2
+    first, last = {"right": [1, 0, 2], "majority": [0.0, 0.0, 0.5]}, {"right": [3, 0, 4], "majority": [1.0, 0.0, 1.0]}
+    found = evaluation.paired(first, last, 4)
+    assert found["avg_at_k"]["value"] == found["pass_at_k"]["1"]["value"] == pytest.approx(1 / 3)
+    assert found["pass_at_k"]["4"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found["maj_at_k"]["value"] == pytest.approx(0.5)
+    # pass@2 of 1, 2, 3, 4 right of 4 is 1/2, 5/6, 1, 1: (1 - 1/2 + 0 + 1 - 5/6) / 3 = 2/9
+    assert found["pass_at_k"]["2"]["value"] == pytest.approx(2 / 9)
+    # common problems cancel, so equal changes leave no width at all
+    same = evaluation.paired({"right": [0, 1, 2, 3]}, {"right": [1, 2, 3, 4]}, 4)
+    assert same["avg_at_k"] == {"value": 0.25, "low": 0.25, "high": 0.25}
+    assert "maj_at_k" not in same  # a file of old
+
+
+def test_paired_is_narrower_than_the_two_intervals():
+    # Hard problems stay hard: what both evaluations share makes their intervals wide and cancels in the difference.
+    rng = np.random.default_rng(0)
+    chance = rng.random(200)
+    first, last = ({"right": rng.binomial(16, np.minimum(1, chance + gain)).tolist()} for gain in (0.0, 0.05))
+    ends = [evaluation.interval(np.array(entry["right"]) / 16) for entry in (first, last)]
+    paired = evaluation.paired(first, last, 16)["avg_at_k"]
+    unpaired = np.hypot(*(end["high"] - end["low"] for end in ends))
+    assert paired["high"] - paired["low"] < 0.5 * unpaired
+    assert paired["low"] < ends[1]["value"] - ends[0]["value"] < paired["high"]
+
+
+def test_paired_refuses_panels_of_two_sizes():
+    with pytest.raises(ValueError, match="of 1 and of 2 problems"):
+        evaluation.paired({"right": [1]}, {"right": [1, 2]}, 4)
 
 
 def test_summary_by_hand():
-    right = np.array([[True, False, False], [True, True, True], [False, False, False]])
-    answers = [["1", "2", "2"], ["5", "5", "5"], [None, "3", "4"]]
-    found = evaluation.summarise(right, answers)
+    found = evaluation.summarise([judged("1 2! 2!"), judged("5 5 5"), judged("? 3! 4?")], ["one"] * 3)
     assert found["right"] == [1, 3, 0]
+    assert found["majority"] == [0.0, 1.0, 0.0]
+    assert (found["errors"], found["timeouts"]) == (2, 2)
     assert found["avg_at_k"]["value"] == pytest.approx((1 / 3 + 1 + 0) / 3)
     assert list(found["pass_at_k"]) == ["1", "2", "3"]
     assert found["pass_at_k"]["1"]["value"] == pytest.approx(found["avg_at_k"]["value"])
     assert found["pass_at_k"]["2"]["value"] == pytest.approx((2 / 3 + 1 + 0) / 3)  # 1 - C(2, 2) / C(3, 2) = 2/3
     assert found["pass_at_k"]["3"]["value"] == pytest.approx(2 / 3)
     assert found["maj_at_k"]["value"] == pytest.approx(1 / 3)
+    assert "by_source" not in found
+    json.dumps(found, allow_nan=False)  # plain numbers
+
+
+def test_an_error_is_counted_and_told_from_a_timeout():
+    crash = Judgement("error", None, "worker died")
+    found = evaluation.summarise([[crash, *judged("7?")], judged("7 7")], ["", ""])
+    assert (found["errors"], found["timeouts"], found["right"]) == (2, 1, [0, 2])
+
+
+def test_summary_by_source():
+    found = evaluation.summarise([judged("1 1"), judged("2! 3"), judged("4! 5!")], ["a", "b", "a"])
+    assert list(found["by_source"]) == ["a", "b"]
+    a, b = found["by_source"].values()
+    assert (a["problems"], a["avg_at_k"]["value"], a["pass_at_k"]["2"]["value"]) == (2, 0.5, 0.5)
+    assert (b["problems"], b["avg_at_k"]["value"], b["pass_at_k"]["2"]["value"], b["maj_at_k"]["value"]) == (1, 0.5, 1.0, 0.5)
+    assert found["avg_at_k"]["value"] == 0.5
+
+
+@pytest.mark.parametrize("judgements, sources", [([], []), ([[]], ["a"]), ([judged("1"), judged("1 2")], ["a", "a"]), ([judged("1")], [])])
+def test_summary_refuses(judgements, sources):
+    with pytest.raises(ValueError, match="all need K samples and a source"):
+        evaluation.summarise(judgements, sources)
+
+
+def test_last_and_best():
+    entries = [{"step": step, "avg_at_k": {"value": value}} for step, value in ((0, 0.1), (5, 0.4), (10, 0.4), (15, 0.3))]
+    found = evaluation.last_and_best(entries)
+    assert found == {"last": entries[3], "best": entries[1]}  # the earlier of two that are equal
 
 
 def test_fingerprint_tells_panels_apart():
     one, two = Problem(0, "1+1=", "2"), Problem(1, "1+2=", "3")
-    prints = [evaluation.panel_fingerprint(panel) for panel in ([one, two], [two, one], [one], [one, two._replace(answer="4")])]
-    assert len(set(prints)) == 4
-    assert evaluation.panel_fingerprint([one, two]) == prints[0]
+    changed = [two._replace(**{field: "x"}) for field in Problem._fields]
+    panels = [[one, two], [two, one], [one], *([one, other] for other in changed)]
+    assert len({evaluation.panel_fingerprint(panel) for panel in panels}) == 8
+    assert evaluation.panel_fingerprint([one, two]) == evaluation.panel_fingerprint((one, two))

@@ -1,9 +1,19 @@
-"""The training order: pure, whole epochs, and the same on every machine."""
+"""The training order: pure, whole epochs, exact shares, and the same on every machine."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from papo_jax.tasks.order import identifiers
+from papo_jax.tasks.order import draw, identifiers
+from papo_jax.tasks.shares import BLOCK, apportion
+
+
+def part(weight, train):
+    return SimpleNamespace(weight=weight, train=train)
+
+
+MIXED = (part(0.5, 30), part(0.3, 7), part(0.15, 500), part(0.05, 1))
 
 
 def test_every_epoch_draws_each_problem_once():
@@ -36,9 +46,74 @@ def test_golden_order():
 
 def test_a_far_cursor_costs_no_more():
     assert sorted(identifiers(0, 10**15, 10, 10).tolist()) == list(range(10))
+    assert len(draw(0, 10**15, 10, MIXED)) == 10
 
 
 @pytest.mark.parametrize("arguments", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, -1, 1), (0, 0, 1, 0)])
 def test_impossible_draws_are_refused(arguments):
     with pytest.raises(ValueError, match="cannot draw"):
         identifiers(*arguments)
+
+
+def test_one_part_is_drawn_as_without_a_mixture():
+    for parts, offset in (([part(0.2, 9)], 0), ([part(0.5, 0), part(0.2, 9), part(0.3, 0)], 0)):
+        np.testing.assert_array_equal(draw(4, 5, 40, parts), identifiers(4, 5, 40, 9) + offset)
+
+
+def test_a_mixture_goes_on_anywhere():
+    whole = draw(5, 0, 3000, MIXED)
+    assert whole.dtype == np.int64
+    for cut in (0, 1, 1023, 1024, 1025, 2048, 2999, 3000):
+        np.testing.assert_array_equal(np.concatenate([draw(5, 0, cut, MIXED), draw(5, cut, 3000 - cut, MIXED)]), whole)
+
+
+def source_of(drawn, parts):
+    return np.searchsorted(np.cumsum([one.train for one in parts]), drawn, side="right")
+
+
+def test_blocks_hold_their_quotas_and_shares_never_drift():
+    blocks = 41
+    sources = source_of(draw(1, 0, blocks * BLOCK, MIXED), MIXED).reshape(blocks, BLOCK)
+    counts = np.stack([(sources == n).sum(axis=1) for n in range(4)], axis=1)
+    exact = np.array([one.weight for one in MIXED]) * BLOCK
+    assert (abs(counts - exact) < 2).all()
+    # The largest remainder is within one of the exact share, after 41 blocks as after one.
+    assert (abs(counts.cumsum(axis=0) - exact * np.arange(1, blocks + 1)[:, None]) < 1).all()
+
+
+def test_each_part_runs_through_its_own_epochs():
+    drawn = draw(2, 0, 4 * BLOCK, MIXED)
+    sources, start = source_of(drawn, MIXED), 0
+    for n, one in enumerate(MIXED):
+        own = drawn[sources == n] - start
+        own = own[: len(own) // one.train * one.train].reshape(-1, one.train)
+        np.testing.assert_array_equal(np.sort(own, axis=1), np.tile(np.arange(one.train), (len(own), 1)))
+        start += one.train
+
+
+def test_parts_are_shuffled_and_differ():
+    drawn = draw(0, 0, BLOCK, [part(1, 50), part(1, 50)])
+    halves = drawn[drawn < 50], drawn[drawn >= 50] - 50
+    assert halves[0][:50].tolist() != halves[1][:50].tolist()
+    assert 400 < (np.diff(drawn < 50)).sum() < 620  # about every other draw changes the part
+    assert draw(1, 0, BLOCK, [part(1, 50), part(1, 50)]).tolist() != drawn.tolist()
+
+
+def test_golden_mixture():
+    # Written down once, like `test_golden_order`.
+    assert draw(0, 0, 12, [part(2, 3), part(1, 2)]).tolist() == [2, 1, 0, 3, 4, 1, 3, 2, 0, 2, 4, 0]
+
+
+def test_impossible_mixtures_are_refused():
+    for arguments in ((-1, 0, 1, MIXED), (0, -1, 1, MIXED), (0, 0, -1, MIXED), (0, 0, 1, [part(1, 0)])):
+        with pytest.raises(ValueError, match="cannot draw"):
+            draw(*arguments)
+    with pytest.raises(ValueError, match="less than one draw in 1,024"):
+        draw(0, 0, 1, [part(1, 5), part(2000, 5)])
+
+
+def test_apportion_by_hand():
+    assert apportion([1, 1, 1], 10) == [4, 3, 3]  # 3.33 each: the earlier of equal remainders
+    assert apportion([0.6, 0.4], 1) == [1, 0]
+    assert apportion([5], 0) == [0]
+    assert apportion([1e-300, 1.0], 7) == [0, 7]

@@ -95,6 +95,33 @@ def test_a_paired_difference_is_preferred(tmp_path):
     assert "+25.0 points [+20.0, +30.0], paired" in report.write(tmp_path).read_text()
 
 
+def test_the_page_says_how_the_panel_was_judged(tmp_path):
+    write_run(tmp_path)
+    path = tmp_path / "evaluation.json"
+    document = json.loads(path.read_text())
+    document |= {"sampling": {"max_new_tokens": 24, "seed": 7}, "graders": {"versions": {"integer": "1", "<b>": "2"}}}
+    first, last = document["entries"]
+    for place, value in ((first, 0.25), (last, 0.5)):
+        place["by_source"] = {"<math>": {"problems": 3, **entry(0, value)}, "odd": {"problems": "x"}}
+    last |= {"errors": 12, "timeouts": 5}
+    runfiles.write_json(path, document)
+    (tmp_path / "metrics.jsonl").unlink()  # an evaluation alone has its warnings too
+    text = report.write(tmp_path).read_text()
+    check(text)
+    assert "token limit 24; sampling seed 7; graders integer 1, &lt;b&gt; 2; fingerprint" in text
+    for cell in ("<td>1 of 2 evaluations</td>", "<td>12 answers at step 5, 5 by a timeout</td>", "avg@16 (step 0)", "pass@16 (step 5)"):
+        assert cell in text
+    # avg@16 before and after, then pass@16 = 0.2 more, and maj@16
+    row = text[text.index('<th scope="row">&lt;math&gt;') :].partition("</tr>")[0]
+    assert [cell.partition(" ")[0] for cell in row.split("<td>")[1:]] == ["3</td>", "25.0", "50.0", "70.0", "50.0"]
+
+
+def test_an_evaluation_with_every_verdict_is_no_warning(tmp_path):
+    write_run(tmp_path)
+    assert not [caution for caution in findings.cautions(record.load(tmp_path)) if caution.what == "Evaluation without verdicts"]
+    assert "Source" not in report.write(tmp_path).read_text()
+
+
 def test_the_page_shows_the_panel_and_every_part(tmp_path):
     write_run(tmp_path)
     text = report.write(tmp_path).read_text()
@@ -167,8 +194,11 @@ def test_no_nonsense_breaks_the_report(tmp_path, seed):
     lines = [json.dumps({name: some() for name in metrics(0)} | {"step": step}) for step in (0, "x", 2, None)]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, "[]", '{"step": 7, "ent']))
     (tmp_path / "samples.jsonl").write_text("\n".join(json.dumps({"step": 0, "prompt": some()}) for _ in range(3)))
-    entries = [some(), entry(0, 0.5), {"step": some(), "avg_at_k": some(), "pass_at_k": some()}]
-    runfiles.write_json(tmp_path / "evaluation.json", {"panel": some(), "samples": some(), "entries": entries})
+    odd = {"step": some(), "avg_at_k": some(), "pass_at_k": some(), "errors": some(), "by_source": {"a": some(), "b": entry(0, 0.1)}}
+    last = {"errors": 3, "by_source": {"a": {"problems": some(), "avg_at_k": 0.5}}, **entry(3, 0.1)}
+    entries = [some(), entry(0, 0.5), odd, last]
+    document = {"panel": some(), "samples": some(), "sampling": some(), "graders": {"versions": some()}, "entries": entries}
+    runfiles.write_json(tmp_path / "evaluation.json", document)
     (tmp_path / "config.json").write_text(json.dumps({"model": some(), "method": {"name": some()}}))
     (tmp_path / "provenance.json").write_text("{")
     text = report.write(tmp_path).read_text()

@@ -14,7 +14,7 @@ Judgement(verdict='right', answer='1080', reason='')
 import re
 import unicodedata
 
-from papo_jax.grading import final_answer
+from papo_jax.grading import final_answer, hedges
 from papo_jax.grading.judgement import ERROR, RIGHT, WRONG, Judgement
 
 _MINUS = r"\-\u2212\u2013"  # hyphen, minus sign and en dash, as part of a character class
@@ -30,12 +30,6 @@ _INSIDE_A_TERM = re.compile(r"(?:[0-9]\s*/\s*|[0-9]\.|\^\{?|\}\{|\\sqrt\{)$")  #
 _EXPRESSION_GOES_ON = re.compile(rf"\s*(?:=|[+*/^×÷{_MINUS}]\s*[$(0-9])")
 _UNIT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}]*)\}")
 _SPACING = re.compile(r"\\(?:[;: ]|quad|left|right)|\^\{?\\circ\}?|[~{}]")
-_PAUSE = rf"[\s,;:.!?()*_`'\"|&$/=…{_MINUS}]*"
-_HEDGE = (
-    "or|and|nor|no|not|maybe|perhaps|possibly|probably|either|else|also|even|just|rather|instead|wait|actually|vs|或"
-)
-_ONLY_HEDGES = re.compile(rf"{_PAUSE}(?:(?:{_HEDGE})(?![A-Za-z]){_PAUSE})+(?:[a-z]\s*=\s*)?", re.IGNORECASE)
-_LONGEST_HEDGE = 60  # characters between two numbers that may still be one breath
 _HEDGED_BOX = re.compile(r"(?<![A-Za-z])(?:or|nor|no|not|maybe|perhaps)(?![A-Za-z])", re.IGNORECASE)
 
 
@@ -135,9 +129,7 @@ def _last_number(text: str) -> str | None:
 
 
 def _hedged(first: re.Match, second: re.Match) -> bool:
-    """Whether two neighbouring numbers are two answers: nothing stands between them but "or", "no" and the like."""
-    between = first.string[first.end() : second.start()]
-    return len(between) <= _LONGEST_HEDGE and _ONLY_HEDGES.fullmatch(between) is not None
+    return hedges.joins(first.string[first.end() : second.start()])
 
 
 def _value(match: re.Match) -> str | None:

@@ -35,6 +35,7 @@ _SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\s+")
 _INNER_SPACE = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])|(?<=[0-9]) (?=[0-9])")
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _ROOT = re.compile(r"\\sqrt\s*(?:\(([^()]*)\)|([0-9A-Za-z]))")
+_MIXED = re.compile(r"(?<![\d./])(\d+) +(\d+)/(\d+)(?![\d./])")
 _SHORT_SCRIPT = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
 _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 
@@ -102,7 +103,8 @@ def _ungrouped(match: re.Match) -> str:
 
 
 def _with_braces(text: str) -> str:
-    r"""\frac12, \frac 59, \frac{270}7 and \sqrt2 with the braces that TeX adds in thought; x^{2} without any."""
+    r"""\frac12, \frac{270}7, 1 4/5 and \sqrt2 with the braces that TeX adds in thought; x^{2} without any."""
+    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     start = text.rfind(r"\frac")
     while start >= 0:
         end, arguments = start + len(r"\frac"), []

@@ -30,7 +30,7 @@ def read(text: str) -> Fraction | None:
     Returns:
       Its exact value; None for anything else, anything still to be worked out, and anything too long.
     """
-    match = None if _LONG_RUN.search(text) else _NUMBER.fullmatch(text)
+    match = None if has_long_number(text) else _NUMBER.fullmatch(text)
     if match is None:
         return None
     try:
@@ -38,6 +38,11 @@ def read(text: str) -> Fraction | None:
     except ZeroDivisionError:
         return None
     return -value if value is not None and match["sign"] == "-" else value
+
+
+def has_long_number(text: str) -> bool:
+    """Whether more than `MOST_DIGITS` digits stand in a row."""
+    return _LONG_RUN.search(text) is not None
 
 
 def stands_for(decimal: str, value: Fraction) -> bool:
@@ -54,12 +59,10 @@ def stands_for(decimal: str, value: Fraction) -> bool:
     if found is None or not re.fullmatch(r"-?[0-9]*\.[0-9]+", decimal):
         return False
     whole, _, fraction = decimal.lstrip("-").partition(".")
+    last_place = Fraction(1, 10 ** len(fraction))
+    missing = abs(value) - abs(found)
     enough = len((whole + fraction).lstrip("0")) >= _SIGNIFICANT
-    return enough and abs(found) <= abs(value) + Fraction(1, 2 * 10 ** len(fraction)) and _close(found, value, len(fraction))
-
-
-def _close(found: Fraction, value: Fraction, places: int) -> bool:
-    return abs(found - value) < Fraction(1, 10**places)
+    return enough and found * value > 0 and -last_place / 2 <= missing < last_place
 
 
 def _value(match: re.Match) -> Fraction | None:

@@ -14,11 +14,15 @@ import random
 import re
 import zlib
 
-from papo_jax.tasks.problem import Problem
+from papo_jax.errors import InputError
+from papo_jax.tasks import templates
+from papo_jax.tasks.problem import Made, Problem
 
+NAME = "arithmetic"
 SPLITS = ("train", "held_out")
 MAX_DIFFICULTY = 8
 _HELD_OUT_SHARE = 8  # one prompt text in eight is held out
+_DISTINCT_DRAWS = 1000  # repeats in a row after which no new held-out prompt is expected
 _PARENTHESES = re.compile(r"\((\d+)([-+*])(\d+)\)")
 _PRODUCT = re.compile(r"(\d+)(\*)(\d+)")
 _SUM = re.compile(r"^(\d+)([-+])(\d+)")
@@ -49,7 +53,49 @@ def generate(seed: int, split: str, index: int, *, difficulty: int) -> Problem:
         expression = _expression(rng, difficulty)
         steps = worked(expression)
         if steps and split_of(f"{expression}=") == split:
-            return Problem(index, f"{expression}=", steps[-1])
+            return Problem(index, f"{expression}=", steps[-1], source=NAME)
+
+
+def make(*, seed: int, difficulty: int, train_size: int, held_out_size: int, template: str, grader: str) -> Made:
+    """Draws both splits.
+
+    Args:
+      seed: chooses the whole data set.
+      difficulty: as in `generate`.
+      train_size: how many problems to train on; prompts may repeat.
+      held_out_size: how many problems to hold out, all with different prompts.
+      template: stands around every expression.
+      grader: of every problem.
+
+    Raises:
+      InputError: if the difficulty does not exist, or has too few problems to hold out.
+    """
+    if not 1 <= difficulty <= MAX_DIFFICULTY:
+        raise InputError(f"task.difficulty is 1 to {MAX_DIFFICULTY}, not {difficulty}")
+    train = [generate(seed, "train", i, difficulty=difficulty) for i in range(train_size)]
+    splits = {"train": train, "held_out": _distinct(seed, difficulty, held_out_size)}
+    return Made({name: [_asked(problem, template, grader) for problem in rows] for name, rows in splits.items()})
+
+
+def _asked(problem: Problem, template: str, grader: str) -> Problem:
+    return problem._replace(prompt=templates.fill(template, problem.prompt), grader=grader)
+
+
+def _distinct(seed: int, difficulty: int, size: int) -> list[Problem]:
+    """The first `size` held-out problems with distinct prompts, numbered from 0."""
+    found, index, last = {}, 0, 0
+    while len(found) < size:
+        problem = generate(seed, "held_out", index, difficulty=difficulty)
+        if problem.prompt not in found:
+            found[problem.prompt] = problem._replace(identifier=len(found))
+            last = index
+        elif index - last > _DISTINCT_DRAWS:
+            raise InputError(
+                f"arithmetic at difficulty {difficulty} has about {len(found)} distinct held-out problems, "
+                f"not {size}; hold out fewer or raise task.difficulty"
+            )
+        index += 1
+    return list(found.values())
 
 
 def split_of(prompt: str) -> str:

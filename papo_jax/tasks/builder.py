@@ -21,20 +21,22 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.problem import Problem
+from papo_jax.tasks.problem import Made, Problem
 
-FORMAT = 1  # of the prepared files; a new number leaves the old directories alone
+FORMAT = 2  # of the prepared files; a new number leaves the old directories alone
 _MANIFEST = "manifest.json"
+_TEXTS = Problem._fields[1:]  # all but the identifier
 _BLOCK = 1024  # rows read at once; one by one is five times slower
 _PREPARING = ".preparing-"
 _ABANDONED = 24 * 3600  # seconds after which a half-made directory has no living maker
 
 
 class Served(NamedTuple):
-    """A prepared data set: its splits by name, and the SHA-256 of their contents."""
+    """A prepared data set: its splits by name, the SHA-256 of their contents, and notes on them."""
 
     splits: dict[str, Sequence[Problem]]
     fingerprint: str
+    notes: tuple[str, ...]
 
 
 class Rows(Sequence):
@@ -60,7 +62,7 @@ class Rows(Sequence):
             for wanted, row in zip(block, self._source.__getitems__(block), strict=True):
                 if row["identifier"] != wanted:  # an unshuffled split keeps its order, says tensorflow_datasets
                     raise RuntimeError(f"row {wanted} of a prepared data set holds problem {row['identifier']}")
-                yield Problem(wanted, row["prompt"].decode(), row["answer"].decode())
+                yield Problem(wanted, *(row[name].decode() for name in _TEXTS))
 
 
 class LocalInfo(tfds.core.DatasetInfo):
@@ -81,8 +83,8 @@ class ProblemsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(**settings)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        text = tfds.features.Text()
-        features = tfds.features.FeaturesDict({"identifier": np.int64, "prompt": text, "answer": text})
+        texts = {name: tfds.features.Text() for name in _TEXTS}
+        features = tfds.features.FeaturesDict({"identifier": np.int64, **texts})
         return LocalInfo(builder=self, features=features, disable_shuffling=True)
 
     def _split_generators(self, dl_manager):
@@ -94,16 +96,16 @@ class ProblemsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield problem.identifier, problem._asdict()
 
 
-def serve(key: Mapping, make: Callable[[], Mapping[str, Sequence[Problem]]], cache: Path) -> Served:
+def serve(key: Mapping, make: Callable[[], Made], cache: Path) -> Served:
     """Opens the data set that `key` describes, after preparing it where there is no whole one.
 
     Args:
       key: everything that decides the contents, as JSON; `key["task"]` also begins the directory's name.
-      make: makes the splits; identifiers run from 0.
+      make: makes the splits, none of them empty.
       cache: the directory that holds prepared data sets.
 
     Returns:
-      The splits, read from disk as they are used, and the fingerprint of their contents.
+      The splits, read from disk as they are used, the fingerprint of their contents, and the maker's notes.
 
     Raises:
       InputError: if the cache cannot be written.
@@ -112,9 +114,9 @@ def serve(key: Mapping, make: Callable[[], Mapping[str, Sequence[Problem]]], cac
     directory = Path(cache) / f"{key['task'].replace('/', '-')}-{digest[:20]}"
     manifest = _whole(directory)
     if manifest is None:
-        splits = make()
+        made = make()
         try:
-            manifest = _prepare(directory, splits)
+            manifest = _prepare(directory, made)
         except OSError as error:
             raise InputError(
                 f"the task cache {cache} cannot be written ({error}); "
@@ -122,7 +124,7 @@ def serve(key: Mapping, make: Callable[[], Mapping[str, Sequence[Problem]]], cac
             ) from error
     builder = tfds.builder_from_directory(directory / manifest["builder"])
     splits = {name: Rows(builder.as_data_source(name)) for name in builder.info.splits}
-    return Served(splits, manifest["fingerprint"])
+    return Served(splits, manifest["fingerprint"], tuple(manifest["notes"]))
 
 
 def content_fingerprint(splits: Mapping[str, Sequence[Problem]]) -> str:
@@ -144,14 +146,14 @@ def _whole(directory: Path) -> dict | None:
     return manifest if whole else None
 
 
-def _prepare(directory: Path, splits: Mapping[str, Sequence[Problem]]) -> dict:
+def _prepare(directory: Path, problems: Made) -> dict:
     """Writes a data set beside its place, then moves it there; returns the manifest of what then stands there."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     _sweep(directory.parent)
     work = Path(tempfile.mkdtemp(prefix=_PREPARING, dir=directory.parent))
     try:
         made = work / "made"
-        builder = ProblemsBuilder(splits, data_dir=made)
+        builder = ProblemsBuilder(problems.splits, data_dir=made)
         # tensorflow_datasets prints notes and progress bars whether or not anyone watches.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             builder.download_and_prepare(
@@ -161,7 +163,9 @@ def _prepare(directory: Path, splits: Mapping[str, Sequence[Problem]]) -> dict:
             )
         files = {str(path.relative_to(made)): _sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
         place = str(builder.data_path.relative_to(made))
-        manifest = {"builder": place, "fingerprint": content_fingerprint(splits), "files": files}
+        manifest = {
+            "builder": place, "fingerprint": content_fingerprint(problems.splits), "notes": problems.notes, "files": files,
+        }  # fmt: skip
         (made / _MANIFEST).write_text(json.dumps(manifest, indent=2))
         return _move(made, directory, work / "replaced") or manifest
     finally:

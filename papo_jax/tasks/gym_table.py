@@ -40,9 +40,9 @@ ONE_OF_MANY = frozenset(
 )
 # The answer is unique but can be written in other ways (trailing zeros, white space, order), with the same effect.
 MANY_FORMS = frozenset(
-    """advanced_geometry codeio complex_arithmetic decimal_arithmetic decimal_chain_sum family_relationships fraction_simplification
-    futoshiki game_of_life group_anagrams intermediate_integration knights_knaves number_filtering number_sorting
-    palindrome_partitioning polynomial_multiplication pool_matrix simple_integration time_intervals""".split()
+    """advanced_geometry codeio complex_arithmetic decimal_arithmetic decimal_chain_sum family_relationships
+    fraction_simplification futoshiki game_of_life group_anagrams intermediate_integration knights_knaves
+    number_filtering number_sorting palindrome_partitioning polynomial_multiplication pool_matrix simple_integration time_intervals""".split()
 )
 
 

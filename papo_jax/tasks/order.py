@@ -8,9 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from papo_jax.tasks.shares import apportion
-
-BLOCK = 1024  # draws within which the parts of a mixture have exact quotas
+from papo_jax.tasks.shares import BLOCK, apportion, too_small
 
 
 class Sized(Protocol):
@@ -74,21 +72,12 @@ def draw(seed: int, cursor: int, count: int, parts: Sequence[Sized]) -> np.ndarr
     if min(seed, cursor, count) < 0 or not drawn:
         raise ValueError(f"cannot draw {count} of {sum(sizes)} problems at cursor {cursor} with seed {seed}")
     weights = [parts[n].weight for n in drawn]
-    check_shares(weights)
+    if (small := too_small(weights)) is not None:
+        raise ValueError(f"weight {weights[small]} is less than one draw in {BLOCK:,}, of weights {weights}")
     first, last = cursor // BLOCK, (cursor + max(count, 1) - 1) // BLOCK
     blocks = [_block(seed, block, weights, [sizes[n] for n in drawn]) for block in range(first, last + 1)]
     start = cursor - first * BLOCK
     return np.concatenate(blocks)[start : start + count]
-
-
-def check_shares(weights: Sequence[float]) -> None:
-    """Checks that each part is drawn in every block, without which its rounded share could not only grow.
-
-    Raises:
-      ValueError: if it is not.
-    """
-    if min(weights) * BLOCK < sum(weights):
-        raise ValueError(f"a part's share is {min(weights) / sum(weights):.2g}, below one in {BLOCK:,}; raise its weight")
 
 
 def _block(seed: int, block: int, weights: Sequence[float], sizes: Sequence[int]) -> np.ndarray:

@@ -6,6 +6,8 @@ Source: Hamilton's method of apportionment; Balinski and Young 1982, Fair Repres
 from collections.abc import Sequence
 from fractions import Fraction
 
+BLOCK = 1024  # draws within which the parts of a mixture have exact quotas (`order.draw`)
+
 
 def apportion(weights: Sequence[float], total: int) -> list[int]:
     """Shares a number among weights: everyone gets the whole part of the exact share, the largest remainders one more.
@@ -28,3 +30,15 @@ def apportion(weights: Sequence[float], total: int) -> list[int]:
     for n in order[: total - sum(counts)]:
         counts[n] += 1
     return counts
+
+
+def too_small(weights: Sequence[float]) -> int | None:
+    """Returns the place of a weight that is drawn less than once in a block; None if there is none.
+
+    From block to block a rounded share may then not only grow.
+
+    >>> too_small([2000, 1]), too_small([1000, 1])
+    (1, None)
+    """
+    least = min(range(len(weights)), key=weights.__getitem__)
+    return least if weights[least] * BLOCK < sum(weights) else None

@@ -1,23 +1,35 @@
-"""A task by name: the problems to train on, the problems held out, and the grader for both."""
+"""A task by name: the problems to train on, the problems held out, and what they were made of."""
 
-import difflib
 import hashlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import NamedTuple
 
 from papo_jax.cache import cache_directory
 from papo_jax.errors import InputError
-from papo_jax.grading import graders
-from papo_jax.tasks import arithmetic, gsm8k, gym
+from papo_jax.grading.graders import GRADERS
+from papo_jax.tasks import catalogue, mixture, overlap, shares, templates
 from papo_jax.tasks.problem import Problem
 
-NAMES = ("arithmetic", "gsm8k", f"{gym.PREFIX}<family>")
-_DISTINCT_DRAWS = 1000  # repeats in a row after which no new held-out prompt is expected
 
-Maker = Callable[[], Mapping[str, Sequence[Problem]]]
+class Part(NamedTuple):
+    """A part of a task.
+
+    Attributes:
+      name: also `Problem.source` of its problems.
+      weight: its share; those of a task sum to one.
+      train: how many problems there are to train on; none of a family that is only evaluated on.
+      held_out: how many problems are held out.
+      template: what stands around its questions.
+    """
+
+    name: str
+    weight: float
+    train: int
+    held_out: int
+    template: str = templates.PLACE
 
 
 @dataclass(frozen=True)
@@ -26,17 +38,19 @@ class Task:
 
     Attributes:
       name: what it was loaded by.
-      train: the problems to train on; `train[i].identifier == i`.
-      held_out: problems that share no prompt with `train` or with each other; `held_out[i].identifier == i`.
-      grader: the name of the grader that compares an answer with `Problem.answer`.
-      fingerprint: SHA-256 over every problem of both splits.
+      train: the problems to train on, part by part; `train[i].identifier == i`.
+      held_out: problems that share no question with `train`; `held_out[i].identifier == i`.
+      parts: in the order of the name; one unless the task is a mixture.
+      fingerprint: SHA-256 over every problem of both splits, and over the weights of a mixture.
+      notes: what a reader of the figures should know, a line each.
     """
 
     name: str
     train: Sequence[Problem]
     held_out: Sequence[Problem]
-    grader: str
+    parts: tuple[Part, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def load(
@@ -47,91 +61,77 @@ def load(
     difficulty: int = 3,
     train_size: int = 20000,
     held_out_size: int = 1024,
+    grader: str | None = None,
+    template: str | None = None,
     cache: str | Path | None = None,
 ) -> Task:
     """Loads a task, preparing its problems on the first use.
 
     Args:
-      name: "arithmetic", "gsm8k" or "reasoning_gym/<family>".
-      path: for gsm8k, a JSONL file or a directory with train.jsonl and test.jsonl, which are used whole.
+      name: one of `catalogue.NAMES`, or a mixture such as "gsm8k*3+math+arithmetic" with weights after the stars.
+      path: of a task that reads files, a file or a directory; of a mixture see `mixture.parse`.
       seed: chooses the problems of a generated task.
       difficulty: of arithmetic, the number of operations, 1 to 8.
       train_size: how many problems a generated task trains on.
       held_out_size: how many problems a generated task holds out.
+      grader: of all problems, instead of their families' own.
+      template: around all questions, instead of their families' own; holds "{question}" once.
       cache: where prepared problems are kept; None for the user's cache directory.
 
     Returns:
       The `Task`.
 
     Raises:
-      InputError: if the name, the path, a number or a file is wrong.
+      InputError: if the name, the path, a number, the grader, the template or a file is wrong, or if problems to train
+        on are held out too; says which part of a mixture it is.
     """
     if train_size < 1 or held_out_size < 1:
         raise InputError(f"task sizes are at least 1, not {train_size} to train on and {held_out_size} held out")
-    sizes = {"train_size": train_size, "held_out_size": held_out_size}
-    if name == "gsm8k":
-        key, make = _gsm8k(path)
-    elif path:
-        raise InputError(f"task {name!r} reads no file; leave task.path empty, or set task.name=gsm8k")
-    elif name == "arithmetic":
-        key, make = _arithmetic(seed=seed, difficulty=difficulty, **sizes)
-    elif name.startswith(gym.PREFIX):
-        key, make = _gym(name, seed=seed, **sizes)
-    else:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0)[0]
-        raise InputError(f"task {name!r} is none of {', '.join(NAMES)}; the nearest is {near!r}")
+    if grader and grader not in GRADERS:
+        raise InputError(f"task.grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {mixture.nearest(grader, GRADERS)!r}")
+    if template is not None:
+        templates.check(template)
+    place = Path(cache or cache_directory() / "tasks")
+    options = catalogue.Options(seed, difficulty, train_size, held_out_size, grader or None, template)
+    asked = mixture.parse(name, path, catalogue.FAMILIES)
+    if len(asked) == 1:
+        return _load(asked[0], options, place)
+    loaded = []
+    for part in asked:
+        try:
+            loaded.append(_load(part, options, place))
+        except InputError as error:
+            raise InputError(f"part {part.name!r} of task {name!r}: {error}") from error
+    return _joined(name, [part.weight for part in asked], loaded)
+
+
+def _load(asked: mixture.Asked, options: catalogue.Options, cache: Path) -> Task:
+    """Loads one part, as a task of its own."""
     from papo_jax.tasks import builder  # here, for tensorflow_datasets takes half a second to import
 
-    served = builder.serve({"task": name, **key}, make, Path(cache or cache_directory() / "tasks"))
-    return Task(name, served.splits["train"], served.splits["held_out"], "integer", served.fingerprint)
+    plan = catalogue.plan(asked, options)
+    served = builder.serve(plan.key, plan.make, cache)
+    train, held_out = (served.splits.get(split, ()) for split in ("train", "held_out"))
+    part = Part(asked.name, 1.0, len(train), len(held_out), plan.template)
+    return Task(asked.name, train, held_out, (part,), served.fingerprint, served.notes)
 
 
-def _arithmetic(*, seed: int, difficulty: int, train_size: int, held_out_size: int) -> tuple[dict, Maker]:
-    if not 1 <= difficulty <= arithmetic.MAX_DIFFICULTY:
-        raise InputError(f"task.difficulty is 1 to {arithmetic.MAX_DIFFICULTY}, not {difficulty}")
-
-    def make():
-        train = [arithmetic.generate(seed, "train", i, difficulty=difficulty) for i in range(train_size)]
-        return {"train": train, "held_out": _distinct(seed, difficulty, held_out_size)}
-
-    key = {"seed": seed, "difficulty": difficulty, "train_size": train_size, "held_out_size": held_out_size}
-    return {**key, "source": _source(arithmetic)}, make
-
-
-def _distinct(seed: int, difficulty: int, size: int) -> list[Problem]:
-    """The first `size` held-out arithmetic problems with distinct prompts, numbered from 0."""
-    found, index, last = {}, 0, 0
-    while len(found) < size:
-        problem = arithmetic.generate(seed, "held_out", index, difficulty=difficulty)
-        if problem.prompt not in found:
-            found[problem.prompt] = problem._replace(identifier=len(found))
-            last = index
-        elif index - last > _DISTINCT_DRAWS:
-            raise InputError(
-                f"arithmetic at difficulty {difficulty} has about {len(found)} distinct held-out problems, "
-                f"not {size}; hold out fewer or raise task.difficulty"
-            )
-        index += 1
-    return list(found.values())
-
-
-def _gsm8k(path: str | None) -> tuple[dict, Maker]:
-    files = gsm8k.source_files(path)
+def _joined(name: str, weights: Sequence[float], tasks: Sequence[Task]) -> Task:
+    """One task of several; their problems stay where they are."""
+    whole = sum(weights)
+    parts = tuple(task.parts[0]._replace(weight=weight / whole) for task, weight in zip(tasks, weights, strict=True))
+    trained = [part for part in parts if part.train]
+    small = shares.too_small([part.weight for part in trained]) if trained else None
+    if small is not None:
+        raise InputError(
+            f"part {trained[small].name!r} of task {name!r} would be drawn less than once in {shares.BLOCK:,} draws; "
+            "raise its weight"
+        )
+    train, held_out = (mixture.Joined([getattr(task, split) for task in tasks]) for split in ("train", "held_out"))
     try:
-        digests = {split: hashlib.sha256(file.read_bytes()).hexdigest() for split, file in files.items()}
-    except OSError as error:
-        raise InputError(f"{error.filename} cannot be read ({error.strerror}); check task.path") from error
-    return {"files": digests, "source": _source(gsm8k, arithmetic, graders)}, lambda: gsm8k.problems(files)
-
-
-def _gym(name: str, *, seed: int, train_size: int, held_out_size: int) -> tuple[dict, Maker]:
-    _, version = gym.package()
-    sizes = {"train_size": train_size, "held_out_size": held_out_size}
-    family = name.removeprefix(gym.PREFIX)
-    key = {"seed": seed, **sizes, "reasoning_gym": version, "source": _source(gym, arithmetic, graders)}
-    return key, lambda: gym.problems(family, seed=seed, **sizes)
-
-
-def _source(*modules: ModuleType) -> str:
-    """The digest of the code that makes the problems: other code must not be served rows that it did not make."""
-    return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
+        overlap.check(train, held_out, used=[part.template for part in parts])
+    except InputError as error:
+        raise InputError(f"task {name!r}: {error}") from error
+    fingerprints = [[part.name, part.weight, task.fingerprint] for part, task in zip(parts, tasks, strict=True)]
+    fingerprint = hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest()
+    return Task(name, train, held_out, parts, fingerprint, tuple(note for task in tasks for note in task.notes))

@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from papo_jax.telemetry.panel import Interval, entries, measures, paired_difference, percent, points
+from papo_jax.telemetry.panel import Interval, entries, measures, paired_difference, percent, points, without_verdict
 from papo_jax.telemetry.record import Run, look_up
 from papo_jax.telemetry.series import series
 
@@ -23,7 +23,7 @@ def headline(run: Run) -> str:
 
 
 def cautions(run: Run) -> list[Caution]:
-    """Lists what a reader should know before believing the charts, from the metrics alone."""
+    """Lists what a reader should know before believing the charts and the panel's figures."""
     checks = (
         ("update/skipped", 0.0, "Update skipped", "The step changed nothing: something was not finite."),
         (
@@ -39,7 +39,7 @@ def cautions(run: Run) -> list[Caution]:
         ("grader/timeout", 0.0, "Grader timeouts", "The grader ran past its deadline."),
     )
     found = [_above(run.rows, *check) for check in checks]
-    return [caution for caution in (*found, _collapse(run.rows), _not_finite(run.rows)) if caution]
+    return [caution for caution in (*found, _without_verdict(run), _collapse(run.rows), _not_finite(run.rows)) if caution]
 
 
 def duration(seconds: float) -> str:
@@ -109,6 +109,21 @@ def _above(rows: list[dict], metric: str, bound: float, what: str, meaning: str)
     span = f"step {over[0]:g}" if len(over) == 1 else f"steps {over.min():g} to {over.max():g}"
     where = f"{len(over)} of {len(steps)}, {span}"
     return Caution(what, where, f"{metric} {values.max():.3g}", meaning)
+
+
+def _without_verdict(run: Run) -> Caution | None:
+    found = entries(run)
+    lost = [(entry.get("step", "unknown"), *without_verdict(entry)) for entry in found]
+    lost = [(step, errors, timeouts) for step, errors, timeouts in lost if errors > 0]
+    if not lost:
+        return None
+    step, errors, timeouts = max(lost, key=lambda entry: entry[1])
+    return Caution(
+        "Evaluation without verdicts",
+        f"{len(lost)} of {len(found)} evaluations",
+        f"{errors} answers at step {step}, {timeouts} by a timeout",
+        "They count as not right in every figure of the panel.",
+    )
 
 
 def _collapse(rows: list[dict]) -> Caution | None:

@@ -68,7 +68,7 @@ def _tiles(run: Run) -> Html:
 
 def _warnings(run: Run) -> Html:
     found = findings.cautions(run)
-    if not run.rows:
+    if not run.rows and not found:
         return Html("")
     if not found:
         return element("section", element("h2", "Warnings"), element("p", "None."))
@@ -86,17 +86,22 @@ def _evaluation(run: Run) -> Html:
     names = list(dict.fromkeys(name for _, figures in measured for name in figures))
     course = plots.progress(_course(measured, names[0]), names[0])
     drawn = [_figure(course)] if len(measured) > 2 and course.svg else []
-    shown = _panel_table(run, measured, names), element("div", *drawn, kind="charts")
+    shown = _panel_table(run, measured, names), _source_table(run, measured), element("div", *drawn, kind="charts")
     return element("section", title, _panel_note(run), *shown)
 
 
 def _panel_note(run: Run) -> Html:
-    about, parts = run.evaluation.get("panel"), []
+    """Says what was asked, how it was sampled, and by which graders it was judged."""
+    about, sampling, parts = run.evaluation.get("panel"), run.evaluation.get("sampling"), []
+    versions = look_up(run.evaluation, "graders", "versions")
     for label, value in (
         ("task", look_up(about, "task")),
         ("problems", look_up(about, "problems")),
         ("samples a problem", run.evaluation.get("samples")),
         ("temperature", run.evaluation.get("temperature")),
+        ("token limit", look_up(sampling, "max_new_tokens")),
+        ("sampling seed", look_up(sampling, "seed")),
+        ("graders", ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else None),
         ("fingerprint", look_up(about, "fingerprint")),
     ):
         if value is not None:
@@ -118,6 +123,21 @@ def _panel_table(run: Run, measured: list[tuple[dict, dict[str, Interval]]], nam
         columns.append([_share(best, name) for name in names])
     note = "Brackets: 95 % bootstrap intervals over problems. The best is chosen on this very panel, so it flatters."
     return join([table(header, zip(names, *columns)), element("p", note, kind="note")])
+
+
+def _source_table(run: Run, measured: list[tuple[dict, dict[str, Interval]]]) -> Html:
+    """A row a source of a mixture: its problems, and its figures after the last evaluation beside those of the first."""
+    samples, (first, _), (last, _) = run.evaluation.get("samples"), measured[0], measured[-1]
+    before, after = (panel.by_source(entry, samples) for entry in (first, last))
+    if not after:
+        return Html("")
+    names = [f"{word}@{samples}" for word in ("avg", "pass", "maj")]
+    header, rows = ["Source", "Problems"], [[source, problems] for source, (problems, _) in after.items()]
+    for entry, parts, shown in ((first, before, names[:1]), (last, after, names))[len(measured) == 1 :]:
+        header += [f"{name} (step {entry.get('step', 'unknown')})" for name in shown]
+        for row in rows:
+            row += [_share(parts.get(row[0], (0, {}))[1], name) for name in shown]
+    return table(header, rows)
 
 
 def _share(figures: dict[str, Interval], name: str) -> str:

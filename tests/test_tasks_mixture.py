@@ -1,0 +1,133 @@
+"""Mixtures: their names and paths, splits that run on, panels, and the part that an error is about."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from papo_jax.errors import InputError
+from papo_jax.tasks import Problem, load, mixture, panel
+from papo_jax.tasks.mixture import Asked, Joined
+from papo_jax.tasks.order import draw
+
+SMALL = {"train_size": 40, "held_out_size": 12}
+
+
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def gsm8k(place):
+    rows = [{"question": f"How many are {n} eggs?", "answer": f"#### {n}"} for n in range(30)]
+    write(place / "train.jsonl", rows[:20])
+    write(place / "test.jsonl", rows[20:])
+    return place
+
+
+def math_500(place):
+    return write(place, [{"problem": f"Half of {n} eggs?", "answer": f"\\frac{{{n}}}{{2}}"} for n in range(5)])
+
+
+def test_names_and_weights():
+    assert mixture.parse("gsm8k*3+math*0.5 + arithmetic", None) == [
+        Asked("gsm8k", 3.0, None), Asked("math", 0.5, None), Asked("arithmetic", 1.0, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a*0+b", "the weight of the part 'a' should be a positive number, not '0'"),
+        ("a+b*", "part 'b' .* not ''"),
+        ("a+b*-1", "part 'b' .* not '-1'"),
+        ("a+b*inf", "part 'b' .* not 'inf'"),
+        ("a+b*nan", "part 'b' .* not 'nan'"),
+        ("a*2*3", "part 'a' .* not '2.3'"),
+        ("a+b+a*2", "names the part 'a' twice"),
+    ],
+)
+def test_wrong_names(name, message):
+    with pytest.raises(InputError, match=message):
+        mixture.parse(name, None)
+
+
+def test_paths():
+    def paths(name, path):
+        return [part.path for part in mixture.parse(name, path, ("gsm8k", "math"))]
+
+    assert paths("gsm8k", f"a{os.pathsep}b") == [f"a{os.pathsep}b"]  # one part: the path is the path
+    assert paths("gsm8k+arithmetic+math", f"a{os.pathsep}{os.pathsep}b") == ["a", None, "b"]
+    assert paths("arithmetic+gsm8k", "a") == [None, "a"]
+    assert paths("arithmetic+gsm8k", None) == [None, None]
+    with pytest.raises(InputError, match="1 entries for the 2 parts gsm8k, math; give one a part"):
+        paths("gsm8k+math", "a")
+
+
+def test_joined_splits_are_a_sequence():
+    splits = [[Problem(i, f"{name}{i}", "1", source=name) for i in range(size)] for name, size in (("a", 3), ("b", 0), ("c", 2))]
+    joined = Joined(splits)
+    assert [problem.prompt for problem in joined] == ["a0", "a1", "a2", "c0", "c1"]
+    assert [problem.identifier for problem in joined] == [joined[i].identifier for i in range(5)] == list(range(5))
+    assert joined[-1] == joined[4] == joined[3:][1]
+    assert joined[1:4] == tuple(joined)[1:4]
+    with pytest.raises(IndexError):
+        joined[5]
+
+
+def mixed(tmp_path, name="gsm8k*2+math_500+arithmetic", **options):
+    path = os.pathsep.join((str(gsm8k(tmp_path / "g")), str(math_500(tmp_path / "m.jsonl")), ""))
+    return load(name, path=path, cache=tmp_path / "cache", **{**SMALL, **options})
+
+
+def test_a_mixture(tmp_path):
+    task = mixed(tmp_path)
+    assert [(part.name, part.weight, part.train, part.held_out) for part in task.parts] == [
+        ("gsm8k", 0.5, 20, 10), ("math_500", 0.25, 0, 5), ("arithmetic", 0.25, 40, 12),
+    ]  # fmt: skip
+    assert (len(task.train), len(task.held_out)) == (60, 27)
+    assert [problem.source for problem in task.train] == ["gsm8k"] * 20 + ["arithmetic"] * 40
+    assert [problem.identifier for problem in task.held_out] == list(range(27))
+    assert [problem.grader for problem in task.held_out] == ["integer"] * 10 + ["math"] * 5 + ["integer"] * 12
+    assert max(draw(0, 0, 500, task.parts)) < 60
+
+
+def test_the_fingerprint_follows_parts_and_weights(tmp_path):
+    names = ("gsm8k*2+math_500+arithmetic", "gsm8k*4+math_500*2+arithmetic*2", "gsm8k+math_500+arithmetic")
+    first, same, other = (mixed(tmp_path, name).fingerprint for name in names)
+    assert first == same != other
+    assert mixed(tmp_path, seed=1).fingerprint != first
+
+
+def test_panels_share_by_weight(tmp_path):
+    task = mixed(tmp_path)
+    # 8: exactly 4, 2 and 2. 7: 3.5, 1.75 and 1.75, and the largest remainders are 0.75. 24: 12, 6 and 6, of which
+    # gsm8k has 10 and math_500 has 5, so arithmetic gives the other 9.
+    for count, shares in ((8, (4, 2, 2)), (7, (3, 2, 2)), (24, (10, 5, 9)), (27, (10, 5, 12)), (0, (0, 0, 0))):
+        chosen = panel(task, count)
+        assert chosen == [*task.held_out[: shares[0]], *task.held_out[10 : 10 + shares[1]], *task.held_out[15 : 15 + shares[2]]]
+    with pytest.raises(InputError, match="evaluation.problems = 28 is more than the 27 held-out problems"):
+        panel(task, 28)
+
+
+def test_errors_name_the_part(tmp_path):
+    with pytest.raises(InputError, match="part 'math' of task 'arithmetic.math': .*nowhere does not exist") as caught:
+        load("arithmetic+math", path="/nowhere", cache=tmp_path, **SMALL)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="part 'gsm8' of task .*the nearest is 'gsm8k'"):
+        load("arithmetic+gsm8", cache=tmp_path, **SMALL)
+    with pytest.raises(InputError, match="part 'arithmetic' of task .* less than once in 1,024 draws; raise its weight"):
+        load("gsm8k*3000+arithmetic", path=str(gsm8k(tmp_path / "g")), cache=tmp_path, **SMALL)
+
+
+def test_parts_that_overlap_are_refused(tmp_path):
+    own = write(tmp_path / "own.jsonl", [{"prompt": f"Q: how many are {n} eggs? A:", "answer": n} for n in range(30)])
+    with pytest.raises(InputError, match="problems to train on are also evaluated on, the first 'How many are 2. eggs.*train jsonl"):
+        load("jsonl+gsm8k", path=f"{own}{os.pathsep}{gsm8k(tmp_path / 'g')}", cache=tmp_path / "cache")
+
+
+def test_shares_of_a_part_without_problems():
+    parts = [SimpleNamespace(weight=0.9, train=0), SimpleNamespace(weight=0.05, train=3), SimpleNamespace(weight=0.05, train=3)]
+    assert sorted(draw(0, 0, 1024, parts) < 3).count(True) == 512  # the other two share alike

@@ -1,0 +1,124 @@
+"""--mode=evaluate: the last and the best checkpoint, a base policy, another panel; and what is refused."""
+
+import json
+
+import pytest
+
+import run
+from papo_jax.telemetry import runfiles
+
+
+@pytest.fixture(scope="module")
+def trained(command_line, tmp_path_factory):
+    """Four steps with a checkpoint after each, evaluated before and after."""
+    workdir = tmp_path_factory.mktemp("trained")
+    more = {"checkpoint.every": 1, "checkpoint.keep": 1, "evaluation.every": 4, "training.learning_rate": 3e-3}
+    assert run.main(command_line(workdir, more)) == 0
+    return workdir
+
+
+def evaluate(workdir, *more) -> int:
+    return run.main(["run.py", "--mode=evaluate", f"--workdir={workdir}", *more])
+
+
+def read(path) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_training_keeps_raw_verdicts_and_what_made_them(trained):
+    document, rows = read(trained / "evaluation.json"), runfiles.read_rows(trained / "evaluation_samples.jsonl")
+    assert [entry["step"] for entry in document["entries"]] == [0, 4]
+    assert document["sampling"] == {"samples": 4, "temperature": 1.0, "max_new_tokens": 8, "seed": 0}
+    assert document["graders"]["names"] == ["integer"] and document["graders"]["versions"]["papo_jax.grading"]
+    assert document["panel"]["sources"] == {"arithmetic": 16}
+    provenance = read(trained / "provenance.json")
+    first, last = document["entries"]
+    assert first["model"] == provenance["model"]["fingerprint"] != last["model"]
+    assert len(rows) == 2 * 16
+    for entry in document["entries"]:
+        mine = [row for row in rows if row["step"] == entry["step"]]
+        assert [row["problem"] for row in mine] == document["panel"]["identifiers"]
+        assert [row["verdicts"].count("right") for row in mine] == entry["right"]
+        assert all(len(row["completions"]) == len(row["answers"]) == 4 for row in mine)
+    assert document["last"]["step"] == 4 and document["best"]["step"] in (0, 4)
+
+
+def test_last_and_best_checkpoint_join_the_record(trained, tmp_path, capsys):
+    before = read(trained / "evaluation.json")
+    output = tmp_path / "again.json"
+    assert evaluate(trained, f"--output={output}") == 0
+    document = read(output)
+    kept = sorted(int(path.name) for path in (trained / "checkpoints").iterdir() if path.name.isdigit())
+    assert [entry["step"] for entry in document["entries"]] == kept and kept[-1] == 4
+    again, last = document["entries"][-1], before["entries"][-1]
+    assert {**again, "seconds": 0} == {**last, "seconds": 0}  # the same parameters, keys and panel: the same answers
+    assert f"step {kept[-1]}" in capsys.readouterr().out
+    assert read(trained / "evaluation.json") == before
+    assert evaluate(trained) == 0
+    joined = read(trained / "evaluation.json")
+    assert [entry["step"] for entry in joined["entries"]] == sorted({0, *kept})
+    assert evaluate(trained) == 0 and read(trained / "evaluation.json") == joined  # nothing left to do
+
+
+def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
+    wider = ("--config.evaluation.problems=20", "--config.evaluation.samples=2")
+    assert evaluate(trained, *wider) == 2
+    assert "holds an evaluation of another panel; give this one an --output of its own" in capsys.readouterr().err
+    assert evaluate(trained, *wider, f"--output={tmp_path / 'wide.json'}") == 0
+    assert read(tmp_path / "wide.json")["panel"]["problems"] == 20
+    assert len(runfiles.read_rows(tmp_path / "wide_samples.jsonl")) % 20 == 0
+
+
+def test_a_users_file_without_any_code(trained, tmp_path):
+    lines = [{"prompt": f"{a}+1=", "answer": str(a + 1)} for a in range(5)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    more = ("--config.evaluation.task=jsonl", f"--config.evaluation.path={tmp_path / 'mine.jsonl'}", "--config.evaluation.problems=1")
+    assert evaluate(trained, *more, f"--output={tmp_path / 'mine.json'}") == 0
+    panel = read(tmp_path / "mine.json")["panel"]
+    assert panel["task"] == "jsonl" and panel["problems"] == 1
+
+
+def test_a_base_policy_is_evaluated_where_there_is_no_run(command_line, trained, tmp_path):
+    workdir = tmp_path / "base"
+    arguments = command_line(workdir, {"checkpoint.every": 1, "evaluation.every": 4})
+    assert run.main([*arguments, "--mode=evaluate"]) == 0
+    document = read(workdir / "evaluation.json")
+    assert [entry["step"] for entry in document["entries"]] == [0]
+    first = read(trained / "evaluation.json")["entries"][0]
+    assert {**document["entries"][0], "seconds": 0} == {**first, "seconds": 0}
+    assert sorted(path.name for path in workdir.iterdir()) == [
+        ".lock", "config.json", "evaluation.json", "evaluation_samples.jsonl", "provenance.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (("--config.training.steps=9",), "leave --config.training.steps out"),
+        (("--config.model.path=tiny",), "leave --config.model.path out"),
+        (("--output=somewhere",), "must name a .json file"),
+        (("--dtype=float32",), "belongs to --mode=export"),
+        (("--config.evaluation.problems=99",), "evaluation.problems = 99 is more than the 32 held-out problems"),
+        (("--config.evaluation.task=aime_2024",), "aime_2024"),
+        (("--config.evaluation.samples=0",), "must be at least 1"),
+    ],
+)
+def test_what_cannot_be_evaluated(trained, capsys, more, said):
+    before = read(trained / "evaluation.json")
+    assert evaluate(trained, *more) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("error: ") and error.count("\n") == 1
+    assert read(trained / "evaluation.json") == before
+
+
+def test_weights_of_another_base_are_refused(trained, capsys):
+    path = trained / "provenance.json"
+    kept = path.read_text()
+    changed = json.loads(kept)
+    changed["model"]["fingerprint"] = "other"
+    path.write_text(json.dumps(changed))
+    try:
+        assert evaluate(trained) == 2
+        assert "other weights of model.path" in capsys.readouterr().err
+    finally:
+        path.write_text(kept)
