@@ -82,6 +82,6 @@ def test_every_family_has_one_place_for_the_question():
 
 def test_grading_and_names_stay_light():
     heavy = "{'jax', 'numpy', 'tensorflow_datasets', 'reasoning_gym', 'pyarrow'}"
-    code = f"import sys, papo_jax.tasks, papo_jax.grading, papo_jax.tasks.task; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, papo_jax.tasks, papo_jax.grading, papo_jax.tasks.task, papo_jax.tasks.loading; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

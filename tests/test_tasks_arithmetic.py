@@ -48,7 +48,7 @@ def test_problems_are_pure_and_depend_on_every_argument():
 
 def test_golden_problem():
     # The same on every machine and Python version, for frozen panels refer to problems by number.
-    assert tuple(generate(0, "train", 0, difficulty=3)) == (0, "13+40+18+17=", "88")
+    assert tuple(generate(0, "train", 0, difficulty=3)) == (0, "13+40+18+17=", "88", "integer", "arithmetic")
 
 
 def test_splits_share_no_prompt_at_any_seed():

@@ -42,7 +42,7 @@ def test_two_files(tmp_path):
 def test_two_files_that_overlap_are_refused(tmp_path):
     write(tmp_path / "train.jsonl", [row(1), row(3)])
     write(tmp_path / "test.jsonl", [row(2), {**row(3), "question": "what is  3+0"}])
-    with pytest.raises(InputError, match="1 problems to train on are also evaluated on, the first 'what is 3.0.*train gsm8k 1, held out gsm8k 1"):
+    with pytest.raises(InputError, match="also evaluated on: 1; the first is 'what is 3.0.*train gsm8k 1, held out gsm8k 1"):
         load("gsm8k", path=str(tmp_path), cache=tmp_path / "cache")
 
 
@@ -54,7 +54,7 @@ def test_one_file_is_split_by_the_text_alone(tmp_path):
     assert not set(prompts(turned.held_out)) & set(prompts(turned.train))
     assert len(task.train) + len(task.held_out) == len(turned.train) + len(turned.held_out) == 100
     assert 3 <= len(task.held_out) <= 30  # one in eight, about
-    assert turned.notes == ("gsm8k: 9 rows repeat a question and were left out",)
+    assert turned.notes == ("gsm8k: rows left out, for they repeat a question: 9",)
 
 
 def test_a_changed_file_is_read_again(tmp_path):

@@ -53,7 +53,7 @@ def test_two_files_are_used_whole(tmp_path):
     write(tmp_path / "test.jsonl", [{"prompt": "b", "answer": 2}, {"prompt": "b", "answer": 2}])
     task = load("jsonl", path=str(tmp_path), cache=tmp_path / "cache")
     assert ([one.prompt for one in task.train], [one.prompt for one in task.held_out]) == (["a"], ["b"])
-    assert task.notes == ("jsonl: 1 rows repeat a question and were left out",)
+    assert task.notes == ("jsonl: rows left out, for they repeat a question: 1",)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_errors_name_the_part(tmp_path):
 
 def test_parts_that_overlap_are_refused(tmp_path):
     own = write(tmp_path / "own.jsonl", [{"prompt": f"Q: how many are {n} eggs? A:", "answer": n} for n in range(30)])
-    with pytest.raises(InputError, match="problems to train on are also evaluated on, the first 'How many are 2. eggs.*train jsonl"):
+    with pytest.raises(InputError, match="also evaluated on: .*; the first is 'How many are 2. eggs.*train jsonl"):
         load("jsonl+gsm8k", path=f"{own}{os.pathsep}{gsm8k(tmp_path / 'g')}", cache=tmp_path / "cache")
 
 

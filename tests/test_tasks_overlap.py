@@ -54,7 +54,7 @@ def test_known_instructions_come_off():
 
 def test_what_is_refused_and_what_is_said():
     train = problems("Something else?", fill(MARKED, LONG.upper()), fill(BOXED, LONG))
-    with pytest.raises(InputError, match="2 problems to train on .* the first 'Janet.*train gsm8k 1, held out math 0.; take") as caught:
+    with pytest.raises(InputError, match="also evaluated on: 2; the first is 'Janet.*train gsm8k 1, held out math 0.; take") as caught:
         check(train, problems(fill(BOXED, LONG), source="math"))
     assert "\n" not in str(caught.value)
     check(problems("Something else?"), problems(LONG))
@@ -63,7 +63,7 @@ def test_what_is_refused_and_what_is_said():
 
 def test_inside_a_prompt_of_the_users_own():
     wrapped = f"Question one: {LONG}\nLet us think. Answer:"
-    with pytest.raises(InputError, match="1 problems to train on"):
+    with pytest.raises(InputError, match="also evaluated on: 1;"):
         check(problems(wrapped, source="jsonl"), problems(LONG))
     check(problems(wrapped), problems(LONG))  # of a published file the instruction is known, so this is another question
     check(problems(wrapped, source="jsonl"), problems(LONG, source="jsonl"))
@@ -74,7 +74,7 @@ def test_inside_a_prompt_of_the_users_own():
 def test_short_questions_inside_have_a_line_of_their_own():
     held_out = problems(r"Compute $\sin 60^\circ$.")
     check(problems(r"Compute $\sin 60^\circ + 1$.", source="jsonl"), held_out)
-    with pytest.raises(InputError, match="1 problems to train on"):
+    with pytest.raises(InputError, match="also evaluated on: 1;"):
         check(problems("Solve this:\nCompute $\\sin 60^\\circ$\nAnswer:", source="jsonl"), held_out)
 
 
@@ -84,7 +84,7 @@ def test_the_real_files_inside_a_users_file(tmp_path):
     own = [{"prompt": f"Q: {row['question']}\n\nA: ", "answer": row["answer"].partition("####")[2]} for row in tests]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
     (tmp_path / "test.jsonl").write_text('{"prompt": "nothing", "answer": 1}\n')
-    with pytest.raises(InputError, match="1319 problems to train on are also evaluated on"):
+    with pytest.raises(InputError, match="also evaluated on: 1319;"):
         load("jsonl+gsm8k", path=f"{tmp_path}:{DATA / 'gsm8k'}", cache=tmp_path / "cache")
 
 
@@ -99,5 +99,11 @@ def test_math_500_inside_the_test_split_of_math(tmp_path, form):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "train.jsonl").write_text("".join(json.dumps({"prompt": prompt, "answer": "1"}) + "\n" for prompt in bare))
     (tmp_path / "own" / "test.jsonl").write_text('{"prompt": "nothing", "answer": 1}\n')
-    with pytest.raises(InputError, match="500 problems to train on are also evaluated on"):
+    with pytest.raises(InputError, match="also evaluated on: 500;"):
         load("jsonl+math_500", path=f"{tmp_path / 'own'}:{tmp_path / 'math500.jsonl'}", cache=tmp_path / "cache")
+
+
+def test_prompts_of_punctuation_alone():
+    check(problems("...", "\n\n", source="jsonl"), problems("???"))
+    with pytest.raises(InputError, match="also evaluated on: 1;"):
+        check(problems("???"), problems("???"))

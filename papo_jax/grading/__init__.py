@@ -10,6 +10,7 @@ The names load on first use, so that a process which imports this package pays o
 import importlib
 
 _HOMES = {
+    "GRADERS": "graders",
     "Judgement": "judgement",
     "Pool": "pool",
     "SelfTest": "self_test",

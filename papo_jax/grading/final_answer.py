@@ -20,6 +20,7 @@ _PHRASE = re.compile(
     r"answer(?:[ \t]+is\b|[ \t*_]{0,5}[:=])(?P<rest>.*)",
     re.IGNORECASE | re.MULTILINE,
 )
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # \{ is a bracket of a set, not one of TeX's
 _DECORATION = " \t\r\n*_`"
 
 
@@ -117,8 +118,8 @@ def _first_line(text: str) -> str:
 def braced(text: str, start: int) -> str | None:
     """What stands between a brace that opens right before `start` and its partner; None if that never comes."""
     depth = 1
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
+    for brace in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if not depth:
-            return text[start:position]
+            return text[start : brace.start()]
     return None

@@ -71,6 +71,7 @@ def extract(text: str) -> str | None:
     if r"\boxed" in text or r"\fbox" in text:
         return None  # a box that was never closed
     line = final_answer.plain(final_answer.last_line(text))
+    line = line if len(line) <= latex.LONGEST else "… " + line[-latex.LONGEST :].lstrip("0123456789.,")
     for opening, closing in _DISPLAYS:
         before, ends, _ = text.rstrip(" \t\r\n.").rpartition(closing)
         if ends and text.rstrip(" \t\r\n.").endswith(closing) and opening in before:

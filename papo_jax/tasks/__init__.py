@@ -9,7 +9,7 @@ The names load on first use, so that a worker process which only grades imports 
 
 import importlib
 
-_HOMES = {"Part": "task", "Problem": "problem", "Task": "task", "load": "task", "panel": "panels"}
+_HOMES = {"Part": "task", "Problem": "problem", "Task": "task", "load": "loading", "panel": "task"}
 
 
 def __getattr__(name: str):

@@ -23,7 +23,7 @@ NAMES = (arithmetic.NAME, *sorted(FAMILIES), f"{gym.PREFIX}<family>")
 
 
 class Options(NamedTuple):
-    """What every part of a task is loaded with, as in `task.load`."""
+    """What every part of a task is loaded with, as in `loading.load`."""
 
     seed: int
     difficulty: int

@@ -21,7 +21,7 @@ class Example(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A row that is no problem for us, and why, as in "3 rows were left out: they need their image"."""
+    """A row that is no problem for us, and why, as in "rows left out, for they need their image: 3"."""
 
     reason: str
 
@@ -59,7 +59,7 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
     Args:
       family: whose files they are.
       path: a file, or a directory with the files of the splits: train.jsonl and test.jsonl, or parquet files such as
-        data/train-00000-of-00001.parquet, or train/*/*.json.
+        data/train-00000-of-00001.parquet, or train/algebra/1.json and more.
 
     Returns:
       {"train": ..., "held_out": ...}, {"held_out": ...} of a family that is only evaluated on, or {"both": ...} where
@@ -92,12 +92,12 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
 
 
 def _of_split(place: Path, split: str) -> list[Path]:
-    """A split's files: SPLIT.jsonl, SPLIT-00000-of-00001.parquet, here or in data/, or whatever SPLIT/ holds."""
-    for folder in (place, place / "data"):
-        found = [file for suffix in files.SUFFIXES for name in (split, f"{split}-*") for file in folder.glob(name + suffix)]
-        if found:
-            return sorted(found)
-    return sorted(file for file in (place / split).rglob("*") if file.suffix in files.SUFFIXES)
+    """A split's files: SPLIT.jsonl or SPLIT-00000-of-00001.parquet, here or a folder down, or whatever SPLIT/ holds."""
+    for folder in ("", "*/"):
+        names = [folder + name + suffix for suffix in files.SUFFIXES for name in (split, f"{split}-*")]
+        if found := sorted(file for name in names for file in place.glob(name)):
+            return found
+    return sorted(file for file in (place / split).rglob("[!.]*") if file.suffix in files.SUFFIXES)
 
 
 def make(family: Family, found: dict[str, list[Path]], template: str, grader: str | None) -> Made:
@@ -150,7 +150,7 @@ def _examples(family: Family, paths: Sequence[Path], notes: list[str]) -> list[E
                 yield place, found
 
     examples = _once(family, kept(), notes)
-    notes.extend(f"{family.name}: {count} rows were left out: {reason}" for reason, count in left_out.items())
+    notes.extend(f"{family.name}: rows left out, for {reason}: {count}" for reason, count in left_out.items())
     return family.settle(examples)
 
 
@@ -172,9 +172,9 @@ def _once(family: Family, placed: Iterable[tuple[str, Example]], notes: list[str
             )
         contradictory.add(example.question)
     if repeated:
-        notes.append(f"{family.name}: {repeated} rows repeat a question and were left out")
+        notes.append(f"{family.name}: rows left out, for they repeat a question: {repeated}")
     if contradictory:
-        notes.append(f"{family.name}: {len(contradictory)} questions have more than one answer and were left out")
+        notes.append(f"{family.name}: questions left out, for they have more than one answer: {len(contradictory)}")
     return [example for question, (_, example) in first.items() if question not in contradictory]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from papo_jax.errors import InputError
+from papo_jax.grading.final_answer import TAIL
 from papo_jax.grading.graders import canonical_integer
 from papo_jax.tasks import gym_table, overlap, templates
 from papo_jax.tasks.arithmetic import split_of
@@ -38,7 +39,11 @@ def version() -> str:
 
 
 def template_of(grader: str) -> str:
-    """Returns the template for a grader: where it looks for the answer, the policy is told to put it."""
+    """Returns the template for a grader: where it looks for the answer, the policy is told to put it.
+
+    >>> template_of("integer")
+    '{question}'
+    """
     return _TEMPLATES.get(grader, templates.PLACE)
 
 
@@ -82,7 +87,7 @@ def make(name: str, *, seed: int, train_size: int, held_out_size: int, template:
 
 
 def _gold(name: str, entry: dict, grader: str) -> str:
-    """The gold for a grader; empty where the entry has an empty one, which no answer can be compared with."""
+    """The gold for a grader; empty where the entry's is empty or too long, so that no grader could use it."""
     answer = entry["answer"]
     if not isinstance(answer, str):
         raise InputError(f"{name} has answers that are no text ({str(answer)[:40]!r}); choose another family")
@@ -91,7 +96,7 @@ def _gold(name: str, entry: dict, grader: str) -> str:
     if grader == "expression" and entry["numbers"]:
         target = 24 if entry["target"] is None else entry["target"]  # puzzle24 says its target by its name alone
         return f"{target} using {', '.join(map(str, entry['numbers']))}"
-    return answer if answer.strip() else ""
+    return answer if answer.strip() and len(answer) <= TAIL else ""
 
 
 def _entries(family: str, seed: int, count: int) -> Iterator[dict]:

@@ -23,6 +23,7 @@ OWN = "jsonl"  # the source whose prompts may carry an instruction that we do no
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)*|[^\W\d_]+|[^\s$\\.,;:!?'\"`‘’“”]")
 _DELIMITERS = re.compile(r"\\[()\[\]]")
 _WINDOW = 8  # tokens that a question must have to be looked for inside a text
+_MARKS = ("Q: {question}\nA:", "Question: {question}\nAnswer:", "Problem: {question}\nSolution:")  # on a line, besides
 _SHOWN = 80  # characters of a question in the message
 
 
@@ -58,7 +59,7 @@ def comparer(used: Sequence[str] = ()) -> Callable[[str], str]:
             longer = text
             for start, end in itertools.zip_longest(before, after, fillvalue=""):
                 text = text.removeprefix(start).removesuffix(end)
-        return text
+        return text or prompt  # nothing but punctuation is only equal to itself
 
     return question
 
@@ -73,12 +74,14 @@ def check(train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequen
 
     Raises:
       InputError: says how many there are, which is the first, and what to do.
+
+    >>> check([Problem(0, "1+2=", "3")], [Problem(0, "1+20=", "21")])
     """
     question_of = comparer(used)
     known: dict[str, Problem] = {}
     for problem in held_out:
         known.setdefault(question_of(problem.prompt), problem)
-    inside = _Inside(known)
+    inside = _Inside(known, comparer((*used, *_MARKS)))
     count, first = 0, None
     for problem in train if known else ():
         question = question_of(problem.prompt)
@@ -90,7 +93,7 @@ def check(train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequen
     if first:
         problem, same = first
         raise InputError(
-            f"{count} problems to train on are also evaluated on, the first {_short(same.prompt)} "
+            f"questions to train on that are also evaluated on: {count}; the first is {_short(same.prompt)} "
             f"(train {problem.source or 'problem'} {problem.identifier}, held out {same.source or 'problem'} "
             f"{same.identifier}); take them out of the file to train on, or evaluate on another task"
         )
@@ -99,7 +102,8 @@ def check(train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequen
 class _Inside:
     """Finds questions of other tasks inside longer texts: long ones anywhere, short ones on a line of their own."""
 
-    def __init__(self, known: dict[str, Problem]):
+    def __init__(self, known: dict[str, Problem], question_of: Callable[[str], str]):
+        self._question_of = question_of
         self._short: dict[str, Problem] = {}
         self._long: dict[tuple[str, ...], list[tuple[str, Problem]]] = defaultdict(list)
         for question, problem in known.items():
@@ -114,7 +118,7 @@ class _Inside:
     def find(self, prompt: str, text: str) -> Problem | None:
         """Returns a problem whose question stands in a prompt, whose normal form is `text`; else None."""
         for line in prompt.splitlines():
-            if (same := self._short.get(normal(line))) is not None:
+            if (same := self._short.get(self._question_of(line))) is not None:
                 return same
         tokens = text.split()
         for start in range(len(tokens) - _WINDOW + 1):

@@ -9,9 +9,9 @@ from papo_jax.errors import InputError
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
 from papo_jax.settings import Settings
-from papo_jax.tasks import overlap
+from papo_jax.grading import Judgement, graders
+from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
-from papo_jax.tasks.task import Task, panel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +62,9 @@ def load(settings: Settings, *, trained: bool = True) -> Problems:
     if trained and settings.rollout.prompts > len(train.train):
         few = f"more than the {len(train.train)} problems of {train.name}" if train.train else f"and {train.name} has none to train on"
         raise InputError(f"rollout.prompts = {settings.rollout.prompts} is {few}")
-    chosen = panel(evaluated, settings.evaluation.problems)
+    chosen = tasks.panel(evaluated, settings.evaluation.problems)
     if trained and evaluated is not train:
-        overlap.check(train, chosen)
+        overlap.check(train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)])
     return Problems(train, evaluated, chosen)
 
 
@@ -83,8 +83,15 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
       InputError: if a gold is not right, or a wrong one is.
     """
     needed = [*problems.train.train, *problems.panel] if trained else problems.panel
-    found = grading.self_test(needed, pool.judge)
-    return dataclasses.replace(problems, checked=tuple(found.lines()))
+
+    def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgement]:
+        # Golds are data, not what a model wrote: only the grader that is slow and may hang on them needs the pool.
+        slow = iter(pool.judge([question for question in asked if question[0] == "math"], batch_deadline=None))
+        return [next(slow) if question[0] == "math" else graders.judge(*question) for question in asked]
+
+    found = grading.self_test(needed, judge_all)
+    tried = (f"{count:,} golds right and their neighbours wrong by grader {grader}" for grader, count in found.golds.items())
+    return dataclasses.replace(problems, checked=(*tried, *found.lines()))
 
 
 def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:

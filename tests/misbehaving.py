@@ -1,0 +1,136 @@
+"""Graders that do what none should: each is named after it. For the tests of the pool that has to live with them."""
+
+import ast
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from papo_jax.grading.judgement import Judgement
+
+
+
+def judge(grader: str, gold: str, text: str) -> Judgement:
+    return globals()[f"_{grader}"](gold, text) or Judgement("right" if text == gold else "wrong", text)
+
+
+def warm(grader: str) -> None:
+    if grader == "cold":
+        raise ImportError("no such package")
+    if grader == "slow_start":
+        time.sleep(1.5)
+
+
+def _same(gold, text):
+    """Compares, and does nothing else."""
+
+
+_slow_start = _same
+
+
+def _sleep(gold, text):
+    time.sleep(float(text))
+
+
+def _spin(gold, text):
+    while True:
+        pass
+
+
+def _deaf(gold, text):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(60)
+
+
+def _abort(gold, text):
+    os.abort()
+
+
+def _leave(gold, text):
+    os._exit(3)
+
+
+def _exit(gold, text):
+    sys.exit(4)
+
+
+def _eat(gold, text):
+    return Judgement("right", "x" * 2**40)
+
+
+def _recurse(gold, text):
+    return _recurse(gold, text)
+
+
+def _print(gold, text):
+    print("right" * 1000, flush=True)
+    os.write(1, b"\x00\x00\x00\x02[]")
+    sys.stderr.write("right")
+
+
+def _read(gold, text):
+    return Judgement("right" if sys.stdin.read() == "" else "wrong", None)
+
+
+def _process(gold, text):
+    return Judgement("right", str(os.getpid()))
+
+
+def _modules(gold, text):
+    return Judgement("right", " ".join(sorted({"jax", "numpy", "sympy", "flax", "math_verify"} & set(sys.modules))))
+
+
+def _write(gold, text):
+    with open(text, "w") as file:
+        file.write("written")
+
+
+def _write_low(gold, text):
+    os.open(text, os.O_CREAT | os.O_WRONLY)
+
+
+def _execute(gold, text):
+    exec(text)
+
+
+def _evaluate(gold, text):
+    return Judgement("right", str(eval(text)))
+
+
+def _system(gold, text):
+    os.system(text)
+
+
+def _spawn(gold, text):
+    subprocess.run(["touch", text])
+
+
+def _fork(gold, text):
+    os.fork()
+
+
+def _connect(gold, text):
+    socket.create_connection(("127.0.0.1", 9))
+
+
+def _load(gold, text):
+    ctypes.CDLL(None)
+
+
+def _parse(gold, text):
+    return Judgement("right", type(ast.parse(text, mode="eval").body).__name__)
+
+
+def _import(gold, text):
+    import colorsys  # a file of the standard library that nothing has imported yet
+
+    return Judgement("right", colorsys.__name__)
+
+
+GRADERS = tuple(name[1:] for name in dict(globals()) if name.startswith("_") and callable(globals()[name]))
+GRADERS += ("cold",)
+_cold = _same
