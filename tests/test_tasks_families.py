@@ -137,6 +137,8 @@ def test_aime_2025_in_its_collections(tmp_path):
     assert golds(task.held_out) == [("70", "integer"), ("336", "integer")]
     arena = [{"problem_idx": 1, "problem": "Bases?", "answer": 70, "problem_type": ["Number Theory"]}]
     assert golds(held_out(tmp_path, "aime_2025", arena, "a.parquet").held_out) == [("70", "integer")]
+    write(tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet", arena)
+    assert len(load("aime_2025", path=str(tmp_path / "snapshot"), cache=tmp_path / "cache").held_out) == 1
     refused(tmp_path, "aime_2025", {"problem": "p", "answer": "1/2"}, "the answer should be an integer, not '1/2'")
     refused(tmp_path, "aime_2025", {"text": "p", "answer": "1"}, "'problem' or 'Problem' or 'question' is missing")
     refused(tmp_path, "aime_2025", {"problem": "p", "answer": True}, "'answer' or 'Answer' is missing, empty or not text")

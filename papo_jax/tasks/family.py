@@ -79,13 +79,12 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
         return {alone: [place]}
     if not place.is_dir():
         raise InputError(f"task.path {path} does not exist; it should be a file or a directory with train.jsonl")
-    test = _of_split(place, "test")
-    if family.evaluation_only:
-        found = test or sorted(file for file in place.iterdir() if file.suffix in files.SUFFIXES)
+    test, train = _of_split(place, "test"), _of_split(place, "train")
+    if family.evaluation_only:  # some are published as a split "train", others as files of any name
+        found = test or train or sorted(file for file in place.iterdir() if file.suffix in files.SUFFIXES)
         if not found:
             raise InputError(f"task.path {path} is a directory without test.jsonl; put it there or name a file")
         return {"held_out": found}
-    train = _of_split(place, "train")
     if not train:
         raise InputError(f"task.path {path} is a directory without train.jsonl; put it there or name a file")
     return {"train": train, "held_out": test} if test else {"both": train}

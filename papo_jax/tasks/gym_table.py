@@ -42,7 +42,8 @@ ONE_OF_MANY = frozenset(
 MANY_FORMS = frozenset(
     """advanced_geometry codeio complex_arithmetic decimal_arithmetic decimal_chain_sum family_relationships
     fraction_simplification futoshiki game_of_life group_anagrams intermediate_integration knights_knaves
-    number_filtering number_sorting palindrome_partitioning polynomial_multiplication pool_matrix simple_integration time_intervals""".split()
+    number_filtering number_sorting palindrome_partitioning polynomial_multiplication pool_matrix simple_integration
+    time_intervals""".split()
 )
 
 
