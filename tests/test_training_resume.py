@@ -17,7 +17,7 @@ import run
 from papo_jax.errors import InputError
 from papo_jax.training import state
 from papo_jax.training import step as steps
-from papo_jax.training.checkpoint import Checkpoints, abstract
+from papo_jax.training.checkpoint import Checkpoints, abstract, best_step, newest_step
 
 ROOT = pathlib.Path(run.__file__).parent
 SIX = {"training.steps": 6, "method.name": "papo"}
@@ -143,6 +143,18 @@ def test_falling_reward_keeps_the_newest_and_the_best(saved):
     save_all(folder, of, scores=[0.9, 0.7, 0.5, 0.3, 0.1])
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["1", "4", "5"]
     assert float(Checkpoints(folder, keep=2).restore(example(of)).params["w"][0]) == 5.0
+
+
+def test_the_best_is_remembered_by_a_run_that_goes_on(saved):
+    folder, of = saved
+    save_all(folder, of, scores=[0.9, 0.7, 0.5], keep=1)
+    assert (best_step(folder), newest_step(folder)) == (1, 3)
+    checkpoints = Checkpoints(folder, keep=1)
+    for step, score in ((4, 0.6), (5, 0.8)):
+        checkpoints.save(of(step), score)
+    checkpoints.close()
+    assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["1", "5"]
+    assert (best_step(folder), newest_step(folder)) == (1, 5)
 
 
 def test_rising_reward_keeps_the_newest(saved):

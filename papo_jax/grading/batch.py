@@ -33,46 +33,60 @@ class Batch:
         self._waiting: dict[str, deque[int]] = {}
         for place, (grader, _, _) in enumerate(answers):
             self._waiting.setdefault(grader, deque()).append(place)
-        self._failed = Counter()  # processes lost, by the grader that they were made ready for
+        self._failed = Counter()  # processes lost in a row, by the grader that they were made ready for
         self._end: float | None = None  # of the whole batch, once it has begun
 
     def run(self) -> list[Judgement]:
         """Returns every judgement, in order."""
-        while any(judgement is None for judgement in self._found):
-            self._give_out()
-            self._listen()
-            now = time.monotonic()
-            if self._end is not None and now >= self._end:
-                self._finish(TIMEOUT)
-                break
-            for process in [process for process in self._crew.processes if not process.idle and now >= process.due]:
-                self._lose(process, TIMEOUT)
+        self._crew.renew()
+        try:
+            while None in self._found:
+                self._give_out()
+                self._listen()
+                self._look_at_the_clock()
+        finally:  # after an interrupt, a process may still judge: what it says must not be taken for the next call's
+            for process in self._judging():
+                self._crew.lose(process)
+        self._prepare()
         return self._found
+
+    def _judging(self) -> list[Process]:
+        return [process for process in self._crew.processes if process.item is not None]
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        if self._end is not None and now >= self._end:
+            self._finish(TIMEOUT)
+            return
+        for process in [process for process in self._crew.processes if not process.idle and now >= process.due]:
+            self._lose(process, TIMEOUT)
 
     def _give_out(self) -> None:
         """Gives every idle process something to do: an answer it is ready for, or else to become ready."""
         for process in list(self._crew.processes):
             if not process.idle:
                 continue
-            busy = sum(other.item is not None for other in self._crew.processes)
             waiting = sorted((places[0], name) for name, places in self._waiting.items() if places)
             grader = next((name for _, name in waiting if name in process.warmed), None)
             cold = next((name for _, name in waiting if name not in process.warmed), None)
-            if grader is not None and busy < self._workers:
+            if grader is not None and len(self._judging()) < self._workers:
                 self._send(process, grader)
             elif cold is not None:
-                process.warming = cold
-                if not process.ask({"warm": cold}, within=WARMING):
-                    self._lose(process, None)
+                self._warm(process, cold)
+
+    def _warm(self, process: Process, grader: str) -> None:
+        process.warming = grader
+        if not process.ask({"warm": grader}, within=WARMING):
+            self._lose(process, None)
 
     def _send(self, process: Process, grader: str) -> None:
         place = self._waiting[grader].popleft()
         _, gold, text = self._answers[place]
         if self._end is None and self._limit is not None:
             self._end = time.monotonic() + self._limit
-        if process.ask({"item": [grader, gold, cut(text)]}, within=self._deadline):
-            process.item = place
-        else:  # it was gone before it saw the answer, which the next one gets
+        process.item = place
+        if not process.ask({"item": [grader, gold, cut(text)]}, within=self._deadline):
+            process.item = None  # it was gone before it saw the answer, which the next one gets
             self._waiting[grader].appendleft(place)
             self._crew.lose(process)
 
@@ -82,7 +96,7 @@ class Batch:
         ends = [process.due for process in watched] + ([] if self._end is None else [self._end])
         with selectors.DefaultSelector() as selector:
             for process in watched:
-                selector.register(process, selectors.EVENT_READ)
+                selector.register(process, process.events)
             ready = selector.select(max(0.0, min(ends, default=0.0) - time.monotonic()))
         for key, _ in ready:
             self._hear(key.fileobj)
@@ -93,12 +107,15 @@ class Batch:
             self._lose(process, None)
             return
         for reply in replies:
-            if process.warming is not None:
-                process.warmed.add(process.warming)
-                process.warming = None
-            else:
+            if process.warming is None:
                 self._found[process.item] = Judgement(*reply)
                 process.item = None
+            elif reply is None:
+                process.warmed.add(process.warming)
+                self._failed[process.warming] = 0
+                process.warming = None
+            else:
+                self._lose(process, reply)
 
     def _lose(self, process: Process, reason: str | None) -> None:
         """Kills a process; its answer is not given to another, for a verdict must not depend on luck."""
@@ -115,8 +132,16 @@ class Batch:
         while places := self._waiting[grader]:
             self._found[places.popleft()] = Judgement(ERROR, None, reason)
 
+    def _prepare(self) -> None:
+        """Has new processes, which came too late for this call, become ready until the next."""
+        graders = [grader for grader in self._waiting if not self._failed[grader]]
+        for process in [process for process in self._crew.processes if process.idle]:
+            cold = next((grader for grader in graders if grader not in process.warmed), None)
+            if cold is not None:
+                self._warm(process, cold)
+
     def _finish(self, reason: str) -> None:
         """Ends what is left of the batch."""
-        for process in [process for process in self._crew.processes if process.item is not None]:
+        for process in self._judging():
             self._lose(process, reason)
         self._found = [Judgement(ERROR, None, reason) if found is None else found for found in self._found]

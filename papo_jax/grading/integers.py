@@ -112,7 +112,9 @@ def _boxed(content: str) -> str | None:
     content = _SPACING.sub(" ", _UNIT.sub(r" \1 ", content))
     if _HEDGED_BOX.search(content):
         return None
-    content = content.rpartition("=")[2]
+    *others, content = content.split("=")
+    if any(_NUMBER.fullmatch(side.strip()) and canonical_integer(side) != canonical_integer(content) for side in others):
+        return None  # 41 = 42 names two numbers
     if "\\" in content or "^" in content:
         return None
     numbers = list(_NUMBER.finditer(content))

@@ -18,6 +18,7 @@ _SPAN = re.compile(r"(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 _NEXT_SPAN = re.compile(r"[\s,;]*(?:,?\s*(?:or|and|no|not|maybe)\s*)*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.,^/*\\{)])[-\u2212]?\$?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?(?![\w^!*/+{(]|\.\d|,\d)")
+_BEHIND = re.compile(r"[^0-9(=<>{}\[\]\\]*")  # a unit or a remark, but no more mathematics and no code
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|log|ln|sqrt|pi)(?![A-Za-z]))[A-Za-z]{2,}")
 _DENIAL = re.compile(r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])", re.IGNORECASE)
 _LONGEST_LINE = 100  # characters of a line that is an answer as it stands
@@ -103,6 +104,8 @@ def _last_number(line: str) -> str | None:
     if len(line) <= _LONGEST_LINE and not _WORD.search(line):
         return line or None
     numbers = list(_NUMBER.finditer(line))
+    if numbers and not _BEHIND.fullmatch(line, numbers[-1].end()):
+        return None
     if len(numbers) > 1:
         between = line[numbers[-2].end() : numbers[-1].start()]
         if hedges.joins(between) or not between.strip(" ,;"):

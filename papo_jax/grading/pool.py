@@ -1,6 +1,7 @@
 """Grading in processes that can be killed: no answer can hold up a run, crash it, or run as code in it."""
 
 import importlib
+import math
 import weakref
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ class Pool:
         Raises:
           InputError: if a number is out of range.
         """
-        if workers < 1 or spares < 0 or memory < 1 or not deadline > 0 or not (batch_deadline is None or batch_deadline > 0):
+        if workers < 1 or spares < 0 or memory < 1 or not 0 < deadline < math.inf or not (batch_deadline is None or batch_deadline > 0):
             raise InputError(
                 f"a pool needs workers >= 1, spares >= 0 and positive limits, not {workers} workers, {spares} spares,"
                 f" a deadline of {deadline} s, {batch_deadline} s a batch and {memory} MiB"
@@ -77,11 +78,14 @@ class Pool:
           A `Judgement` each, in order.
 
         Raises:
-          InputError: if there is no such grader; nothing is judged then.
+          InputError: if an answer is not three strings, or there is no such grader; nothing is judged then.
           RuntimeError: if the pool is closed.
         """
         if not self._close.alive:
             raise RuntimeError("this pool is closed")
+        for answer in answers:
+            if len(answer) != 3 or not all(isinstance(part, str) for part in answer):
+                raise InputError(f"an answer is a grader, a gold and a text, three strings, not {answer!r:.200}")
         for grader in {grader for grader, _, _ in answers} - set(self._known):
             raise InputError(f"grader {grader!r} is none of {', '.join(self._known)}")
         limit = self._batch_deadline if batch_deadline == _OWN else batch_deadline

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import pathlib
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,20 +39,38 @@ class Process:
         self.item: int | None = None
         self.warming: str | None = None
         self.due = 0.0
-        self._buffer = bytearray()
-        life, self._life = os.pipe()
+        self._unsent, self._received = bytearray(), bytearray()
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        life, ours = os.pipe()
+        self._life = os.fdopen(ours, "wb", buffering=0)
         command = [sys.executable, "-P", "-m", "papo_jax.grading.worker", module, str(memory), str(deadline), str(life)]
         # A session of its own: Ctrl-C in the terminal is for the run, which finishes its step first.
-        self._popen = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=os.sep,
-            env=_environment(), pass_fds=(life,), start_new_session=True,
-        )  # fmt: skip
-        os.close(life)
-        os.set_blocking(self.fileno(), False)
+        try:
+            self._popen = subprocess.Popen(
+                command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, cwd=os.sep, env=_environment(),
+                pass_fds=(life,), start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            self._hang_up()
+            raise
+        finally:
+            theirs.close()
+            os.close(life)
 
     def fileno(self) -> int:
-        """Where its replies come from."""
-        return self._popen.stdout.fileno()
+        """Where it is talked to, for a selector."""
+        return self._socket.fileno()
+
+    @property
+    def events(self) -> int:
+        """What a selector is to wait for: replies, and room for what is not sent yet."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known to be gone."""
+        return self._popen.poll() is not None
 
     @property
     def idle(self) -> bool:
@@ -58,25 +78,29 @@ class Process:
         return self.item is None and self.warming is None
 
     def ask(self, message: dict[str, Any], *, within: float) -> bool:
-        """Sends a request that is to be answered within so many seconds; False if the process is gone."""
+        """Begins to send a request that is to be answered within so many seconds; False if the process is gone."""
+        self._unsent += frames.encode(message)
+        self.due = time.monotonic() + within
         try:
-            frames.write(self._popen.stdin, message)
+            self._send()
         except OSError:
             return False
-        self.due = time.monotonic() + within
         return True
 
-    def replies(self) -> list[list] | None:
-        """Returns what has arrived; None once the process is gone."""
-        with contextlib.suppress(BlockingIOError):
-            piece = os.read(self.fileno(), 2**16)
-            if not piece:
-                return None
-            self._buffer += piece
-        return frames.split(self._buffer)
+    def replies(self) -> list[Any] | None:
+        """Goes on sending, and returns what has arrived; None once the process is gone."""
+        try:
+            self._send()
+            piece = self._socket.recv(2**16)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        self._received += piece
+        return frames.split(self._received) if piece else None
 
     def kill(self, *, leaving: bool = False) -> str:
-        """Ends it, and whatever it may have started; returns in words how it ended.
+        """Ends it, and whatever it may have started; returns in words how it ended. A second time does no harm.
 
         Args:
           leaving: it has closed its end already, and gets a moment to leave in its own way.
@@ -84,15 +108,20 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=1.0 if leaving else 0.0)
         with contextlib.suppress(OSError):
-            if self._popen.poll() is None:
-                os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self._popen.pid, signal.SIGKILL)  # even if it is gone itself, for what it started may not be
         code = self._popen.wait()
-        for end in (self._popen.stdin, self._popen.stdout):
-            with contextlib.suppress(OSError):  # what could not be written any more
-                end.close()
-        with contextlib.suppress(OSError):
-            os.close(self._life)
+        self._hang_up()
         return _cause(code)
+
+    def _send(self) -> None:
+        """Sends what fits: a process that does not read must not hold up the pool."""
+        with contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+
+    def _hang_up(self) -> None:
+        self._socket.close()
+        self._life.close()
 
 
 def _cause(code: int) -> str:

@@ -1,4 +1,4 @@
-"""What a grading process may not do: grow, run on for ever, write, reach out, or execute text.
+"""What a grading process may not do: grow, run on for ever, write, reach out, start threads, or execute text.
 
 Limits of the operating system bound what a grader uses by accident; an audit hook refuses what no grader does on purpose.
 Neither is needed for what the graders are written to do: they hold if one of them, or a library below, is wrong. Limits that
@@ -9,13 +9,12 @@ import math
 import os
 import resource
 import sys
-from collections.abc import Callable
 
 _REFUSED = (
-    "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork", "os.kill", "os.link", "os.mkdir",
+    "_thread.start", "code.__new__", "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork", "os.kill", "os.link", "os.mkdir",
     "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate",
-    "os.utime", "pickle.", "pty.", "shutil.", "signal.pthread_kill", "smtplib.", "socket.", "sqlite3.", "subprocess.", "urllib.",
-    "webbrowser.",
+    "os.utime", "pickle.", "pty.", "resource.", "shutil.", "signal.pthread_kill", "smtplib.", "socket.", "sqlite3.", "subprocess.",
+    "urllib.", "webbrowser.",
 )  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -41,30 +40,41 @@ def allow_seconds(seconds: float) -> None:
     _set("RLIMIT_CPU", math.ceil(used + seconds) + 1)
 
 
-def install() -> Callable[[bool], None]:
-    """Installs the audit hook, at rest; it stays for the life of the process.
+class Guard:
+    """An audit hook, at rest until it is armed, as while a grader imports what it needs; it stays as long as the process.
 
-    Returns:
-      A function that arms it (True) or puts it to rest (False), as while a grader imports what it needs.
+    Attributes:
+      refused: the first event that was refused since it was armed last, None without one. It is kept because libraries
+        swallow exceptions: what goes on after a refusal is no verdict.
     """
-    armed = [False]
 
-    def hook(event: str, arguments: tuple) -> None:
-        if armed[0] and _is_refused(event, arguments):
+    def __init__(self):
+        """Installs it."""
+        self.refused: str | None = None
+        self._armed = False
+        sys.addaudithook(self._hear)
+
+    def arm(self) -> None:
+        """Refuses from here on."""
+        self.refused, self._armed = None, True
+
+    def rest(self) -> None:
+        """Refuses nothing from here on."""
+        self._armed = False
+
+    def _hear(self, event: str, arguments: tuple) -> None:
+        if self._armed and _is_refused(event, arguments):
+            self.refused = self.refused or event
             raise Refused(f"refused {event}")
-
-    sys.addaudithook(hook)
-
-    def arm(on: bool) -> None:
-        armed[0] = on
-
-    return arm
 
 
 def _is_refused(event: str, arguments: tuple) -> bool:
     if event == "exec":  # files of libraries may still be imported; text may not become code
         name = getattr(arguments[0], "co_filename", "<unknown>")
         return name.startswith("<") and not name.startswith("<frozen ")
+    if event == "compile":  # the files of libraries come as bytes, and `ast.parse` names its text so
+        source, name = arguments
+        return not isinstance(source, bytes | None) and name != "<unknown>"
     if event == "open":
         _, mode, flags = arguments
         return bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)

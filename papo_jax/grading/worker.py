@@ -6,14 +6,18 @@ MODULE holds `judge` and `warm`; MEMORY is in MiB, DEADLINE in seconds; LIFE is 
 It never imports jax: the packages above load their modules on first use.
 """
 
+import contextlib
+import fcntl
 import importlib
 import os
+import select
+import signal
 import sys
 import threading
-from types import ModuleType
 from typing import BinaryIO
 
 from papo_jax.grading import frames, sandbox
+from papo_jax.grading.judgement import ERROR, Judgement
 
 OUT_OF_MEMORY = 77  # exit code
 
@@ -22,36 +26,52 @@ def main(arguments: list[str]) -> None:
     """Serves requests until the pipe is closed."""
     name, memory, deadline, life = arguments
     requests, replies = _take_pipes()
-    threading.Thread(target=_die_with_the_pool, args=(int(life),), daemon=True).start()
-    arm = sandbox.install()
+    _die_with_the_pool(int(life))
+    guard = sandbox.Guard()
     sandbox.limit(int(memory))
-    module = importlib.import_module(name)
+    with contextlib.suppress(Exception):  # what is wrong with it is said when it is asked for
+        importlib.import_module(name)
     while (request := frames.read(requests)) is not None:
         # The pool ends a worker by the clock; this is for a worker whose pool is gone.
         sandbox.allow_seconds(float(deadline) if "item" in request else 600.0)
-        arm("item" in request)
         try:
-            reply = _serve(module, request)
+            reply = _judge(name, guard, *request["item"]) if "item" in request else _warm(name, request["warm"])
         except MemoryError:
             os._exit(OUT_OF_MEMORY)  # what is left of the process is not to be trusted
-        arm(False)
         frames.write(replies, reply)
 
 
-def _serve(module: ModuleType, request: dict) -> list:
-    if "warm" in request:
-        module.warm(request["warm"])
-        return ["warm", request["warm"]]
+def _judge(name: str, guard: sandbox.Guard, grader: str, gold: str, text: str) -> Judgement:
+    module = importlib.import_module(name)
+    guard.arm()
     try:
-        return list(module.judge(*request["item"]))
+        judgement = Judgement(*module.judge(grader, gold, text))
     except MemoryError:
         raise
     except Exception as error:
-        return ["error", None, f"{type(error).__name__}: {error}"[:200]]
+        judgement = Judgement(ERROR, None, _in_words(error))
+    finally:
+        guard.rest()
+    return Judgement(ERROR, None, f"refused {guard.refused}") if guard.refused else judgement
+
+
+def _warm(name: str, grader: str) -> str | None:
+    """Makes a grader ready; returns what is in the way, None if nothing is."""
+    try:
+        importlib.import_module(name).warm(grader)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _in_words(error)
+    return None
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two ends of the conversation, out of reach of whatever prints or reads."""
+    """The two directions of the conversation, out of reach of whatever prints or reads."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
@@ -60,7 +80,21 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _die_with_the_pool(life: int) -> None:
-    os.read(life, 1)  # nothing is ever written: this returns when the other end is closed
+    """Has this process killed when the pool's process is gone, whatever it is doing then.
+
+    Linux's own signal for it (PR_SET_PDEATHSIG) would come too early: when the *thread* that started this process ends.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # Linux: the kernel does it, which no computation can hold up
+        fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_watch, args=(life, os.getppid()), daemon=True).start()
+
+
+def _watch(life: int, parent: int) -> None:
+    # Nothing is ever written: it is readable once it is closed. A child that the pool's process forked may hold it open.
+    while os.getppid() == parent and not select.select([life], [], [], 0.5)[0]:
+        pass
     os._exit(0)
 
 

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from papo_jax.errors import InputError
+from papo_jax.training.scores import Scores
 from papo_jax.training.state import TrainState
 
 
@@ -26,14 +27,14 @@ class Checkpoints:
           directory: absolute or relative; orbax needs it absolute.
           keep: the newest so many are kept, and the one with the best score.
         """
-        # `best_fn` with `max_to_keep` would throw away the newest checkpoint while the score falls.
-        best = managers.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False)
+        self._directory = directory.resolve()
+        self._scores = Scores(_scores_path(self._directory))
+        # orbax's own `best_fn` with `max_to_keep` would throw away the newest checkpoint while the score falls.
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep), best]),
+            preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep), self._scores]),
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
         )
-        self._directory = directory.resolve()
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, score: float) -> None:
@@ -49,7 +50,8 @@ class Checkpoints:
         step = int(state.step)
         if step not in self._manager.all_steps():
             with _full_disk_as_oserror(self._directory):
-                self._manager.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
+                self._scores.add(step, score)
+                self._manager.save(step, args=ocp.args.StandardSave(state))
                 self._manager.wait_until_finished()
 
     def restore(self, example: TrainState) -> TrainState | None:
@@ -110,7 +112,7 @@ def best_step(directory: pathlib.Path) -> int | None:
     if not directory.is_dir():
         return None
     with _reading(directory) as manager:
-        return manager.best_step()
+        return Scores(_scores_path(directory)).best(manager.all_steps())
 
 
 def read_params(directory: pathlib.Path, step: int, example):
@@ -141,12 +143,15 @@ def read_params(directory: pathlib.Path, step: int, example):
         raise InputError(f"checkpoint {step} in {directory} cannot be read: {reason}") from None
 
 
+def _scores_path(directory: pathlib.Path) -> pathlib.Path:
+    return directory.parent / "checkpoint_scores.json"
+
+
 @contextlib.contextmanager
 def _reading(directory: pathlib.Path):
     """A manager that changes nothing on disk, for as long as it is needed."""
     with _quiet(logging.ERROR):  # it warns of each consequence of being asked to read only
-        options = ocp.CheckpointManagerOptions(read_only=True, best_fn=lambda metrics: metrics["score"])
-        manager = ocp.CheckpointManager(directory.resolve(), options=options)
+        manager = ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True))
         try:
             yield manager
         finally:

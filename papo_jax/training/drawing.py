@@ -81,18 +81,13 @@ def gather(session: Session, state: TrainState, step: int, clock: Clock) -> Gath
       `Gathered`.
 
     Raises:
-      TrainingStopped: if no answer at all could be judged.
+      TrainingStopped: if no answer of a draw could be judged.
     """
     method, count = session.settings.method_arguments(), session.settings.rollout.prompts
     draws = [_draw(session, state, step, 0, clock)]
     while len(draws) <= method["refills"] and sum(map(_teaching, draws)) < count:
         draws.append(_draw(session, state, step, len(draws), clock))
     whole = draws[0] if len(draws) == 1 else _together(draws)
-    if all(judgement.verdict == ERROR for judgement in whole.judgements):
-        raise TrainingStopped(
-            f"step {step}: not one of {len(whole.judgements)} answers could be judged"
-            f" (the first: {whole.judgements[0].reason}); look at the graders, the last checkpoint is untouched"
-        )
     groups, chosen = np.arange(count), whole
     if len(draws) > 1:
         groups = np.argsort(~informative(whole.rewards), kind="stable")[:count]
@@ -142,6 +137,11 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
     answers = [(problem.grader, problem.answer, text) for problem, text in zip(golds, texts, strict=True)]
     judgements = session.pool.judge(answers)
     clock.lap("grade")
+    if all(judgement.verdict == ERROR for judgement in judgements):
+        raise TrainingStopped(
+            f"step {step}: not one of {len(judgements)} answers could be judged (the first: {judgements[0].reason});"
+            " look at the graders, the last checkpoint is untouched"
+        )
     return Draw(problems, completions, trajectories, stats, texts, judgements, np.asarray(entropy))
 
 

@@ -10,6 +10,7 @@ from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
 from papo_jax.settings import Settings
 from papo_jax.grading import Judgement, graders
+from papo_jax.grading.self_test import self_test
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
 
@@ -89,7 +90,7 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
         slow = iter(pool.judge([question for question in asked if question[0] == "math"], batch_deadline=None))
         return [next(slow) if question[0] == "math" else graders.judge(*question) for question in asked]
 
-    found = grading.self_test(needed, judge_all)
+    found = self_test(needed, judge_all)
     tried = (f"{count:,} golds right and their neighbours wrong by grader {grader}" for grader, count in found.golds.items())
     return dataclasses.replace(problems, checked=(*tried, *found.lines()))
 

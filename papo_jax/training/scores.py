@@ -1,0 +1,46 @@
+"""What each checkpoint scored, on file: a run that goes on remembers its best.
+
+In a file of its own, for orbax cannot open a folder in which one of its own files of metrics is damaged.
+
+>>> import pathlib, tempfile
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.json"
+>>> scores = Scores(path)
+>>> scores.add(1, 0.9)
+>>> scores.add(2, 0.7)
+>>> Scores(path).best([1, 2, 3]), Scores(path).best([3])
+(1, None)
+"""
+
+import json
+import pathlib
+from collections.abc import Iterable
+
+from papo_jax.telemetry import runfiles
+
+
+class Scores:
+    """Scores by step; also orbax's policy to keep the best."""
+
+    def __init__(self, path: pathlib.Path):
+        """Reads what is on file; a file that is missing or damaged holds nothing."""
+        self._path = path
+        try:
+            self._scores = {int(step): float(score) for step, score in json.loads(path.read_bytes()).items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._scores = {}
+
+    def add(self, step: int, score: float) -> None:
+        """Puts a score on file before its checkpoint is written."""
+        self._scores[step] = score
+        runfiles.write_json(self._path, {str(step): score for step, score in sorted(self._scores.items())})
+
+    def best(self, steps: Iterable[int]) -> int | None:
+        """Returns the one of these steps that scored highest, the latest of equal ones; None if no score is known."""
+        known = [step for step in steps if step in self._scores]
+        return max(known, key=lambda step: (self._scores[step], step), default=None)
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        """Keeps the best, as `orbax.checkpoint.checkpoint_managers.PreservationPolicy` asks for it."""
+        del context
+        best = self.best(checkpoint.step for checkpoint in checkpoints)
+        return [checkpoint.step == best for checkpoint in checkpoints]
