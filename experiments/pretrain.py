@@ -52,7 +52,7 @@ def model_config(vocabulary_size: int) -> ModelConfig:
     """About one million parameters, with the block of Qwen3."""
     return ModelConfig(
         architecture="qwen3", vocabulary_size=vocabulary_size, width=128, layers=4, heads=4, kv_heads=2,
-        head_dim=32, mlp_width=512, tied=True, qk_norm=True, max_positions=512,
+        head_dim=32, mlp_width=512, tied=True, qk_norm=True, max_positions=2048,
     )  # fmt: skip
 
 

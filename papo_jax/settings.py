@@ -91,7 +91,7 @@ class Rollout:
     samples: int = 8
     at_once: int | None = None
     max_new_tokens: int = 24
-    max_prompt_tokens: int = 512
+    max_prompt_tokens: int = 1536
     prompt_multiple: int = 64
     temperature: float = 1.0
 

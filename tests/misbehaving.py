@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 from papo_jax.grading.judgement import Judgement
 
+CHILDREN = []
 
 
 def judge(grader: str, gold: str, text: str) -> Judgement:
@@ -22,6 +24,8 @@ def warm(grader: str) -> None:
         raise ImportError("no such package")
     if grader == "slow_start":
         time.sleep(1.5)
+    if grader == "parent":
+        CHILDREN.append(subprocess.Popen(["sleep", "60"]))
 
 
 def _same(gold, text):
@@ -40,6 +44,11 @@ def _spin(gold, text):
         pass
 
 
+def _tower(gold, text):
+    """Computes for ever without ever letting another thread run."""
+    return Judgement("right", str(9**9**9 % 10))
+
+
 def _deaf(gold, text):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -48,6 +57,12 @@ def _deaf(gold, text):
 
 def _abort(gold, text):
     os.abort()
+
+
+def _parent(gold, text):
+    if text == "abort":
+        os.abort()
+    return Judgement("right", str(CHILDREN[0].pid))
 
 
 def _leave(gold, text):
@@ -60,6 +75,10 @@ def _exit(gold, text):
 
 def _eat(gold, text):
     return Judgement("right", "x" * 2**40)
+
+
+def _shapeless(gold, text):
+    return ("right",)
 
 
 def _recurse(gold, text):
@@ -99,6 +118,17 @@ def _execute(gold, text):
 
 def _evaluate(gold, text):
     return Judgement("right", str(eval(text)))
+
+
+def _swallow(gold, text):
+    try:
+        eval(text)
+    except Exception:
+        return Judgement("wrong", text)
+
+
+def _raise_limits(gold, text):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))
 
 
 def _system(gold, text):

@@ -17,7 +17,6 @@ _HOMES = {
     "extract_integer": "integers",
     "grade": "graders",
     "judge": "graders",
-    "self_test": "self_test",
     "versions": "graders",
 }
 

@@ -10,7 +10,7 @@ import re
 from papo_jax.grading import rationals, structure
 
 LONGEST = 300  # characters of a formula
-_BITS = 4000  # of any number that a formula comes to
+_BITS = 10_000  # of any number that a formula comes to
 _TERMS = 5000  # that a formula has when it is multiplied out, counted without merging any
 _LARGEST_FACTORIAL = 200
 _MOST_BARS = 6  # whose pairing takes the parser a time that doubles with each
@@ -19,7 +19,7 @@ _COMMANDS = frozenset(
     "alpha beta gamma delta epsilon theta lambda mu nu rho sigma tau phi varphi chi psi omega Delta Omega Phi".split()
 )
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
-_CHARACTERS = re.compile(r"[0-9A-Za-z+\-*/^_(){}|!.,=' ]*")
+_CHARACTERS = re.compile(r"[0-9A-Za-z+\-*/^_(){}|!.=' ]*")
 _LONG_WORD = re.compile(r"[A-Za-z]{4,}")
 _ODD_ROOT = re.compile(r"\\sqrt\[(?![0-9]{1,2}\]|[a-z]\])")
 _TOWER = re.compile(r"\^(?:\{[^A-Za-z\\]*[\^!]|[0-9A-Za-z]+[\^!])")
@@ -58,7 +58,11 @@ def is_unfinished(formula) -> bool:
 
 
 def is_small(formula) -> bool:
-    """Whether a sympy formula can be worked out and multiplied out in little time."""
+    """Whether what was read is a sympy formula or equation that can be worked out and multiplied out in little time."""
+    import sympy
+
+    if not isinstance(formula, (sympy.Expr, sympy.Eq)):
+        return False
     return _bits(formula) <= _BITS and _terms(formula) <= _TERMS
 
 
