@@ -3,21 +3,21 @@
 import pytest
 
 from papo_jax.grading import grade, judge
+from papo_jax.grading.admission import admits
 from papo_jax.grading.latex import LONGEST, canonical
 from papo_jax.grading.mathematics import extract
-from papo_jax.grading.admission import admits
 
 # Answers that are as good as the gold, by gold.
 RIGHT = {
     "42": [
         "x=42", "42 apples", "42%", "4.2e1", r"4.2 \times 10^1", r"\boxed{42}", r"x \in \{42\}", r"\frac{42}{1}",
-        "42.0", "42_{10}", "$42$", "42.", "042", r"4\big2",
+        "42.0", "42_{10}", "$42$", "42.", "042", r"4\big2", r"\mathbf{42}", r"\bf 42",
     ],
     "0.42": ["42%"],
     r"42\%": ["0.42", "42"],
     r"\frac13": ["0.333333"],
     r"5 \text{ cm}": ["5"],
-    "5": [r"5 \text{ cm}", "5cm", r"\$5", "y=5"],
+    "5": [r"5 \text{ cm}", "5cm", r"\$5", "y=5", "€5"],
     r"15\mbox{ cm}^2": [r"15\text{ square centimeters}", "15"],
     r"1\frac{4}{5}": [r"\frac{9}{5}", "1.8"],
     r"\frac{9}{5}": [r"1 \frac45", "1 4/5"],
@@ -76,7 +76,44 @@ RIGHT = {
     "[0,1]": [r"0\le x\le1"],
     "2,3": ["(2,3)"],
     "(1,-16,-4,43)": ["1,-16,-4,43"],
-}
+    r"\frac{n(n+1)}{2}": ["n(n+1)/2", r"\frac{n^2+n}{2}"],
+    "25": [r"25\text{ km/h}", "25 km/h", r"25 \text{ m/s}^2", r"25\text{ cm}^2"],
+    "3:45": [r"3:45 \text{ p.m.}"],
+    r"3:45 \text{ p.m.}": ["3:45"],
+    "3.14": [r"\approx 3.14"],
+    r"(-\infty,-2]\cup[2,\infty)": [r"x\leq-2\text{ or }x\geq2"],
+    r"\mathbb{R}": [r"x\in\mathbb{R}"],
+    r"i\sqrt{3}": [r"\sqrt{3}i"],
+    r"\frac{1}{3}\ln 2": [r"\frac{\ln 2}{3}"],
+    "30": [r"\angle A = 30^\circ"],
+    "(2,3)": [r"x = 2 \text{ and } y = 3", "x=2, y=3"],
+    "(3,2),(2,3)": ["(2,3), (3,2)"],
+    "120": [r"\binom{10}{3} = 120"],
+    r"6\pi": [r"6\pi \text{ square units}", r"6\pi\,\mathrm{cm}^2"],
+    r"\frac{\pi}{6}": [r"\pi/6"],
+    "2n+1": ["a_n = 2n+1"],
+    "x^2(x+1)": ["x^3+x^2"],
+    r"2\sqrt{2}": [r"\sqrt{8}", "2.828427"],
+    r"\frac{x+1}{x-1}": [r"1+\frac{2}{x-1}"],
+    r"\sin 2x": [r"2\sin x\cos x"],
+    "e^{2x}": ["(e^x)^2"],
+    r"\log_2 8": ["3"],
+    r"5\sqrt{2} \text{ cm}": [r"5\sqrt2"],
+    r"\tan\theta": [r"\frac{\sin\theta}{\cos\theta}"],
+    "ab+bc+ca": ["bc + ca + ab"],
+    "x = 5": ["x = 5.0"],
+    "9!": ["362880"],
+    r"\frac{a}{b}": ["a/b"],
+    r"\frac{1}{1+\sqrt{2}}": [r"\sqrt{2}-1"],
+    "(x-2)^2+(y+1)^2=9": ["(y+1)^2+(x-2)^2=9"],
+    r"\text{Monday}": ["Monday."],
+    r"\text{no solution}": [r"\text{No solution}"],
+    "1,2": ["1;2"],
+    "[2,5)": [r"2 \leq x < 5"],
+    r"\frac{3}{4}": [r"\frac{3}{4}\text{ of the cake}"],
+    "3": [r"\text{3 apples}"],
+    "0": ["-0"],
+}  # fmt: skip
 
 # Answers that are not: other values, two values, a gold that is hidden in a hedge, sums that are left to work out.
 WRONG = {
@@ -84,8 +121,8 @@ WRONG = {
     "42": [
         "0.42", "(41,42)", "{41,42}", r"\{41,42\}", "41,42", "[41,42]", r"42 \text{ or } 41", r"\pm 42", "x>42",
         "42!", r"\infty", r"\text{42 or 43}", r"42\neq 41", "", "forty-two", r"\text{forty-two}", "42_8", "84/2",
-        "42 million", "not 42", "42 is wrong", "41=42", "9^{9^{9^9}}", "４２", r"42\text{ or so}",
-        r"\phantom{41}42", r"42 \quad 41", r"\text{The answer is }42", r"n=42\text{ or }41",
+        "42 million", "not 42", "42 is wrong", "41=42", "9^{9^{9^9}}", "４２", r"42\text{ or so}", r"\phantom{41}42",
+        r"42 \quad 41", r"\text{The answer is }42", r"n=42\text{ or }41", r"42^{\text{nd}}",
     ],
     "1": ["0.9999999999"],
     r"\frac13": ["0.33", "0.333332"],
@@ -101,7 +138,7 @@ WRONG = {
     r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"],
     r"90^\circ": [r"\frac{\pi}{2}"],
     "y = 2x + 3": ["x=2y+3"],
-    "y=2x+3": ["y=2x"],
+    "y=2x+3": ["y=2x", "2x-y+3=0"],
     "5x - 7y + 11z + 4 = 0": ["0=0", "5x-7y+11z+4"],
     r"1 \pm \sqrt{19}": [r"1+\sqrt{19}"],
     r"\{1\pm\sqrt{5},-2\}": [r"-2,1+\sqrt5"],
@@ -118,7 +155,7 @@ WRONG = {
     "3R^2": ["3r^2"],
     "x=5": ["y=5"],
     "1234": ["1 234"],
-    "12": ["1 2", "a dozen"],
+    "12": ["1 2", "a dozen", r"1\,2", r"1 \text{ } 2"],
     "4142": ["41 42"],
     r"-\frac{3}{8}": [r"\frac{3}{8}"],
     r"\emptyset": [r"\{\}"],
@@ -126,7 +163,28 @@ WRONG = {
     "0": ["10^{-12}", "0.0000001", r"\sin(\pi)"],
     r"(2,\infty)": ["(2,5)"],
     r"137 \frac{1}{2}": [r"\frac{137}{2}"],
-}
+    "25": ["25 m^2"],
+    "3:45": ["3:46"],
+    r"(-\infty,-2]\cup[2,\infty)": [r"x\leq-2"],
+    r"\mathbb{R}": [r"(-\infty,\infty)"],
+    "(2,3)": ["x=3,y=2"],
+    r"6\pi": [r"6\pi^2"],
+    r"\frac{\pi}{6}": [r"30^\circ"],
+    r"2\sqrt{2}": ["2.8284270"],
+    r"\sin 2x": [r"2\sin x \cos y"],
+    "3": [r"\log_2 8", r"3 \text{ and } 3"],
+    r"-\sqrt{3}": [r"\sqrt{3}"],
+    "xyz": ["zyx"],
+    "x^2+y^2": ["(x+y)^2-2xy"],
+    "AB": ["BA"],
+    "2": [r"2\text{ or }3"],
+    "10^{20}": ["10^{20}+1"],
+    "(x-2)^2+(y+1)^2=9": ["x^2-4x+y^2+2y-4=0"],
+    "-1": [r"\cos\pi"],
+    r"\text{no solution}": [r"\text{no solutions}"],
+    "2,2": ["2"],
+    "42nd": ["42"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("gold", RIGHT)

@@ -57,7 +57,9 @@ def test_an_answer_is_three_strings(pool, answer):
         pool.judge([("same", "a", "a"), answer])
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"deadline": 0.0}, {"deadline": float("inf")}, {"batch_deadline": -1.0}, {"memory": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"workers": 0}, {"deadline": 0.0}, {"deadline": float("inf")}, {"batch_deadline": -1.0}, {"memory": 0}]
+)
 def test_numbers_that_cannot_be(wrong):
     with pytest.raises(InputError, match="a pool needs"):
         Pool(**wrong)
@@ -267,7 +269,7 @@ pool.judge([("GRADER", "a", "")])
 
 
 @needs_proc
-@pytest.mark.parametrize("grader", ["spin", pytest.param("tower", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux alone"))])
+@pytest.mark.parametrize("grader", ["spin", "tower"])
 def test_a_killed_run_leaves_no_process(grader):
     run = subprocess.Popen([sys.executable, "-c", ORPHANS.replace("GRADER", grader)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     numbers = [int(number) for number in run.stdout.readline().split()]

@@ -13,7 +13,6 @@ _HOMES = {
     "GRADERS": "graders",
     "Judgement": "judgement",
     "Pool": "pool",
-    "SelfTest": "self_test",
     "extract_integer": "integers",
     "grade": "graders",
     "judge": "graders",

@@ -1,7 +1,7 @@
 r"""Which formulas are handed to sympy: what is short, flat and small, and only commands that are known to be harmless.
 
-Of LaTeX's commands only those listed are let in, so that sums, integrals, binomials and matrices, which would be worked out
-while they are read, never are. Of what has been read, nothing is worked out before its size has been bounded.
+Of LaTeX's commands only those listed are let in, so that sums, integrals, binomials and matrices, which would be worked
+out while they are read, never are. Of what has been read, nothing is worked out before its size has been bounded.
 """
 
 import math

@@ -1,7 +1,7 @@
 r"""The grader "approximate": a measured or computed number within one per cent of the gold answer.
 
-Source: the rule for numeric answers of Minerva, Lewkowycz et al. 2022, arXiv 2206.14858, as we read it: within 1 % of the
-gold, relative to it. A gold of zero has to be met exactly.
+Source: the rule for numeric answers of Minerva, Lewkowycz et al. 2022, arXiv 2206.14858, as we read it: within 1 % of
+the gold, relative to it. A gold of zero has to be met exactly.
 
 >>> judge("4.5e33", r"so $L \approx \boxed{4.48 \times 10^{33} \text{ erg/s}}$").verdict
 'right'
@@ -23,10 +23,12 @@ _NUMBER = re.compile(
     r"(?:[eE][-+]?[0-9]+|(?:\\times|\\cdot|\*|x)10\^(?:\{[-+]?[0-9]+\}|[-+]?[0-9]+))?(?P<percent>%?)"
 )
 _UNIT = re.compile(
-    r"(?![(*)]|\^(?!\\circ))(?:[A-Za-z«»/·*(){}' \-]|\\(?:AA|mu|circ|cdot|Omega|mathrm|rm|degree)(?![A-Za-z])|\^\{?-?[0-9]\}?|\^)*"
+    r"(?![(*)]|\^(?!\\circ))"  # 4.5^2 and 4.5(2) go on with the number
+    r"(?:[A-Za-z«»/·*(){}' \-]|\\(?:AA|mu|circ|cdot|Omega|mathrm|rm|degree)(?![A-Za-z])|\^\{?-?[0-9]\}?|\^)*"
 )
 _NO_UNIT = re.compile(
-    r"(?<![A-Za-z])(?:or|and|no|not|nor|maybe|hundred|thousand|million|billion|trillion|dozen|[eixy])(?![A-Za-z])", re.IGNORECASE
+    r"(?<![A-Za-z])(?:or|and|no|not|nor|maybe|hundred|thousand|million|billion|trillion|dozen|[eixy])(?![A-Za-z])",
+    re.IGNORECASE,
 )
 
 

@@ -40,7 +40,7 @@ class Batch:
         """Returns every judgement, in order."""
         self._crew.renew()
         try:
-            while None in self._found:
+            while any(self._waiting.values()) or self._judging():
                 self._give_out()
                 self._listen()
                 self._look_at_the_clock()
@@ -144,4 +144,5 @@ class Batch:
         """Ends what is left of the batch."""
         for process in self._judging():
             self._lose(process, reason)
-        self._found = [Judgement(ERROR, None, reason) if found is None else found for found in self._found]
+        for grader in self._waiting:
+            self._give_up(grader, reason)

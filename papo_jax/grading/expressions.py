@@ -23,9 +23,9 @@ _DEEPEST = 30  # brackets within brackets; Python's parser itself fails at about
 _BITS = 2000  # of any numerator or denominator on the way
 _LARGEST_POWER = 64
 _SYMBOLS = (
-    (r"\left", ""), (r"\right", ""), (r"\!", ""), (r"\,", ""), (r"\;", ""), ("$", ""), (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"),
-    (r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"), ("×", "*"), ("·", "*"), ("÷", "/"), ("\u2212", "-"), ("\u2013", "-"),
-    (r"\(", ""), (r"\)", ""), (r"\[", ""), (r"\]", ""), ("^", "**"), ("[", "("), ("]", ")"),
+    (r"\left", ""), (r"\right", ""), (r"\!", ""), (r"\,", ""), (r"\;", ""), ("$", ""), (r"\(", ""), (r"\)", ""), (r"\[", ""),
+    (r"\]", ""), (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"), (r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"),
+    ("×", "*"), ("·", "*"), ("÷", "/"), ("\u2212", "-"), ("\u2013", "-"), ("^", "**"), ("[", "("), ("]", ")"),
 )  # fmt: skip
 _FRACTION = re.compile(r"\\frac\{([^{}]*)\}\{([^{}]*)\}")
 _ALLOWED = re.compile(r"[0-9.+\-*/() ]+")  # no letter: no name, no 0x10, no 1j, no 1e9

@@ -107,8 +107,10 @@ def _after_phrase(text: str) -> str | None:
         pass
     if last is None:
         return None
-    rest = last["rest"].lstrip(_DECORATION + ":=")
-    return rest.strip() or _first_line(text[last.end() :])
+    rest = last["rest"].lstrip(_DECORATION + ":=").strip() or _first_line(text[last.end() :])
+    further = _PHRASE.match(rest)  # "Final Answer: The final answer is 42. I hope it is correct."
+    rest = further["rest"].lstrip(_DECORATION + ":=") if further else rest
+    return rest.removesuffix("I hope it is correct.").rstrip()
 
 
 def _first_line(text: str) -> str:

@@ -23,7 +23,10 @@ __all__ = ["GRADERS", "VERSION", "canonical_integer", "cut", "extract_integer", 
 VERSION = 2  # raised when any verdict may change
 GRADERS = ("integer", "exact", "math", "expression", "approximate")
 _SAMPLES = {  # answers that make a grader import all that it may need
-    "math": (("1+2i", r"\boxed{2i+1}"), (r"\sqrt{8}", r"\boxed{2\sqrt{2}}"), ("y=2x", r"\boxed{2y=4x}"), ("x^2-1", "$(x-1)(x+1)$")),
+    "math": (
+        ("1+2i", r"\boxed{2i+1}"), (r"\sqrt{8}", r"\boxed{2\sqrt{2}}"), ("x+y=1", r"\boxed{2x+2y=2}"), (r"\pi", r"\boxed{3.14159}"),
+        ("6r^2-4r", r"\boxed{2r(3r-2)}"),
+    ),  # fmt: skip
 }
 
 

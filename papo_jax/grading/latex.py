@@ -16,18 +16,17 @@ LONGEST = 1000  # characters of an answer that are rewritten; a longer one is co
 
 # Characters and commands that have a plainer twin. The order matters only where one holds another.
 _TWINS = {
-    "\u2212": "-", "\u2013": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "π": r"\pi ", "√": r"\sqrt ", "°": r"^\circ ",
-    "∞": r"\infty ", "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "±": r"\pm ", "∈": r"\in ", "²": "^2 ", "³": "^3 ",
-    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "«": "?", "»": "?", "{,}": "", r"\$": "", "$": " ", r"\%": "%", "**": "^",
-    r"^{\circ}": r"^\circ ", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "==": "=",
+    "\u2212": "-", "\u2013": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "π": r"\pi ", "√": r"\sqrt ",
+    "°": r"^\circ ", r"^{\circ}": r"^\circ ", "∞": r"\infty ", "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
+    "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "==": "=", "±": r"\pm ", "∈": r"\in ", "²": "^2 ", "³": "^3 ", "**": "^",
+    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "«": "?", "»": "?", "€": "", "£": "", "{,}": "", r"\$": "", "$": " ", r"\%": "%",
 }  # fmt: skip
 _COMMANDS = {
-    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "leq": r"\le ", "geq": r"\ge ", "leqslant": r"\le ", "geqslant": r"\ge ",
-    "neq": r"\ne ", "lt": "<", "gt": ">", "ast": "*", "lor": ";", "quad": " ", "qquad": " ", "simeq": r"\approx ", "lvert": "|",
-    "rvert": "|", "vert": "|", "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")", "degree": r"^\circ ", "percent": "%",
-} | dict.fromkeys(
-    ("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "textstyle", "limits"), ""
-)  # fmt: skip
+    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "leq": r"\le ", "geq": r"\ge ", "leqslant": r"\le ",
+    "geqslant": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "ast": "*", "lor": ";", "simeq": r"\approx ", "quad": " ",
+    "qquad": " ", "lvert": "|", "rvert": "|", "vert": "|", "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")",
+    "degree": r"^\circ ", "percent": "%",
+} | dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits bf rm".split(), "")  # fmt: skip
 _COMMAND = re.compile(r"(?<!\\)\\([A-Za-z]+)")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")  # not the row break and its distance, \\[2pt]
 _NO_SPACE = re.compile(r"\\!\s*|(?<=\d)\\,(?=\d{3}(?!\d))")
@@ -42,9 +41,11 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
 _FUNCTION = re.compile(r"(?<![\\A-Za-z«])(?=(?:sin|cos|tan|cot|sec|csc|log|ln|sqrt|pi)(?![A-Za-z]))")
 _OR = re.compile(r",?\s*(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])\s*", re.IGNORECASE)
-_UNITS_AT_DIGITS = "cm|mm|km|dm|kg|mg|mL|ml|ft|in|lb|oz|hr|mi|yd|mph|cents?|degrees?"
+_UNITS_AT_DIGITS = "km/h|m/s|cm|mm|km|dm|kg|mg|mL|ml|ft|in|lb|oz|hr|mi|yd|mph|cents?|degrees?"
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '/.-]|\^[23])*")  # or a unit, such as km/h
 _BARE_WORD = re.compile(
-    rf"«[^«»]*»|\\(?:begin|end)\{{\w*\}}|(?<=\d)(?:{_UNITS_AT_DIGITS})(?![A-Za-z])|(?<![A-Za-z0-9\\}})])[A-Za-z]{{3,}}(?![A-Za-z_])"
+    rf"«[^«»]*»|\\(?:begin|end)\{{\w*\}}|(?<=\d)\s*(?:{_UNITS_AT_DIGITS})(?![A-Za-z/])"
+    r"|(?<![A-Za-z0-9\\})])[A-Za-z]{3,}(?![A-Za-z_])"
 )
 _BETWEEN_WORDS = re.compile(r"»\s*«")
 _PERCENT = re.compile(r"«(?:percent|per cent|percentage|pct)»", re.IGNORECASE)
@@ -74,21 +75,21 @@ def canonical(text: str) -> str:
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]), text)
     text = _with_words(_SPACE.sub(" ", text))
     text = _with_braces(_GROUPED.sub(_ungrouped, text))
-    text = _INNER_SPACE.sub("\0", text.strip().rstrip(" .,;:")).replace(" ", "").replace("\0", " ")
+    text = _INNER_SPACE.sub("\0", " ".join(text.split()).rstrip(" .,;:")).replace(" ", "").replace("\0", " ")
     return text.removeprefix("+")
 
 
 def _with_words(text: str) -> str:
     """Sets words in guillemets, and writes the names of functions as commands."""
     text = _FUNCTION.sub(r"\\", _OR.sub(";", _TEXT.sub(_word, text)))
-    text = _BARE_WORD.sub(lambda match: match[0] if match[0][0] in "«\\" else f"«{match[0]}»", text)
+    text = _BARE_WORD.sub(lambda match: match[0] if match[0][0] in "«\\" else f"«{match[0].strip()}»", text)
     return _PERCENT.sub("%", _BETWEEN_WORDS.sub(" ", text))
 
 
 def _word(match: re.Match) -> str:
     r"""What \text{...} holds: a word, or mathematics in disguise, such as \text{(C)}, \text{5 cm} or \text{ or }."""
     content = match[1].strip(" .,;:()")
-    if any(not (character.isalpha() or character in " '-") for character in content) or _OR.search(content):
+    if not _WORD.fullmatch(content) or _OR.search(content):
         return f" {content} "
     after_number = match.string[: match.start()].rstrip()[-1:] in tuple("0123456789}")
     return f" «{content}» " if len(content) > 1 or (content and after_number) else f" {content} "

@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 from papo_jax.grading.structure import Form
 
-_ANY_ORDER = ("list", "set")
+_ANY_ORDER = (("list", "set"), ("union", "list"))
 _MOST = 12  # members that are matched in any order
 
 
 def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
     """Compares two answers.
 
-    Lists and sets match in any order; tuples, intervals and matrices in their own; a list matches a tuple in that order.
-    The name in "x = 5" may be missing from either side, but may not be another one.
+    Lists, sets and unions match in any order; tuples, intervals and matrices in their own; a list matches a tuple in
+    that order. The name in "x = 5" may be missing from either side, but may not be another one.
 
     Args:
       gold: the right answer.
@@ -41,7 +41,7 @@ def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
 def _same_members(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
     if "relation" in (gold.kind, answer.kind):
         return gold == answer
-    if gold.kind == answer.kind == "union" or (gold.kind in _ANY_ORDER and answer.kind in _ANY_ORDER):
+    if any(gold.kind in kinds and answer.kind in kinds for kinds in _ANY_ORDER):
         in_order = len(gold.parts) > _MOST or _names_decide(gold, answer)
         return _paired(gold, answer, equal) if in_order else _matched(gold, answer, equal)
     if gold.kind == answer.kind or {gold.kind, answer.kind} == {"list", "()"}:

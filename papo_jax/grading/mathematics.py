@@ -16,11 +16,14 @@ from papo_jax.grading.judgement import ERROR, KEPT, RIGHT, WRONG, Judgement
 
 _SPAN = re.compile(r"(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
-_NEXT_SPAN = re.compile(r"[\s,;]*(?:,?\s*(?:or|and|no|not|maybe)\s*)*", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.,^/*\\{)])[-\u2212]?\$?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?(?![\w^!*/+{(]|\.\d|,\d)")
+_NUMBER = re.compile(
+    r"(?<![\w.,^/*\\{)])[-\u2212]?\$?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?(?![\w^!*/+{(]|\.\d|,\d)"
+)
 _BEHIND = re.compile(r"[^0-9(=<>{}\[\]\\]*")  # a unit or a remark, but no more mathematics and no code
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|log|ln|sqrt|pi)(?![A-Za-z]))[A-Za-z]{2,}")
-_DENIAL = re.compile(r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])", re.IGNORECASE
+)
 _LONGEST_LINE = 100  # characters of a line that is an answer as it stands
 
 
@@ -32,8 +35,8 @@ def judge(gold: str, text: str) -> Judgement:
       text: what the policy wrote, already `final_answer.cut`.
 
     Returns:
-      A `Judgement`; an error where the gold is empty, or where it is a formula that cannot be compared and the answer is
-      not the same text.
+      A `Judgement`; an error where the gold is empty, or where it is a formula that cannot be compared and the answer
+      is not the same text.
     """
     boxed_gold = final_answer.boxed(gold)
     expected = latex.canonical(gold if boxed_gold is None else boxed_gold)
@@ -54,8 +57,8 @@ def judge(gold: str, text: str) -> Judgement:
 def extract(text: str) -> str | None:
     r"""Finds the final answer of a text.
 
-    What is marked decides (`final_answer.marked`); else the last formula between dollar signs, \( \) or \[ \] of the last
-    line, with those joined to it by "or" and the like; else that line if it is but a formula; else its last number.
+    What is marked decides (`final_answer.marked`); else the last formula between dollar signs, \( \) or \[ \] of the
+    last line, with those joined to it by "or" and the like; else that line if it is but a formula; else its last number.
 
     Args:
       text: what the policy wrote, already `final_answer.cut`.
@@ -71,12 +74,13 @@ def extract(text: str) -> str | None:
         return _only_formula(marked)
     if r"\boxed" in text or r"\fbox" in text:
         return None  # a box that was never closed
+    text = text.rstrip(" \t\r\n.")
+    for opening, closing in _DISPLAYS:
+        before = text.removesuffix(closing)
+        if before != text and opening in before:
+            return before.rpartition(opening)[2]
     line = final_answer.plain(final_answer.last_line(text))
     line = line if len(line) <= latex.LONGEST else "… " + line[-latex.LONGEST :].lstrip("0123456789.,")
-    for opening, closing in _DISPLAYS:
-        before, ends, _ = text.rstrip(" \t\r\n.").rpartition(closing)
-        if ends and text.rstrip(" \t\r\n.").endswith(closing) and opening in before:
-            return before.rpartition(opening)[2]
     return _last_formula(line) if _SPAN.search(line) else _last_number(line)
 
 
@@ -87,7 +91,8 @@ def _only_formula(marked: str) -> str:
         return marked
     outside = marked[: spans[0].start()] + marked[spans[0].end() :]
     starts_with_it = not marked[: spans[0].start()].strip(" *_")
-    return spans[0][0] if starts_with_it and not re.search(r"\d|\b(?:or|not?)\b", outside) else marked
+    more = re.search(r"\d|\bor\b", outside) or _DENIAL.search(outside)
+    return spans[0][0] if starts_with_it and not more else marked
 
 
 def _last_formula(line: str) -> str | None:
@@ -95,9 +100,15 @@ def _last_formula(line: str) -> str | None:
     if re.search(r"\d", line[spans[-1].end() :]):
         return None
     first = len(spans) - 1
-    while first and _NEXT_SPAN.fullmatch(line, spans[first - 1].end(), spans[first].start()):
+    while first and _joined(line, spans[first - 1], spans[first]):
         first -= 1
     return line[spans[first].start() : spans[-1].end()].strip("$")
+
+
+def _joined(line: str, before: re.Match, after: re.Match) -> bool:
+    """Whether two formulas are members of one answer; "$2x = 8$, $x = 4$" is a chain of thought."""
+    between = line[before.end() : after.start()]
+    return hedges.joins(between) or (not between.strip(" ,;") and "=" not in before[0])
 
 
 def _last_number(line: str) -> str | None:

@@ -43,7 +43,8 @@ class Pool:
         Raises:
           InputError: if a number is out of range.
         """
-        if workers < 1 or spares < 0 or memory < 1 or not 0 < deadline < math.inf or not (batch_deadline is None or batch_deadline > 0):
+        possible = workers >= 1 and spares >= 0 and memory >= 1 and 0 < deadline < math.inf
+        if not possible or not (batch_deadline is None or batch_deadline > 0):
             raise InputError(
                 f"a pool needs workers >= 1, spares >= 0 and positive limits, not {workers} workers, {spares} spares,"
                 f" a deadline of {deadline} s, {batch_deadline} s a batch and {memory} MiB"

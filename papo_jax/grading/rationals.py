@@ -52,8 +52,8 @@ def stands_for(decimal: str, value: Fraction) -> bool:
       decimal: such as "0.333333", as `latex.canonical` writes it.
       value: the value, which should be one that no decimal equals.
 
-    >>> stands_for("0.333333", Fraction(1, 3)), stands_for("0.33", Fraction(1, 3)), stands_for("0.333332", Fraction(1, 3))
-    (True, False, False)
+    >>> [stands_for(text, Fraction(1, 3)) for text in ("0.333333", "0.33", "0.333332")]
+    [True, False, False]
     """
     found = read(decimal)
     if found is None or not re.fullmatch(r"-?[0-9]*\.[0-9]+", decimal):

@@ -11,10 +11,10 @@ import resource
 import sys
 
 _REFUSED = (  # prefixes of audit events; that of threads exists from Python 3.12 on
-    "_thread.start", "code.__new__", "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork", "os.kill",
-    "os.link", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink",
-    "os.system", "os.truncate", "os.utime", "pickle.", "pty.", "resource.", "shutil.", "signal.pthread_kill", "smtplib.", "socket.",
-    "sqlite3.", "subprocess.", "urllib.", "webbrowser.",
+    "_thread.start", "code.__new__", "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork",
+    "os.kill", "os.link", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn",
+    "os.symlink", "os.system", "os.truncate", "os.utime", "pickle.", "pty.", "resource.", "shutil.", "signal.pthread_kill",
+    "smtplib.", "socket.", "sqlite3.", "subprocess.", "urllib.", "webbrowser.",
 )  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -63,8 +63,8 @@ def self_test(problems: Sequence[Problem], judge_all: JudgeAll | None = None, *,
       What was found.
 
     Raises:
-      InputError: names the first problem whose gold is not right or whose neighbour is not wrong. Of the golds of a source
-        that "math" is tried on, 2 % may be beyond it; no neighbour may be right.
+      InputError: names the first problem whose gold is not right or whose neighbour is not wrong. Of the golds of a
+        source that "math" is tried on, 2 % may be beyond it; no neighbour may be right.
     """
     chosen = _chosen(problems, limit)
     trials = [trial for problem in chosen for trial in _trials(problem)]
@@ -77,10 +77,9 @@ def self_test(problems: Sequence[Problem], judge_all: JudgeAll | None = None, *,
 
 
 def neighbour(gold: str) -> str:
-    """Makes another answer out of a gold: its last number that is no exponent begins with the digit after the one it did.
+    """Makes another answer out of a gold: the first digit of its last number that is no exponent becomes the next digit.
 
-    A gold without such a number gets its last letter, which is not a unit's, turned into the next; one without letters an
-    appended 1.
+    In a gold without numbers the last letter that is not a unit's becomes the next; one without letters gets a 1.
     """
     found = list(_NUMBER.finditer(gold)) or list(_ANY_NUMBER.finditer(gold))
     if found:
@@ -119,7 +118,7 @@ def _trials(problem: Problem) -> Iterator[_Trial]:
 
 
 def _failures(judged: Iterable[tuple[_Trial, Judgement]]) -> Iterator[tuple[Problem, str]]:
-    """What a formula beyond "math" makes of its gold and its neighbour; anything else that is not as expected is raised."""
+    """A line for every gold that "math" cannot judge; anything else that is not as expected is raised."""
     for (problem, text, expected), judgement in judged:
         if judgement.verdict == expected:
             continue
@@ -138,6 +137,6 @@ def _tolerate(failures: dict[Problem, str], tried: Counter) -> None:
         lines = [line for problem, line in failures.items() if problem.source == source]
         if len(lines) > _TOLERATED * count:
             raise InputError(
-                f"{len(lines)} of the {count} gold answers of {source or 'the task'} that grader 'math' was tried on, more than "
-                f"{_TOLERATED:.0%}, are beyond it: {lines[0]}"
+                f"{len(lines)} of the {count} gold answers of {source or 'the task'} that grader 'math' was tried on, "
+                f"more than {_TOLERATED:.0%}, are beyond it: {lines[0]}"
             )

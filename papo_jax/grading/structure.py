@@ -22,7 +22,8 @@ _CELL = re.compile("&")
 _MATRIX = re.compile(r"\\begin\{([pbvBV]?)(matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}")
 _LETTER = r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|rho|sigma|omega))"
 _NAME = re.compile(
-    rf"{_LETTER}(?:_(?:[A-Za-z0-9]|\{{[A-Za-z0-9]+\}}))?'?(?:\({_LETTER}(?:,{_LETTER})*\))?|\({_LETTER}(?:,{_LETTER})+\)|«[A-Za-z ]+»"
+    rf"{_LETTER}(?:_(?:[A-Za-z0-9]|\{{[A-Za-z0-9]+\}}))?'?(?:\({_LETTER}(?:,{_LETTER})*\))?"  # x, a_1, f(x,y)
+    rf"|\({_LETTER}(?:,{_LETTER})+\)|«[A-Za-z ]+»"
 )
 _OPEN, _SHUT = "([{", ")]}"
 
@@ -33,8 +34,8 @@ class Form(NamedTuple):
     Attributes:
       kind: "value", "list" (a,b), "set" \{a,b\}, "union", "matrix", "determinant", "row", "equation", "relation", the
         two brackets of a tuple or interval, or "named" (x=a).
-      parts: the `Form`s within; of a "value" its text, of an "equation" the texts of its sides, of a "relation" its text,
-        of a "named" the name and one `Form`.
+      parts: the `Form`s within; of a "value" or "relation" its text, of an "equation" the texts of its sides, of a
+        "named" the name and one `Form`.
     """
 
     kind: str
@@ -121,8 +122,8 @@ def _relation(text: str, sides: list[str], relations: list[str]) -> Form:
     named = _NAME.fullmatch(sides[0])
     if relations == [r"\in"] and named:
         return _read(sides[1])
-    if relations == [r"\approx"] and (named or _rounds(*sides)):
-        return _read(sides[1] if named else sides[0])
+    if relations == [r"\approx"] and (named or not sides[0] or _rounds(*sides)):
+        return _read(sides[0] if sides[0] and not named else sides[1])
     if set(relations) == {"="}:
         numbers = {rationals.read(side) for side in sides} - {None}
         if len(numbers) > 1 or any("«" in side for side in sides[0 if not named else 1 : -1]):

@@ -49,7 +49,9 @@ def equal(gold: str, answer: str) -> bool:
         return False
     if expected.is_Relational:
         return _same_equation(expected, found)
-    return not _apart(expected, found) and _math_verify().verify(expected, found, timeout_seconds=None, raise_on_error=True)
+    if _apart(expected, found):
+        return False
+    return _math_verify().verify(expected, found, timeout_seconds=None, raise_on_error=True)
 
 
 def is_about(gold: str, decimal: str) -> bool:
@@ -71,7 +73,7 @@ def is_about(gold: str, decimal: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _math_verify():
-    """The package; its note that timeouts are off is silenced, for the process that grades has a deadline of its own."""
+    """The package; its note that timeouts are off is silenced, for a process that grades has a deadline of its own."""
     import math_verify
 
     logging.getLogger("math_verify.grader").setLevel(logging.ERROR)
@@ -87,8 +89,9 @@ def _parsed(text: str):
         raise Unreadable(f"{text[:40]!r} is not handed to math-verify")
     exact = _DECIMAL.sub(lambda match: _as_fraction(match[0]), text)
     exact = _IMAGINARY.sub("I", exact)
+    config = ConversionConfig(lowercase_symbols=False)
     try:
-        formula = latex2sympy(exact, is_real=True, normalization_config=None, conversion_config=ConversionConfig(lowercase_symbols=False))
+        formula = latex2sympy(exact, is_real=True, normalization_config=None, conversion_config=config)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # its parser raises plain Exception

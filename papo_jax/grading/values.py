@@ -24,7 +24,7 @@ _UNITS = {spelling: line.split()[0] for line in _SPELLINGS for spelling in line.
 _DIVIDES = re.compile(r"/(?!1$)|\\frac\{[^{}]*\}\{(?!1\})")
 _DEGREES = re.compile(r"\^\\circ(?:[CF]|«[^«»]*»)?$")
 _IN_A_BASE = re.compile(r"(?P<digits>[0-9][0-9A-Fa-f]*)_\{?(?P<base>[0-9]+|«[a-z]+»)\}?")
-_WITHOUT_VALUE = re.compile(r"-?\\(?:infty|emptyset|varnothing)|[0-9]+(?::[0-9]+)+")  # and ratios and times of day
+_WITHOUT_VALUE = re.compile(r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+")  # 2:3 and 3:45
 _SUM = re.compile(r"\([^()]*[^()^*/{][+-][^()]*\)(?P<power>\^[2-9])?")
 
 
