@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from papo_jax import grading, tasks
-from papo_jax.tasks.problem import Problem
 from experiments import hostile
+from papo_jax import grading, tasks
+from papo_jax.grading import admission, latex, rationals, structure
+from papo_jax.tasks.problem import Problem
 
 SPEED = 4096  # answers of GSM8K
+PAIRS = 3000  # of formulas
 Row = tuple[str, str]
 
 
@@ -60,6 +62,22 @@ def speed(problems: Sequence[Problem], count: int, **options) -> Iterator[Row]:
     yield f"{count} answers, {right} right", f"{first:.2f} s with the pool's start, {again:.2f} s without, {count / again:.0f} a second"
 
 
+def formula_speed(problems: Sequence[Problem], **options) -> Iterator[Row]:
+    """Yields how long formulas take that have to be handed to math-verify: each gold against other golds."""
+    texts = list(dict.fromkeys(latex.canonical(problem.answer) for problem in problems if problem.grader == "math"))
+    formulas = [text for text in texts if admission.admits(text) and rationals.read(text) is None and not text.isalpha()]
+    formulas = [text for text in formulas if structure.read(text).kind == "value"]
+    if not formulas:
+        return
+    pairs = [(gold, answer) for gold in formulas for answer in formulas if gold != answer][:PAIRS]
+    with grading.Pool(**options) as pool:
+        pool.grade([("math", gold, rf"\boxed{{{gold}}}") for gold in formulas[:8]])
+        started = time.perf_counter()
+        verdicts = Counter(pool.grade([("math", gold, rf"\boxed{{{answer}}}") for gold, answer in pairs]))
+        seconds = time.perf_counter() - started
+    yield f"{len(pairs)} pairs of formulas to math-verify", f"{seconds:.2f} s, {len(pairs) / seconds:.0f} a second, {dict(verdicts)}"
+
+
 def attacks(deadline: float) -> Iterator[Row]:
     """Yields what hostile answers do to every grader, one at a time: the longest wait, and who was paid."""
     found, waits = Counter(), {}
@@ -97,7 +115,8 @@ def main() -> None:
             count = SPEED if name == "gsm8k" else len(problems)
             with grading.Pool(workers=asked.workers, deadline=asked.deadline) as pool:
                 show(name, golds(problems, pool))
-            show(f"{name}, {asked.workers} workers", speed(problems, count, workers=asked.workers, deadline=asked.deadline))
+            options = dict(workers=asked.workers, deadline=asked.deadline)
+            show(f"{name}, {asked.workers} workers", [*speed(problems, count, **options), *formula_speed(problems, **options)])
     show("hostile answers", attacks(asked.deadline))
     show("versions", grading.versions().items())
 

@@ -24,11 +24,11 @@ _NAMED_CODE = {
     "open": r"\boxed{open('/etc/passwd').read()}",
     "input": r"\boxed{\input{/etc/passwd}}",
     "write18": r"\boxed{\write18{touch /tmp/executed}}",
-    "threads": "import threading\nwhile True:\n    threading.Thread(target=lambda: 42).start()",
+    "threads": "import threading\nwhile True:\n    threading.Thread(target=lambda: 6*7).start()",
     "fork": r"\boxed{os.fork()}",
     "exit": r"\boxed{exit(6*7)}",
     "raise": "raise KeyboardInterrupt",
-    "pickle": "c__builtin__\neval\n(S'42'\ntR.",
+    "pickle": "c__builtin__\neval\n(S'6*7'\ntR.",
 }
 
 _EXPLOSIONS = {
@@ -101,7 +101,7 @@ _HEDGES = {
     "not equal": r"\boxed{x \neq 42}",
     "at least": r"\boxed{x \geq 42}",
     "plus or minus": r"\boxed{\pm 42}",
-    "about": r"\boxed{42.0001}",
+    "about": r"\boxed{44.0001}",
     "last box": r"\boxed{42} no, \boxed{41}",
     "many boxes": " ".join(rf"\boxed{{{n}}}" for n in range(100)),
     "false equation": r"\boxed{41 = 42}",

@@ -157,7 +157,7 @@ class TestPresets:
     @pytest.mark.parametrize("name", presets.PRESETS)
     def test_names_and_arguments_are_accepted(self, name):
         arguments = presets.get(name)
-        taken = {"advantage", "objective", "overlong", "signal", "dead_band"}
+        taken = {"advantage", "objective", "overlong", "overlong_mask", "refills", "signal", "dead_band"}
         consumers = getattr(objectives, arguments["objective"]), phase.update, reweighting.papo
         for function in consumers:
             taken |= set(inspect.signature(function).parameters)
@@ -175,7 +175,8 @@ class TestPresets:
         assert {key: presets.get("dapo")[key] for key in ("clip_low", "clip_high", "kl_coefficient", "lam")} == dict(
             clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, lam=0.0
         )
-        assert presets.get("papo") == {**presets.get("dapo"), "lam": 0.2}
+        assert presets.get("papo") == {**presets.get("dapo"), "lam": 0.2, "refills": 0}
+        assert (presets.get("dapo")["refills"], presets.get("grpo")["refills"]) == (10, 0)
 
     @pytest.mark.parametrize("name", presets.PRESETS)
     def test_defaults_of_the_functions_are_those_of_the_presets(self, name):

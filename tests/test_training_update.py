@@ -137,9 +137,10 @@ def test_predicted_entropy_change_by_hand(session, params, gradient, batch, obje
     pull += arguments["kl_coefficient"] * np.expm1(batch.reference_logprob - stats.logprob)  # -d k3 / d logprob
     lengths = mask.sum(1, keepdims=True)
     share = 1 / (lengths * len(mask)) if objective == "grpo" else 1 / mask.sum()
-    expected = np.where(mask, pull * share * stats.unit_polarity, 0.0).sum()
+    terms = np.where(mask, pull * share * stats.unit_polarity, 0.0)
     _, sums = gradient(batch, objective, 2)
-    np.testing.assert_allclose(sums["entropy_change/sum"], expected, rtol=1e-4)
+    # They nearly cancel, so float32 is held to their size rather than to their sum's.
+    np.testing.assert_allclose(sums["entropy_change/sum"], terms.sum(), rtol=1e-4, atol=1e-6 * np.abs(terms).sum())
     np.testing.assert_allclose(sums["clip/fraction"], zeroed[mask].sum() / (advantage[mask] != 0).sum(), rtol=1e-6)
 
 

@@ -18,6 +18,9 @@ _NUMBER = re.compile(
     rf"|(?P<over>{_DECIMAL})/(?P<under>{_DECIMAL})"
     r"|(?P<start>[0-9]*)\.(?P<once>[0-9]*)\\overline\{(?P<again>[0-9]+)\})"
 )
+_POWER = re.compile(r"(?P<base>[0-9]{1,9})\^(?:\{(?P<exponent>[0-9]{1,3})\}|(?P<digit>[0-9]))")
+_ROOT = re.compile(r"\\sqrt(?:\[(?P<degree>[0-9])\])?\{(?P<radicand>[0-9]{1,12})\}")
+_POWER_BITS = 600  # of a power that is worked out; golds have at most about 200 digits
 _LONG_RUN = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 
@@ -38,6 +41,24 @@ def read(text: str) -> Fraction | None:
     except ZeroDivisionError:
         return None
     return -value if value is not None and match["sign"] == "-" else value
+
+
+def power(text: str) -> Fraction | None:
+    r"""Reads a single power or root of whole numbers, such as 2^{10} or \sqrt{9}; None for anything else, or if it is no
+    whole number.
+
+    >>> [str(power(text)) for text in ("2^{10}", r"\sqrt{9}", r"\sqrt[3]{8}", r"\sqrt{8}", "2^3+1", "9^{999}")]
+    ['1024', '3', '2', 'None', 'None', 'None']
+    """
+    if match := _POWER.fullmatch(text):
+        base, exponent = int(match["base"]), int(match["exponent"] or match["digit"])
+        return Fraction(base**exponent) if base.bit_length() * exponent <= _POWER_BITS else None
+    match = _ROOT.fullmatch(text)
+    if not match:
+        return None
+    radicand, degree = int(match["radicand"]), int(match["degree"] or 2)
+    root = round(radicand ** (1 / degree)) if degree else 0
+    return Fraction(root) if degree and root**degree == radicand else None
 
 
 def has_long_number(text: str) -> bool:

@@ -1,7 +1,7 @@
 r"""Equality of two formulas by math-verify, for what `admission` lets through; sympy is imported at the first call.
 
-Only its LaTeX parser is used, which builds a formula without working it out; its other ways in hand text to sympy's
-`parse_expr`, which evaluates Python.
+Only its LaTeX parser is used, which builds a formula without working it out, and not for numbers; its other ways in hand
+text to sympy's `parse_expr`, which evaluates Python.
 
 Source: math-verify, Kydlicek et al., https://github.com/huggingface/Math-Verify.
 """
@@ -83,15 +83,12 @@ def _math_verify():
 @functools.lru_cache(maxsize=512)
 def _parsed(text: str):
     """A sympy formula, not worked out, with exact fractions for decimals and with i for the imaginary unit."""
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
-
     if not admission.admits(text):
         raise Unreadable(f"{text[:40]!r} is not handed to math-verify")
     exact = _DECIMAL.sub(lambda match: _as_fraction(match[0]), text)
     exact = _IMAGINARY.sub("I", exact)
-    config = ConversionConfig(lowercase_symbols=False)
     try:
-        formula = latex2sympy(exact, is_real=True, normalization_config=None, conversion_config=config)
+        formula = _reader()().parse(exact)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # its parser raises plain Exception
@@ -99,6 +96,25 @@ def _parsed(text: str):
     if not admission.is_small(formula):
         raise Unreadable(f"{text[:40]!r} is too large, or no formula")
     return formula
+
+
+@functools.lru_cache(maxsize=1)
+def _reader():
+    """math-verify's parser, but for numbers, which it hands to `sympy.Number`: that ends in Python's `eval` of the digits."""
+    import sympy
+    from latex2sympy2_extended import latex2sympy2
+
+    class Reader(latex2sympy2._Latex2Sympy):
+        def __init__(self):
+            super().__init__(is_real=True, config=latex2sympy2.ConversionConfig(lowercase_symbols=False))
+
+        def parse_number(self, text: str):
+            value = rationals.read(text.replace(",", ""))
+            if value is None:
+                raise ValueError(f"{text!r} is no number")
+            return sympy.Rational(value.numerator, value.denominator)
+
+    return Reader
 
 
 def _as_fraction(decimal: str) -> str:

@@ -21,19 +21,18 @@ _SPELLINGS = (  # of units that a problem may tell apart
     "ft foot feet", "yd yard", "mi mile", "cent", "dollar", "second sec", "minute min", "hour hr", "day", "week", "year",
 )  # fmt: skip
 _UNITS = {spelling: line.split()[0] for line in _SPELLINGS for spelling in line.split()}
-_DIVIDES = re.compile(r"/(?!1$)|\\frac\{[^{}]*\}\{(?!1\})")
 _DEGREES = re.compile(r"\^\\circ(?:[CF]|«[^«»]*»)?$")
 _IN_A_BASE = re.compile(r"(?P<digits>[0-9][0-9A-Fa-f]*)_\{?(?P<base>[0-9]+|«[a-z]+»)\}?")
 _WITHOUT_VALUE = re.compile(r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+")  # 2:3 and 3:45
-_SUM = re.compile(r"\([^()]*[^()^*/{][+-][^()]*\)(?P<power>\^[2-9])?")
 
 
 def equal(gold: str, answer: str) -> bool:
     """Compares two values.
 
     A unit may be missing from either side, and a percentage may stand for its number or its fraction. A gold that is
-    written out as a number needs an answer that is: nothing may be left to work out. Only where no decimal equals the
-    gold may one stand for it, with at least six digits.
+    written out as a number needs an answer that is, or that is a single power or root of whole numbers: sums and
+    products may not be left to work out. Only where no decimal equals the gold may one stand for it, with at least six
+    digits. Formulas in symbols are compared by value, whatever their form, as math-verify does.
 
     Args:
       gold: the right one, as `latex.canonical` writes it.
@@ -53,6 +52,7 @@ def equal(gold: str, answer: str) -> bool:
         return _same_in_a_base(gold, answer)
     expected, found = rationals.read(gold.removesuffix("%")), rationals.read(answer.removesuffix("%"))
     if expected is not None:
+        found = rationals.power(answer) if found is None else found
         return found is not None and _same_number(gold, answer, expected, found)
     if _WITHOUT_VALUE.fullmatch(gold):
         return False
@@ -60,8 +60,6 @@ def equal(gold: str, answer: str) -> bool:
 
 
 def _same_number(gold: str, answer: str, expected: Fraction, found: Fraction) -> bool:
-    if expected.denominator == 1 and found.denominator == 1 and _DIVIDES.search(answer):
-        return False  # 84/2 is the question, not the answer
     if gold.endswith("%") != answer.endswith("%"):
         percentage, number = (expected, found) if gold.endswith("%") else (found, expected)
         return number in (percentage, percentage / 100)
@@ -76,17 +74,7 @@ def _is_decimal(value: Fraction) -> bool:
 
 
 def _same_formula(gold: str, answer: str, *, decimal: bool) -> bool:
-    if decimal and symbolic.is_about(gold, answer):
-        return True
-    sums, found = _sums(gold), _sums(answer)
-    if (sums == 0 and found > 1) or (sums > 1 and found < 2):
-        return False  # one is multiplied out where the other is not
-    return symbolic.equal(gold, answer)
-
-
-def _sums(text: str) -> int:
-    """How many sums in brackets a formula multiplies, (x+1)^2 counting twice."""
-    return sum(int((match["power"] or "^1")[1:]) for match in _SUM.finditer(text))
+    return (decimal and symbolic.is_about(gold, answer)) or symbolic.equal(gold, answer)
 
 
 def _same_in_a_base(gold: str, answer: str) -> bool:
