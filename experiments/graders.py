@@ -63,19 +63,21 @@ def speed(problems: Sequence[Problem], count: int, **options) -> Iterator[Row]:
 
 
 def formula_speed(problems: Sequence[Problem], **options) -> Iterator[Row]:
-    """Yields how long formulas take that have to be handed to math-verify: each gold against other golds."""
+    """Yields how long formulas take that are handed to math-verify: golds against others, and against themselves rewritten."""
     texts = list(dict.fromkeys(latex.canonical(problem.answer) for problem in problems if problem.grader == "math"))
     formulas = [text for text in texts if admission.admits(text) and rationals.read(text) is None and not text.isalpha()]
     formulas = [text for text in formulas if structure.read(text).kind == "value"]
     if not formulas:
         return
-    pairs = [(gold, answer) for gold in formulas for answer in formulas if gold != answer][:PAIRS]
+    others = [(gold, answer) for gold in formulas for answer in formulas if gold != answer][:PAIRS]
+    rewritten = [(gold, rf"\frac{{{x} \cdot ({gold})}}{{{x}}}") for gold in formulas for x in "ghjquvw" if not {x, "_"} & set(gold)]
     with grading.Pool(**options) as pool:
-        pool.grade([("math", gold, rf"\boxed{{{gold}}}") for gold in formulas[:8]])
-        started = time.perf_counter()
-        verdicts = Counter(pool.grade([("math", gold, rf"\boxed{{{answer}}}") for gold, answer in pairs]))
-        seconds = time.perf_counter() - started
-    yield f"{len(pairs)} pairs of formulas to math-verify", f"{seconds:.2f} s, {len(pairs) / seconds:.0f} a second, {dict(verdicts)}"
+        pool.grade([("math", "2x", r"\boxed{x+x}")] * 8)
+        for name, pairs in (("golds that are formulas against others", others), ("against themselves, rewritten", rewritten)):
+            started = time.perf_counter()
+            verdicts = Counter(pool.grade([("math", gold, rf"\boxed{{{answer}}}") for gold, answer in pairs]))
+            seconds = time.perf_counter() - started
+            yield f"{len(pairs)} {name}", f"{seconds:.2f} s, {len(pairs) / seconds:.0f} a second, {dict(verdicts)}"
 
 
 def attacks(deadline: float) -> Iterator[Row]:

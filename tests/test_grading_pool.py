@@ -121,11 +121,22 @@ def test_what_graders_need_is_not_refused(pool):
 
 
 def test_the_hook_by_hand():
-    assert _is_refused("exec", (compile("1", "<string>", "eval"),))
-    assert not _is_refused("exec", (compile("1", "/lib/module.py", "exec"),))
-    assert _is_refused("open", ("f", "w", 0)) and _is_refused("open", ("f", None, os.O_RDWR))
-    assert not _is_refused("open", ("f", "rb", os.O_RDONLY))
-    assert not _is_refused("compile", (b"1", "<unknown>")) and not _is_refused("import", ("sympy",))
+    refused = lambda event, *arguments: _is_refused(event, arguments, __file__)  # noqa: E731
+    assert refused("exec", compile("1", "<string>", "eval"))
+    assert not refused("exec", compile("1", "/lib/module.py", "exec"))
+    assert refused("open", "f", "w", 0) and refused("open", "f", None, os.O_RDWR)
+    assert not refused("open", "f", "rb", os.O_RDONLY)
+    assert not refused("compile", b"1", "<unknown>") and not refused("import", "sympy")
+
+
+def test_formulas_of_many_symbols_are_judged_without_a_refusal():
+    """sympy's parser of numbers ends in eval, and its polynomials write themselves code; neither may cost a verdict."""
+    golds = [r"2\sqrt{18}", "p - q", "x^2-1", "a+b+c+d+x+y", r"\frac{x+1}{y-2}"]
+    written = [r"\frac{q \cdot (%s)}{q}", r"(%s)+w-w", r"(%s)\cdot\frac{a+b+c}{c+b+a}", r"(%s)+1.5"]
+    with Pool() as pool:
+        found = pool.judge([("math", gold, r"\boxed{%s}" % (form % gold)) for gold in golds for form in written])
+    assert [judgement.reason for judgement in found] == [""] * 20
+    assert [judgement.verdict for judgement in found] == (["right"] * 3 + ["wrong"]) * 5
 
 
 def test_a_grader_that_cannot_be_made_ready_is_given_up(pool):

@@ -5,11 +5,16 @@ Neither is needed for what the graders are written to do: they hold if one of th
 a system does not have are left out.
 """
 
+import collections
+import dataclasses
 import math
 import os
 import resource
 import sys
 
+# What may turn text of its own making into code: classes of modules that are imported late, and sympy's polynomials, which
+# write themselves functions for n variables out of the number n alone.
+_WRITERS = (collections.__file__, dataclasses.__file__, os.path.join(os.sep, "sympy", "polys", "monomials.py"))
 _REFUSED = (  # prefixes of audit events; that of threads exists from Python 3.12 on
     "_thread.start", "code.__new__", "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork",
     "os.kill", "os.link", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn",
@@ -63,15 +68,20 @@ class Guard:
         self._armed = False
 
     def _hear(self, event: str, arguments: tuple) -> None:
-        if self._armed and _is_refused(event, arguments):
+        if not self._armed:
+            return
+        # Only where it is asked for: to look at a frame is an event too.
+        caller = sys._getframe(1).f_code.co_filename if event == "exec" else ""
+        if _is_refused(event, arguments, caller):
             self.refused = self.refused or event
             raise Refused(f"refused {event}")
 
 
-def _is_refused(event: str, arguments: tuple) -> bool:
+def _is_refused(event: str, arguments: tuple, caller: str) -> bool:
     if event == "exec":  # files of libraries may still be imported; text may not become code
         name = getattr(arguments[0], "co_filename", "<unknown>")
-        return name.startswith("<") and not name.startswith("<frozen ")
+        is_text = name.startswith("<") and not name.startswith("<frozen ")
+        return is_text and not caller.endswith(_WRITERS)
     if event == "open":
         _, mode, flags = arguments
         return bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)
