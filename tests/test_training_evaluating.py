@@ -63,7 +63,7 @@ def test_last_and_best_checkpoint_join_the_record(trained, tmp_path, capsys):
 def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
     wider = ("--config.evaluation.problems=20", "--config.evaluation.samples=2")
     assert evaluate(trained, *wider) == 2
-    assert "holds an evaluation of another panel; give this one an --output of its own" in capsys.readouterr().err
+    assert "holds an evaluation of another panel; move it away, or give this one an --output of its own" in capsys.readouterr().err
     assert evaluate(trained, *wider, f"--output={tmp_path / 'wide.json'}") == 0
     assert read(tmp_path / "wide.json")["panel"]["problems"] == 20
     assert len(runfiles.read_rows(tmp_path / "wide_samples.jsonl")) % 20 == 0
@@ -122,3 +122,20 @@ def test_weights_of_another_base_are_refused(trained, capsys):
         assert "other weights of model.path" in capsys.readouterr().err
     finally:
         path.write_text(kept)
+
+
+def test_a_run_whose_panel_has_changed_does_not_go_on(command_line, tmp_path, capsys):
+    lines = [{"prompt": f"{a}+1=", "answer": a + 1} for a in range(40)]
+    path = tmp_path / "panel.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    panel = {"evaluation.task": "jsonl", "evaluation.path": path, "evaluation.problems": 1, "evaluation.every": 1}
+    assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 1})) == 0
+    path.write_text(path.read_text().replace("+1=", "+1 ="))
+    kept = {place: place.read_bytes() for place in (tmp_path / "run").glob("*.json*")}
+    capsys.readouterr()
+    assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 2})) == 2
+    assert "holds an evaluation of another panel" in capsys.readouterr().err
+    assert {place: place.read_bytes() for place in (tmp_path / "run").glob("*.json*")} == kept
+    document = read(tmp_path / "run" / "evaluation.json")
+    (tmp_path / "run" / "evaluation.json").write_text(json.dumps({**document, "entries": [{}]}))
+    assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 2})) == 2

@@ -11,7 +11,7 @@ from papo_jax.errors import TrainingStopped
 from papo_jax.settings import Settings
 from papo_jax.telemetry import progress, runfiles, tensorboard
 from papo_jax.telemetry.recorder import Recorder
-from papo_jax.training.panel import Record, sentence
+from papo_jax.training.panel import sentence
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.state import TrainState
 from papo_jax.training.step import train_step
@@ -60,8 +60,7 @@ def found_sizes(session: Session) -> list[tuple[str, str]]:
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
     settings, trained = session.settings, False
-    evaluations = Record(session.workdir / "evaluation.json", session.evaluator, session.problems.evaluated.name)
-    evaluations.keep_until(int(state.step))
+    session.evaluations.keep_until(int(state.step))
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
@@ -73,7 +72,7 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
                 session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
             if interruption.requested:
                 return state
-            evaluate_if_due(session, state, evaluations, shown)
+            evaluate_if_due(session, state, shown)
             if interruption.requested:
                 continue  # it came during the evaluation: save this step too
             if step >= total:
@@ -91,14 +90,14 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
             shown.step(record.row)
 
 
-def evaluate_if_due(session: Session, state: TrainState, evaluations: Record, shown: progress.Progress) -> None:
+def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
     """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record already."""
     every, step = session.settings.evaluation.every, int(state.step)
-    if not every or (step % every and step != session.settings.training.steps) or evaluations.has(step):
+    if not every or (step % every and step != session.settings.training.steps) or session.evaluations.has(step):
         return
     shown.waiting_for("evaluating")
     figures, rows = session.evaluator(state.params)
-    evaluations.add(step, figures, rows)
+    session.evaluations.add(step, figures, rows)
     shown.say(f"panel after {step} steps: {sentence(figures, session.settings.evaluation.samples)}")
 
 

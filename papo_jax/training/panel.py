@@ -126,8 +126,8 @@ class Record:
             before = read_object(path, missing="")
             for name, what in (("panel", "another panel"), ("sampling", "other sampling settings"), ("graders", "other graders")):
                 if before.get(name) != self._head[name]:
-                    raise InputError(f"{path} holds an evaluation of {what}; give this one an --output of its own")
-            self.entries = before.get("entries", [])
+                    raise InputError(f"{path} holds an evaluation of {what}; move it away, or give this one an --output of its own")
+            self.entries = _entries(before, path)
 
     def has(self, step: int) -> bool:
         """Tells whether a step is on record."""
@@ -151,6 +151,14 @@ class Record:
         if len(self.entries) > 1 and self.entries[0]["step"] == 0:
             document["paired_difference"] = evaluation.paired(self.entries[0], self.entries[-1], self._head["samples"])
         runfiles.write_json(self.path, document)
+
+
+def _entries(document: dict[str, Any], path: pathlib.Path) -> list[dict]:
+    entries = document.get("entries")
+    whole = isinstance(entries, list) and all(isinstance(entry, dict) and type(entry.get("step")) is int for entry in entries)
+    if not whole:
+        raise InputError(f"{path} has no list of entries with their steps; move it away")
+    return entries
 
 
 def _head(evaluator: Evaluator, task: str) -> dict[str, Any]:

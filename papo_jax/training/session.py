@@ -19,7 +19,7 @@ from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.settings import Settings
 from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint, problems, programs, state, workdir as workdirs
-from papo_jax.training.panel import Evaluator
+from papo_jax.training.panel import Evaluator, Record
 
 CHECKPOINT_BYTES = 12  # a parameter, and Adam's two moments, in float32
 
@@ -37,6 +37,7 @@ class Session:
       problems: what it trains on and is evaluated on.
       store: the training problems' prompts, encoded once and for all.
       evaluator: samples the panel and has it judged.
+      evaluations: what is on record of it.
       pool: of grading processes.
       mesh: the device mesh.
       programs: jitted.
@@ -52,6 +53,7 @@ class Session:
     problems: problems.Problems
     store: prompting.Store
     evaluator: Evaluator
+    evaluations: Record
     pool: grading.Pool
     mesh: Mesh
     programs: programs.Programs
@@ -114,6 +116,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         evaluate = programs.evaluation(policy, frozen, mesh, trained, settings)
         longest = max(store.longest, panel_store.longest)
         evaluator = Evaluator(settings, asked.panel, panel_store, longest, policy.tokenizer, policy.stop_tokens, evaluate, pool, mesh)
+        evaluations = Record(workdir / "evaluation.json", evaluator, asked.evaluated.name)
         lock = held.enter_context(workdirs.hold(workdir))
         checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
         held.callback(checkpoints.close)
@@ -129,7 +132,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         initial = jax.jit(lambda p: state.init(p, optimiser, settings.seed), out_shardings=shardings)(params)
     policy = dataclasses.replace(policy, params={})
     return Session(
-        settings, workdir, policy, reference, asked, store, evaluator, pool, mesh, built, checkpoints, initial, lock
+        settings, workdir, policy, reference, asked, store, evaluator, evaluations, pool, mesh, built, checkpoints, initial, lock
     )
 
 
