@@ -4,7 +4,7 @@ from papo_jax.errors import InputError
 from papo_jax.models.architecture import Lora
 from papo_jax.models.lora import targets_of
 from papo_jax.methods import phase, presets, reweighting
-from papo_jax.settings import Settings
+from papo_jax.settings import Evaluation, Settings
 
 SIGNALS = ("polarity", "sampled", "random")
 
@@ -14,6 +14,7 @@ def check(settings: Settings) -> None:
     if settings.method.name not in presets.PRESETS:
         raise InputError(f"method.name {settings.method.name!r} is none of {', '.join(presets.PRESETS)}")
     _check_model(settings)
+    _check_evaluation(settings.evaluation)
     _check_ranges(settings)
     _check_batch(settings)
     _check_method(settings.method_arguments())
@@ -51,6 +52,12 @@ def _check_model(settings: Settings) -> None:
         )
 
 
+def _check_evaluation(evaluation: Evaluation) -> None:
+    for name in ("path", "grader", "template"):
+        if evaluation.task is None and getattr(evaluation, name) is not None:
+            raise InputError(f"evaluation.{name} is set and evaluation.task is not; name the task of the panel, or set task.{name}")
+
+
 def _check_ranges(settings: Settings) -> None:
     rollout, training, evaluation = settings.rollout, settings.training, settings.evaluation
     at_least = {
@@ -78,8 +85,8 @@ def _check_ranges(settings: Settings) -> None:
         "grading.batch_deadline": settings.grading.batch_deadline,
     }  # fmt: skip
     for name, value in above_zero.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}; it must be above 0")
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name} is {value}; it must be above 0 and finite")
     for name, value in (("training.b1", training.b1), ("training.b2", training.b2)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}; it must be in [0, 1)")

@@ -69,8 +69,9 @@ def parse(arguments: list[str]) -> Command:
 
 
 def _named(arguments: list[str]) -> tuple[str, ...]:
-    """The config keys among the arguments, "" for --config itself."""
+    """The config keys among the arguments, "" for --config itself; absl reads --noconfig.key as --config.key=false."""
     names = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
+    names = [name.removeprefix("no") if name.startswith("noconfig.") else name for name in names]
     return tuple(name.removeprefix("config").removeprefix(".") for name in names if name.partition(".")[0] == "config")
 
 

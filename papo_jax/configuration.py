@@ -89,7 +89,7 @@ def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
     if known != set(dotted(config)):
         raise InputError(f"{path} is not of this version: {min(known ^ set(dotted(config)))}; use the version that trained")
     try:
-        set_keys(config, {key: flat[key] for key in known if flat[key] is not None})
+        set_keys(config, {key: flat[key] for key in known})
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not of this version: {error}; use the version that trained") from None
     return config

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import types
 
 import jax
 import numpy as np
@@ -12,8 +13,9 @@ from papo_jax import grading
 from papo_jax.errors import TrainingStopped
 from papo_jax.grading import Judgement
 from papo_jax.tasks import order
+from papo_jax.training import weighing
 from papo_jax.training.clock import Clock
-from papo_jax.training.drawing import gather
+from papo_jax.training.drawing import _kept, _widened, gather
 from papo_jax.training.session import prepare
 from papo_jax.training.step import train_step
 from papo_jax.training.trajectories import Batch
@@ -23,7 +25,7 @@ RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
 
 
 class Scripted:
-    """A pool that judges by a script, a text a group of four: R, W or E."""
+    """A pool that judges by a script, a text a group of four: R, W, E or T for a timeout."""
 
     def __init__(self, *draws):
         self.draws = list(draws)
@@ -31,8 +33,8 @@ class Scripted:
     def judge(self, answers, **_):
         letters = "".join(self.draws.pop(0))
         assert len(letters) == len(answers)
-        verdicts = {"R": "right", "W": "wrong", "E": "error"}
-        return [Judgement(verdicts[letter], None, "no luck" * (letter == "E")) for letter in letters]
+        verdicts = {"R": ("right", ""), "W": ("wrong", ""), "E": ("error", "no luck"), "T": ("error", "timeout")}
+        return [Judgement(verdicts[letter][0], None, verdicts[letter][1]) for letter in letters]
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +148,97 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
 
 
 def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
-    pool = Scripted([RIGHT, MIXED, "EEEE", MIXED], [MIXED, WRONG, MIXED, MIXED])
+    script = [RIGHT, MIXED, "EETE", MIXED], [MIXED, WRONG, MIXED, MIXED]
+    found = gathered(session, *script)
     start = jax.tree.map(np.asarray, session.initial)
-    after, record = train_step(dataclasses.replace(session, pool=pool), jax.device_put(start), 0)
+    after, record = train_step(dataclasses.replace(session, pool=Scripted(*script)), jax.device_put(start), 0)
     assert int(after.cursor) == 8 and int(after.step) == 1
     row = record.row
     assert (row["rollout/draws"], row["rollout/informative"], row["rollout/kept"]) == (2, 5 / 8, 1.0)
     assert (row["reward/mean"], row["reward/all_right"], row["reward/all_wrong"]) == ((4 + 5 * 2) / 32, 1 / 8, 2 / 8)
-    assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 0.0)
-    assert [failure["reason"] for failure in record.failures] == ["no luck"] * 4
+    assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 1 / 32)
+    np.testing.assert_allclose(row["entropy"], found.all.entropy[0] / found.all.entropy[1], rtol=1e-6)
+    assert row["tokens_per_second"] * 100 > np.asarray(found.all.trajectories.mask).sum()  # of 8 groups, in less than 100 s
+    assert [failure["reason"] for failure in record.failures] == ["no luck", "no luck", "timeout", "no luck"]
     assert {failure["problem"] for failure in record.failures} == {int(order.identifiers(0, 0, 12, 64)[2])}
+    assert [sample["completion"] for sample in record.samples] == found.chosen.texts[::4]
+    assert [sample["prompt"] for sample in record.samples] == prompts(found.chosen)
     assert record.samples[0]["verdict"] == "right"
+
+
+def test_a_step_without_anything_to_learn_from_changes_no_parameter(session):
+    start = jax.tree.map(np.asarray, session.initial)
+    pool = Scripted(*[[RIGHT, WRONG, RIGHT, WRONG]] * 3)
+    after, record = train_step(dataclasses.replace(session, pool=pool), jax.device_put(start), 0)
+    assert (record.row["rollout/kept"], record.row["grad_norm"], record.row["update/skipped"]) == (0.0, 0.0, 0)
+    jax.tree.map(np.testing.assert_array_equal, (after.params, after.opt_state), (start.params, start.opt_state))
+    assert int(after.step) == 1 and int(after.cursor) == 12
+
+
+def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(session, monkeypatch):
+    """Two groups of four that teach: four of the eight rows in each of the two minibatches, and no other in the loss."""
+    batches, update = [], session.programs.update
+
+    def spy(state, batch):
+        batches.append(jax.device_get(batch))
+        return update(state, batch)
+
+    pool = Scripted([MIXED, RIGHT, WRONG, MIXED], [RIGHT] * 4, [WRONG] * 4)
+    spied = dataclasses.replace(session, pool=pool, programs=session.programs._replace(update=spy))
+    _, record = train_step(spied, jax.device_put(jax.tree.map(np.asarray, session.initial)), 0)
+    assert record.row["rollout/kept"] == 0.5
+    assert [int(batch.loss_mask.any(axis=1).sum()) for batch in batches] == [4, 4]
+    for batch in batches:
+        kept = batch.loss_mask.any(axis=1)
+        np.testing.assert_array_equal(batch.loss_mask, batch.trajectories.mask & kept[:, None])
+        assert (batch.advantages[~kept] == 0).all() and (batch.advantages[kept] != 0).any()
+
+
+def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
+    for objective in ("dapo", "grpo"):
+        session = sessions({"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"})
+        method = {**session.settings.method_arguments(), "objective": objective, "overlong": 0.0}
+        found = gathered(session, [MIXED, RIGHT, MIXED, WRONG])
+        mask, stats = np.asarray(found.all.trajectories.mask), jax.device_get(found.all.stats)
+        kept = np.repeat([[True], [False], [True], [False]], 4, axis=1)
+        rows = kept.reshape(-1)
+        weigh = lambda stats, rewards, mask, kept: weighing.weigh(  # noqa: E731
+            stats, rewards, mask, kept, np.float32(0.5), session.initial.phase, jax.random.key(0), method=method, limit=8
+        )[0]
+        whole = weigh(stats, found.all.rewards, mask, kept)
+        few = weigh(jax.tree.map(lambda leaf: leaf[rows], stats), found.all.rewards[[0, 2]], mask[rows], kept[[0, 2]])
+        assert len(np.unique(np.asarray(few.weights)[mask[rows]])) > 1
+        for name in ("advantages", "weights", "polarity", "pressure"):
+            np.testing.assert_allclose(getattr(whole, name)[rows], getattr(few, name), rtol=1e-6, err_msg=name)
+            assert not np.asarray(getattr(whole, name))[~rows].any(), name
+
+
+def test_both_reasons_to_leave_out_add_up():
+    rewards, truncated = np.array([[1, 0], [1, 1]], np.float32), np.array([False, True, False, True])
+    chosen = types.SimpleNamespace(rewards=rewards, completions=types.SimpleNamespace(truncated=truncated))
+    kept = {mask: _kept(chosen, {"refills": 1, "overlong_mask": mask}).tolist() for mask in (False, True)}
+    assert kept == {False: [[True, True], [False, False]], True: [[True, False], [False, False]]}
+    assert _kept(chosen, {"refills": 0, "overlong_mask": False}).all()
+
+
+def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(sessions):
+    session = sessions({"method.refills": 1, "task.train_size": 4, "rollout.temperature": 1.5})
+    found = gathered(session, [RIGHT] * 4, [RIGHT] * 4)
+    later = gather(dataclasses.replace(session, pool=Scripted([MIXED] * 4)), session.initial, 1, Clock())
+    of = lambda draw, first: {  # noqa: E731
+        problem.identifier: tuple(draw.texts[4 * (first + n) : 4 * (first + n) + 4]) for n, problem in enumerate(draw.problems[first : first + 4])
+    }
+    first, second, next_step = of(found.all, 0), of(found.all, 4), of(later.all, 0)
+    assert sorted(first) == sorted(second) == sorted(next_step) == [0, 1, 2, 3]
+    assert all(first[n] != second[n] and first[n] != next_step[n] for n in range(4))
+
+
+def test_prompts_are_padded_on_the_left_where_draws_differ_in_width(session):
+    found = gathered(session, [MIXED] * 4)
+    wide = _widened(found.all.trajectories, found.all.trajectories.prompt_tokens.shape[1] + 3)
+    mask = np.asarray(wide.mask)
+    again = np.asarray(session.programs.assess(session.initial.params, wide).logprob)
+    np.testing.assert_allclose(again[mask], np.asarray(found.all.stats.logprob)[mask], atol=1e-5)
 
 
 def test_three_and_three_are_six_with_refills(small, train, tmp_path):

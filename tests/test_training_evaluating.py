@@ -1,11 +1,15 @@
 """--mode=evaluate: the last and the best checkpoint, a base policy, another panel; and what is refused."""
 
 import json
+import shutil
 
 import pytest
 
 import run
+from papo_jax.grading import Judgement, Pool
+from papo_jax.tasks import load
 from papo_jax.telemetry import runfiles
+from papo_jax.training.panel import sentence
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +100,14 @@ def test_a_base_policy_is_evaluated_where_there_is_no_run(command_line, trained,
     [
         (("--config.training.steps=9",), "leave --config.training.steps out"),
         (("--config.model.path=tiny",), "leave --config.model.path out"),
+        (("--config.rollout.temperature=0.5",), "leave --config.rollout.temperature out"),
         (("--output=somewhere",), "must name a .json file"),
+        (("--output=no/such/place.json",), "must name a .json file in a directory that is there"),
+        (("--config.evaluation.grader=math",), "evaluation.grader is set and evaluation.task is not"),
+        (("--config.evaluation.task=gsm8k",), "evaluation.path"),
         (("--dtype=float32",), "belongs to --mode=export"),
         (("--config.evaluation.problems=99",), "evaluation.problems = 99 is more than the 32 held-out problems"),
-        (("--config.evaluation.task=aime_2024",), "aime_2024"),
+        (("--config.evaluation.task=aime_2024",), "evaluation.path"),
         (("--config.evaluation.samples=0",), "must be at least 1"),
     ],
 )
@@ -139,3 +147,89 @@ def test_a_run_whose_panel_has_changed_does_not_go_on(command_line, tmp_path, ca
     document = read(tmp_path / "run" / "evaluation.json")
     (tmp_path / "run" / "evaluation.json").write_text(json.dumps({**document, "entries": [{}]}))
     assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 2})) == 2
+
+
+def test_a_base_policys_evaluation_can_be_repeated_and_made_wider(command_line, tmp_path, capsys):
+    arguments = [*command_line(tmp_path / "base", {"evaluation.problems": 4}), "--mode=evaluate"]
+    assert run.main(arguments) == 0
+    kept = read(tmp_path / "base" / "evaluation.json")
+    assert run.main(arguments) == 0 and read(tmp_path / "base" / "evaluation.json") == kept
+    capsys.readouterr()
+    assert run.main([*arguments, "--config.model.path=tiny", f"--output={tmp_path / 'other.json'}"]) == 2
+    assert "other weights of model.path" in capsys.readouterr().err
+
+
+def test_what_the_command_names_may_be_what_the_run_has(trained):
+    assert evaluate(trained, "--config.training.steps=4", "--config.evaluation.samples=4") == 0
+
+
+def test_an_evaluation_writes_nothing_over_a_run(command_line, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert run.main(command_line(workdir, {"training.steps": 2})) == 0
+    config = (workdir / "config.json").read_text()
+    (workdir / "config.json").unlink()
+    kept = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    assert evaluate(workdir, f"--output={tmp_path / 'x.json'}") == 2
+    assert "has a run's files and no config.json; put it back" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == kept
+    (workdir / "config.json").write_text(config)
+    assert evaluate(workdir, "--noconfig.model.chat") == 2
+    assert "leave --config.model.chat out" in capsys.readouterr().err
+
+
+def test_an_evaluation_without_a_verdict_is_none(command_line, monkeypatch, capsys, tmp_path):
+    nothing = lambda self, answers, **_: [Judgement("error", None, "no luck")] * len(answers)  # noqa: E731
+    monkeypatch.setattr("papo_jax.training.problems.check_graders", lambda problems, pool, **_: problems)
+    monkeypatch.setattr(Pool, "judge", nothing)
+    assert run.main([*command_line(tmp_path / "base"), "--mode=evaluate"]) == 3
+    assert "not one of the panel's 64 answers could be judged (the first: no luck)" in capsys.readouterr().err
+    assert not (tmp_path / "base" / "evaluation.json").exists()
+
+
+def test_problems_that_a_run_was_trained_on_are_no_evaluation_of_it(trained, tmp_path, capsys):
+    prompts = [problem.prompt for problem in load("arithmetic", difficulty=1, train_size=64, held_out_size=32).train[:3]]
+    path = tmp_path / "seen.jsonl"
+    path.write_text("".join(json.dumps({"prompt": prompt, "answer": 1}) + "\n" for prompt in dict.fromkeys(prompts)) + '{"prompt": "7+9+1=", "answer": 17}\n')
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        text = path.read_text() if name == "test" else '{"prompt": "1+1+1+1=", "answer": 4}\n'
+        (tmp_path / "data" / f"{name}.jsonl").write_text(text)
+    more = ("--config.evaluation.task=jsonl", f"--config.evaluation.path={tmp_path / 'data'}", "--config.evaluation.problems=2")
+    assert evaluate(trained, *more, f"--output={tmp_path / 'seen.json'}") == 2
+    assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "seen.json").exists()
+
+
+def test_a_kill_in_the_middle_of_an_evaluation_leaves_no_row_twice(trained, tmp_path):
+    output = tmp_path / "killed.json"
+    assert evaluate(trained, f"--output={output}") == 0
+    document, rows = read(output), runfiles.read_rows(tmp_path / "killed_samples.jsonl")
+    output.write_text(json.dumps({**document, "entries": document["entries"][:1]}))  # as before the last entry was written
+    assert evaluate(trained, f"--output={output}") == 0
+    again = runfiles.read_rows(tmp_path / "killed_samples.jsonl")
+    key = lambda row: (row["step"], row["problem"])  # noqa: E731
+    assert sorted(map(key, again)) == sorted(map(key, rows)) and len(set(map(key, again))) == len(again)
+
+
+def test_what_went_before_and_after_a_resume_is_on_record_once(command_line, tmp_path):
+    workdir = tmp_path / "run"
+    more = {"evaluation.every": 1, "checkpoint.every": 2, "checkpoint.keep": 3}
+    assert run.main(command_line(workdir, {**more, "training.steps": 4})) == 0
+    whole, rows = read(workdir / "evaluation.json"), runfiles.read_rows(workdir / "evaluation_samples.jsonl")
+    shutil.rmtree(workdir / "checkpoints" / "4")
+    assert run.main(command_line(workdir, {**more, "training.steps": 4})) == 0
+    again = read(workdir / "evaluation.json")
+    strip = lambda document: [{**entry, "seconds": 0} for entry in document["entries"]]  # noqa: E731
+    assert [entry["step"] for entry in again["entries"]] == [0, 1, 2, 3, 4] and strip(again) == strip(whole)
+    assert runfiles.read_rows(workdir / "evaluation_samples.jsonl") == rows
+    change = (sum(whole["entries"][-1]["right"]) - sum(whole["entries"][0]["right"])) / 64
+    assert whole["paired_difference"]["avg_at_k"]["value"] == pytest.approx(change)
+    shutil.rmtree(workdir / "checkpoints" / "4")
+    assert run.main(command_line(workdir, {**more, "training.steps": 2, "evaluation.every": 2})) == 0
+    assert [entry["step"] for entry in read(workdir / "evaluation.json")["entries"]] == [0, 1, 2]
+    assert {row["step"] for row in runfiles.read_rows(workdir / "evaluation_samples.jsonl")} == {0, 1, 2}
+
+
+def test_what_is_said_of_an_evaluation():
+    figures = {"avg_at_k": {"value": 0.5, "low": 0.25, "high": 0.75}, "errors": 3, "timeouts": 1}
+    assert sentence(figures, 4) == "avg@4 0.500 [0.250, 0.750], 3 answers could not be judged"
+    assert sentence({**figures, "errors": 0}, 4) == "avg@4 0.500 [0.250, 0.750]"

@@ -126,8 +126,8 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
     identifiers = order.draw(settings.seed, int(state.cursor) + number * count, count, task.parts)
     problems = [task.train[int(i)] for i in identifiers]
     key = stream_key(state.key, step, Stream.ROLLOUT)
-    # A small task may come round to a prompt again within a step, and should not be answered in the same words.
-    key = jax.random.fold_in(key, number) if number else key
+    if number:  # a small task may come round to a prompt again, and should not be answered in the same words
+        key = jax.random.fold_in(stream_key(state.key, step, Stream.REFILLS), number)
     completions, trajectories = programs.rollout(state.params, session.prompts(identifiers), key)
     texts = session.texts(completions)
     clock.lap("rollout")

@@ -15,7 +15,10 @@ from papo_jax.training.panel import Evaluator, Record, sentence
 from papo_jax.training.session import load_policy, open_pool, with_adapters
 
 # What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not which policy it is.
-MAY_DIFFER = ("evaluation.", "grading.", "mesh.", "rollout.", "telemetry.", "seed", "task.path")
+MAY_DIFFER = (
+    "evaluation.", "grading.", "mesh.", "seed", "task.path", "rollout.max_new_tokens", "rollout.max_prompt_tokens",
+    "rollout.prompt_multiple", "rollout.prompts", "rollout.samples", "rollout.at_once",
+)  # fmt: skip
 
 
 def run(command: Command) -> None:
@@ -26,14 +29,18 @@ def run(command: Command) -> None:
         and the base policy of the command's config is evaluated.
 
     Raises:
-      InputError: if the config or the input is wrong; nothing is written then.
+      InputError: if the config or the input is wrong; no file of a run has been written then.
+      TrainingStopped: if no answer could be judged.
     """
-    workdir = command.workdir
-    fresh = not (workdir / "config.json").exists()
-    settings = configuration.resolve(command.config) if fresh else _settings_of_run(command)
+    workdir, output = command.workdir, _output(command)
+    base = not workdirs.holds_run(workdir)
+    if base:
+        settings = configuration.resolve(command.config)
+    else:
+        settings = _settings_of_run(command)
     check(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    asked = problems.load(settings, trained=False)
+    asked = problems.load(settings, trained=False, base=base)
     with contextlib.ExitStack() as held:
         pool = held.enter_context(open_pool(settings))
         asked = problems.check_graders(asked, pool, trained=False)
@@ -44,12 +51,14 @@ def run(command: Command) -> None:
         store = problems.encode(settings, policy, asked.panel)
         trained, frozen = lora.split(policy.params, policy.config.lora)
         program = programs.evaluation(policy, frozen, mesh, trained, settings)
-        evaluator = Evaluator(settings, asked.panel, store, store.longest, policy.tokenizer, policy.stop_tokens, program, pool, mesh)
-        record = Record(_output(command), evaluator, asked.evaluated.name)
-        if command.output is None:
-            held.callback(workdirs.hold(workdir).close)  # a run that is going on would write over it
-        if fresh:
-            workdirs.claim(workdir, settings_module.to_dict(settings), made, step=0)
+        evaluator = Evaluator(settings, asked.panel, store, policy.tokenizer, policy.stop_tokens, program, pool, mesh)
+        if base or command.output is None:  # else a run that is going on, or begins, would write the same files
+            held.callback(workdirs.hold(workdir).close)
+            if base and workdirs.holds_run(workdir):
+                raise InputError(f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the same command")
+        record = Record(output, evaluator, asked.evaluated.name)
+        if base:
+            workdirs.describe(workdir, settings_module.to_dict(settings), made)
         for step, params in _policies(workdir, trained):
             if not record.has(step):
                 record.add(step, *evaluator(params))
@@ -58,13 +67,15 @@ def run(command: Command) -> None:
 
 def _settings_of_run(command: Command) -> Settings:
     """The run's own settings, with what the command line names put in."""
-    wrong = [key for key in command.named if not key.startswith(MAY_DIFFER)]
-    if wrong:
-        flag = f"--config.{wrong[0]}" if wrong[0] else "--config"
-        raise InputError(f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or evaluate in another --workdir")
     path = command.workdir / "config.json"
+    if not path.exists():
+        raise InputError(f"--workdir {command.workdir} has a run's files and no config.json; put it back")
     config = configuration.from_dict(workdirs.read_config(command.workdir), path)
-    named = configuration.resolve(command.config)
+    own, named = configuration.resolve(config), configuration.resolve(command.config)
+    for key in command.named:
+        if not key.startswith(MAY_DIFFER) and (not key or _value(named, key) != _value(own, key)):
+            flag = f"--config.{key}" if key else "--config"
+            raise InputError(f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or evaluate in another --workdir")
     values = {key: _value(named, key) for key in command.named}
     configuration.set_keys(config, {key: value for key, value in values.items() if value is not None})
     return configuration.resolve(config)
@@ -79,9 +90,10 @@ def _value(settings: Settings, key: str):
 
 def _output(command: Command) -> pathlib.Path:
     output = command.output or command.workdir / "evaluation.json"
-    if output.suffix != ".json" or output.is_dir():
-        raise InputError(f"--output {output} must name a .json file")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix != ".json" or output.is_dir() or not output.parent.is_dir() and command.output:
+        raise InputError(f"--output {output} must name a .json file in a directory that is there")
+    if command.workdir.exists() and not command.workdir.is_dir():
+        raise InputError(f"--workdir {command.workdir} is a file; it must be a directory")
     return output
 
 
@@ -92,7 +104,8 @@ def _policies(workdir: pathlib.Path, base):
     if not steps:
         yield 0, base
     for step in sorted(steps):
-        yield step, checkpoint.read_params(place, step, base)
+        if (place / str(step)).is_dir():  # a run that goes on may have dropped it meanwhile
+            yield step, checkpoint.read_params(place, step, base)
 
 
 def _say(record: Record, settings: Settings) -> None:

@@ -60,7 +60,8 @@ def found_sizes(session: Session) -> list[tuple[str, str]]:
 def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
     settings, trained = session.settings, False
-    session.evaluations.keep_until(int(state.step))
+    if session.evaluations:
+        session.evaluations.keep_until(int(state.step))
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps

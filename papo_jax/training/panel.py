@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from papo_jax import evaluation, grading, parallel
-from papo_jax.errors import InputError
+from papo_jax.errors import InputError, TrainingStopped
+from papo_jax.grading.judgement import ERROR
 from papo_jax.json_files import read_object
 from papo_jax.models import Params
 from papo_jax.rollout import decoding, prompts as prompting
@@ -34,7 +36,6 @@ class Evaluator:
       settings: of the run.
       problems: M.
       store: their prompts, in the same order.
-      longest_prompt: the most prompt slots, tokens.
       tokenizer: of the policy.
       stop_tokens: of the policy.
       program: (params, prompts, key) -> completions.
@@ -45,7 +46,6 @@ class Evaluator:
     settings: Settings
     problems: list[Problem]
     store: prompting.Store
-    longest_prompt: int
     tokenizer: Any
     stop_tokens: tuple[int, ...]
     program: Callable
@@ -58,14 +58,19 @@ class Evaluator:
         The keys are the same for every parameters and every step, so that differences are paired.
 
         Returns:
-          (the figures of `evaluation.summarise` with the parameters' fingerprint and the seconds, a row of raw verdicts
-          and texts a problem).
+          (the figures of `evaluation.summarise` with the parameters' fingerprint, the share of truncated answers and the
+          seconds, a row of raw verdicts and texts a problem).
+
+        Raises:
+          TrainingStopped: if no answer could be judged, which is no evaluation.
         """
         started = time.perf_counter()
         samples = self.settings.evaluation.samples
-        texts = self._sample(params)
+        texts, truncated = self._sample(params)
         asked = [problem for problem in self.problems for _ in range(samples)]
         flat = self.pool.judge([(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], batch_deadline=None)
+        if all(judgement.verdict == ERROR for judgement in flat):
+            raise TrainingStopped(f"not one of the panel's {len(flat)} answers could be judged (the first: {flat[0].reason})")
         groups = [slice(n * samples, (n + 1) * samples) for n in range(len(self.problems))]
         judged = [flat[group] for group in groups]
         figures = evaluation.summarise(judged, [problem.source for problem in self.problems])
@@ -79,11 +84,11 @@ class Evaluator:
             for problem, mine, group in zip(self.problems, judged, groups, strict=True)
         ]  # fmt: skip
         seconds = time.perf_counter() - started
-        return {"model": provenance.fingerprint(params), **figures, "seconds": seconds}, rows
+        return {"model": provenance.fingerprint(params), **figures, "truncated": truncated, "seconds": seconds}, rows
 
-    def _sample(self, params: Params) -> list[str]:
-        """M K texts, sampled in chunks of about a rollout's rows."""
-        settings, texts = self.settings, []
+    def _sample(self, params: Params) -> tuple[list[str], float]:
+        """M K texts, sampled in chunks of about a rollout's rows, and the share that was truncated."""
+        settings, texts, truncated = self.settings, [], 0
         samples = settings.evaluation.samples
         at_once = settings.sequences // settings.rollout_parts
         parts = parallel.batch_parts(self.mesh)
@@ -92,10 +97,12 @@ class Evaluator:
         for start in range(0, len(self.problems), chunk):
             places = range(start, min(start + chunk, len(self.problems)))
             filled = list(itertools.islice(itertools.cycle(places), chunk))  # one shape; the surplus is dropped
-            prompts = self.store.take(filled, multiple=settings.rollout.prompt_multiple, longest=self.longest_prompt)
-            found = decoding.texts(self.tokenizer, self.stop_tokens, self.program(params, prompts, key))
-            texts += found[: len(places) * samples]
-        return texts
+            # By the panel's own longest: shapes are the same whatever else is trained on.
+            prompts = self.store.take(filled, multiple=settings.rollout.prompt_multiple, longest=self.store.longest)
+            completions, own = self.program(params, prompts, key), len(places) * samples
+            texts += decoding.texts(self.tokenizer, self.stop_tokens, completions)[:own]
+            truncated += int(np.asarray(completions.truncated)[:own].sum())
+        return texts, truncated / len(texts)
 
 
 def sentence(figures: dict, samples: int) -> str:
@@ -122,6 +129,10 @@ class Record:
         self.path, self.samples_path = path, path.with_name(f"{path.stem}_samples.jsonl")
         self._head = _head(evaluator, task)
         self.entries: list[dict] = []
+        try:
+            runfiles.read_rows(self.samples_path)
+        except ValueError as error:  # a line in the middle that is no row
+            raise InputError(str(error)) from None
         if path.exists():
             before = read_object(path, missing="")
             for name, what in (("panel", "another panel"), ("sampling", "other sampling settings"), ("graders", "other graders")):
@@ -143,21 +154,29 @@ class Record:
 
     def keep_until(self, step: int) -> None:
         """Forgets later steps, which will be taken again."""
-        self.entries = [entry for entry in self.entries if entry["step"] <= step]
+        kept = [entry for entry in self.entries if entry["step"] <= step]
+        if len(kept) < len(self.entries):
+            self.entries = kept
+            runfiles.keep_before(self.samples_path, step + 1)
+            self.write()
 
     def write(self) -> None:
         """Writes the document whole."""
-        document = {**self._head, "entries": self.entries, **evaluation.last_and_best(self.entries)}
+        ends = evaluation.last_and_best(self.entries) if self.entries else {}
+        document = {**self._head, "entries": self.entries, **ends}
         if len(self.entries) > 1 and self.entries[0]["step"] == 0:
             document["paired_difference"] = evaluation.paired(self.entries[0], self.entries[-1], self._head["samples"])
         runfiles.write_json(self.path, document)
 
 
 def _entries(document: dict[str, Any], path: pathlib.Path) -> list[dict]:
-    entries = document.get("entries")
-    whole = isinstance(entries, list) and all(isinstance(entry, dict) and type(entry.get("step")) is int for entry in entries)
+    try:
+        entries = document["entries"]
+        whole = all(type(entry["step"]) is int and "value" in entry["avg_at_k"] and entry["right"] for entry in entries)
+    except (KeyError, TypeError):
+        whole = False
     if not whole:
-        raise InputError(f"{path} has no list of entries with their steps; move it away")
+        raise InputError(f"{path} has no list of entries with step, avg_at_k and right; move it away")
     return entries
 
 
@@ -177,5 +196,8 @@ def _head(evaluator: Evaluator, task: str) -> dict[str, Any]:
             "seed": settings.seed,
         },
         "samples": samples, "temperature": temperature,
-        "graders": {"names": sorted({problem.grader for problem in problems}), "versions": grading.versions()},
+        "graders": {
+            "names": sorted({problem.grader for problem in problems}), "versions": grading.versions(),
+            "deadline": settings.grading.deadline, "memory": settings.grading.memory,
+        },
     }  # fmt: skip

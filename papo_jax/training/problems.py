@@ -1,7 +1,9 @@
 """What a run asks: the problems that it trains on, the frozen panel, and the proof that both can be graded."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from papo_jax import evaluation, grading, tasks
@@ -13,6 +15,8 @@ from papo_jax.grading import Judgement, graders
 from papo_jax.grading.self_test import self_test
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
+
+PROBES = 8  # questions of a quick grader's self-test that go through the pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +46,13 @@ class Problems:
         }  # fmt: skip
 
 
-def load(settings: Settings, *, trained: bool = True) -> Problems:
+def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Problems:
     """Loads the tasks of a run.
 
     Args:
       settings: of the run.
       trained: whether there will be training; without it the task that is trained on may have nothing to train on.
+      base: whether the policy has not been trained on the task either, so that the two may share problems.
 
     Returns:
       `Problems`.
@@ -59,12 +64,13 @@ def load(settings: Settings, *, trained: bool = True) -> Problems:
     evaluated = train
     if settings.evaluation.task is not None:
         own = {name: getattr(settings.evaluation, name) for name in ("path", "grader", "template")}
-        evaluated = _task({**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task})
+        evaluated = _evaluated({**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task})
+    if trained and not len(train.train):
+        raise InputError(f"task {train.name} has no problems to train on; name it in evaluation.task, and another in task.name")
     if trained and settings.rollout.prompts > len(train.train):
-        few = f"more than the {len(train.train)} problems of {train.name}" if train.train else f"and {train.name} has none to train on"
-        raise InputError(f"rollout.prompts = {settings.rollout.prompts} is {few}")
+        raise InputError(f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)} problems of {train.name}")
     chosen = tasks.panel(evaluated, settings.evaluation.problems)
-    if trained and evaluated is not train:
+    if not base and evaluated is not train:
         overlap.check(train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)])
     return Problems(train, evaluated, chosen)
 
@@ -86,13 +92,24 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
     needed = [*problems.train.train, *problems.panel] if trained else problems.panel
 
     def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgement]:
-        # Golds are data, not what a model wrote: only the grader that is slow and may hang on them needs the pool.
-        slow = iter(pool.judge([question for question in asked if question[0] == "math"], batch_deadline=None))
-        return [next(slow) if question[0] == "math" else graders.judge(*question) for question in asked]
+        pooled = list(_through_the_pool(asked))
+        found = iter(pool.judge(list(itertools.compress(asked, pooled)), batch_deadline=None))
+        return [next(found) if through else graders.judge(*question) for question, through in zip(asked, pooled, strict=True)]
 
     found = self_test(needed, judge_all)
     tried = (f"{count:,} golds right and their neighbours wrong by grader {grader}" for grader, count in found.golds.items())
     return dataclasses.replace(problems, checked=(*tried, *found.lines()))
+
+
+def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
+    """Golds are data, not what a model wrote: only the grader that is slow and may hang on them needs the pool.
+
+    Of the other graders a few questions go through it too, which shows that it works.
+    """
+    seen = Counter()
+    for grader, _, _ in asked:
+        seen[grader] += 1
+        yield grader == "math" or seen[grader] <= PROBES
 
 
 def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:
@@ -106,6 +123,17 @@ def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> p
     room = policy.config.max_positions - settings.rollout.max_new_tokens
     store.check(limit=settings.rollout.max_prompt_tokens, room=room)
     return store
+
+
+def _evaluated(options: dict[str, Any]) -> Task:
+    """The task of the panel; what is said of its options names the keys that they come from."""
+    try:
+        return _task(options)
+    except InputError as error:
+        said = str(error).replace("task.name", "evaluation.task")
+        for key in ("path", "grader", "template"):
+            said = said.replace(f"task.{key}", f"evaluation.{key}")
+        raise InputError(said) from None
 
 
 def _task(options: dict[str, Any]) -> Task:

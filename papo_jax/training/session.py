@@ -37,7 +37,7 @@ class Session:
       problems: what it trains on and is evaluated on.
       store: the training problems' prompts, encoded once and for all.
       evaluator: samples the panel and has it judged.
-      evaluations: what is on record of it.
+      evaluations: what is on record of it; None where the run is not evaluated.
       pool: of grading processes.
       mesh: the device mesh.
       programs: jitted.
@@ -53,7 +53,7 @@ class Session:
     problems: problems.Problems
     store: prompting.Store
     evaluator: Evaluator
-    evaluations: Record
+    evaluations: Record | None
     pool: grading.Pool
     mesh: Mesh
     programs: programs.Programs
@@ -70,11 +70,11 @@ class Session:
     @property
     def longest_prompt(self) -> int:
         """Of all problems, tokens."""
-        return self.evaluator.longest_prompt
+        return max(self.store.longest, self.evaluator.store.longest)
 
     def prompts(self, identifiers: Sequence[int]) -> Prompts:
         """Pads the prompts of some training problems, [N, P] with P one of a few lengths."""
-        return self.store.take(identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.longest_prompt)
+        return self.store.take(identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.store.longest)
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
@@ -114,10 +114,9 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES)
         built = programs.build(policy, frozen, mesh, optimiser, shapes, settings)
         evaluate = programs.evaluation(policy, frozen, mesh, trained, settings)
-        longest = max(store.longest, panel_store.longest)
-        evaluator = Evaluator(settings, asked.panel, panel_store, longest, policy.tokenizer, policy.stop_tokens, evaluate, pool, mesh)
-        evaluations = Record(workdir / "evaluation.json", evaluator, asked.evaluated.name)
+        evaluator = Evaluator(settings, asked.panel, panel_store, policy.tokenizer, policy.stop_tokens, evaluate, pool, mesh)
         lock = held.enter_context(workdirs.hold(workdir))
+        evaluations = Record(workdir / "evaluation.json", evaluator, asked.evaluated.name) if settings.evaluation.every else None
         checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
         held.callback(checkpoints.close)
         initial = checkpoints.restore(checkpoint.abstract(shapes, shardings))

@@ -41,6 +41,7 @@ class Stream:
     WEIGHTS = 2
     EVALUATION = 3
     ADAPTERS = 4
+    REFILLS = 5
 
 
 def init(params: Params, optimiser: optax.GradientTransformation, seed: int) -> TrainState:

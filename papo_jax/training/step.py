@@ -81,7 +81,8 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
       (state, metrics): skips and `entropy_change/sum` summed over the updates, everything else averaged.
     """
     training, found = session.settings.training, []
-    for number, rows in enumerate(_minibatches(session, state, step)):
+    kept = np.asarray(batch.loss_mask).any(axis=1)
+    for number, rows in enumerate(_minibatches(session, state, step, kept)):
         minibatch = session.programs.take(batch, rows)
         state, metrics = session.programs.update(state, minibatch)
         metrics = {name: np.asarray(value).item() for name, value in metrics.items()}
@@ -97,11 +98,16 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     return state, averages
 
 
-def _minibatches(session: Session, state: TrainState, step: int) -> Iterator[np.ndarray]:
+def _minibatches(session: Session, state: TrainState, step: int, kept: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the rows of every minibatch; those that take part in the loss are dealt out evenly."""
+    count = session.settings.training.minibatches
     key = stream_key(state.key, step, Stream.MINIBATCHES)
     for epoch in range(session.settings.training.epochs):
         shuffled = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), session.settings.sequences))
-        yield from shuffled.reshape(session.settings.training.minibatches, -1)
+        if kept.all():
+            yield from shuffled.reshape(count, -1)
+        else:
+            yield from shuffled[np.argsort(~kept[shuffled], kind="stable")].reshape(-1, count).T
 
 
 def _save_skipped(workdir: pathlib.Path, minibatch: Batch, step: int, number: int) -> None:

@@ -36,7 +36,8 @@ def update(
 ) -> tuple[TrainState, Metrics]:
     """Makes one optimiser step on one minibatch, accumulated over micro-batches with one global denominator.
 
-    An update that is not finite is skipped: the state stays as it was, but for the count of skips in a row.
+    An update that is not finite is skipped: the state stays as it was, but for the count of skips in a row. So it does,
+    without being counted, where no token takes part in the loss.
 
     Args:
       state: donated.
@@ -63,8 +64,10 @@ def update(
     norm = optax.tree.norm(gradients)
     updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
+    # Without a token in the loss there is nothing to follow but the optimiser's momentum and decay.
+    made = finite & (sums.pop("count") > 0)
     proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
-    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), proposed, state)
+    kept = jax.tree.map(lambda new, old: jnp.where(made, new, old), proposed, state)
     metrics = {"loss": loss, "grad_norm": norm, "update/skipped": 1 - finite.astype(jnp.int32), **sums}
     return kept._replace(skipped=jnp.where(finite, 0, state.skipped + 1)), metrics
 
@@ -86,7 +89,8 @@ def accumulate(
     The gradient at the head is made chunk by chunk of tokens in the forward pass, so no [B, T, V] array exists.
 
     Returns:
-      (gradients like `params`, {"loss": [], "entropy_change/sum": [], and the objective's metrics as averages}).
+      (gradients like `params`, {"loss": [], "entropy_change/sum": [], "count": [] the denominator, and the objective's
+      metrics as averages}).
     """
     function, coefficients_of = objectives.OBJECTIVES[objective]
 
@@ -120,10 +124,10 @@ def accumulate(
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
     add = lambda sums, rows: (jax.tree.map(jnp.add, sums, part(rows)), None)  # noqa: E731
     ((loss, (count, change, metrics)), gradients), _ = jax.lax.scan(add, zeros, parts)
-    count = jnp.maximum(count, 1.0)
+    denominator = jnp.maximum(count, 1.0)
     averages = {name: value / jnp.maximum(number, 1) for name, (value, number) in metrics.items()}
-    gradients = jax.tree.map(lambda gradient: gradient / count, gradients)
-    return gradients, {"loss": loss / count, "entropy_change/sum": change / count, **averages}
+    gradients = jax.tree.map(lambda gradient: gradient / denominator, gradients)
+    return gradients, {"loss": loss / denominator, "entropy_change/sum": change / denominator, "count": count, **averages}
 
 
 class _Context(NamedTuple):

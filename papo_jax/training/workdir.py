@@ -44,6 +44,11 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
         )
 
 
+def holds_run(workdir: pathlib.Path) -> bool:
+    """Tells whether anything was trained there."""
+    return any((workdir / "checkpoints").glob("*")) or (workdir / "metrics.jsonl").exists()
+
+
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """Returns the resolved settings of the run that a work directory holds; raises `InputError` where it holds none."""
     path = workdir / "config.json"
@@ -106,5 +111,10 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, A
             runfiles.keep_before(workdir / name, first)
         except ValueError as error:  # a line in the middle that is no row
             raise InputError(str(error)) from None
+    describe(workdir, config, provenance)
+
+
+def describe(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Writes who the directory belongs to."""
     runfiles.write_json(workdir / "config.json", config)
     runfiles.write_json(workdir / "provenance.json", provenance)
