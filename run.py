@@ -4,7 +4,7 @@ evaluates it:     python run.py --mode=evaluate [--workdir=DIR] [--output=FILE] 
 and exports it:   python run.py --mode=export [--workdir=DIR] [--output=DIR] [--dtype=float32|bfloat16|float16]
 
 Without any flag the default config runs into runs/default; the same command again resumes. Exit code 0: done, or
-stopped by a signal and resumable; 2: the config or the input is wrong; 3: training stopped on purpose.
+training stopped by a signal and resumable; 2: the config or the input is wrong; 3: stopped on purpose.
 """
 
 import errno
