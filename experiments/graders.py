@@ -3,7 +3,7 @@
     python -m experiments.graders --gsm8k=DIR --math_500=FILE
 
 DIR holds GSM8K's test.jsonl, FILE is MATH-500 (docs/tasks.md says where they come from). Either may be left out. Seconds are
-wall-clock seconds of the whole pool, its start included.
+those of the wall clock.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from papo_jax.tasks.problem import Problem
 
 SPEED = 4096  # answers of GSM8K
 PAIRS = 3000  # of formulas
+EXECUTED = pathlib.Path("/tmp/executed")  # what hostile answers would make if they were
 Row = tuple[str, str]
 
 
@@ -83,6 +84,7 @@ def formula_speed(problems: Sequence[Problem], **options) -> Iterator[Row]:
 def attacks(deadline: float) -> Iterator[Row]:
     """Yields what hostile answers do to every grader, one at a time: the longest wait, and who was paid."""
     found, waits = Counter(), {}
+    EXECUTED.unlink(missing_ok=True)
     with grading.Pool(deadline=deadline) as pool:
         for grader in grading.GRADERS:
             pool.grade([(grader, hostile.GOLD, hostile.GOLD)])  # ready from here on
@@ -99,7 +101,7 @@ def attacks(deadline: float) -> Iterator[Row]:
     slowest = max(waits, key=waits.get)
     yield f"{len(hostile.ANSWERS)} hostile answers x {len(grading.GRADERS)} graders", f"{dict(found)}"
     yield f"longest wait, deadline {deadline} s", f"{waits[slowest]:.2f} s ({', '.join(slowest)})"
-    yield "something was executed", str(pathlib.Path("/tmp/executed").exists())
+    yield "something was executed", str(EXECUTED.exists())
     yield "the pool afterwards", str(alive)
 
 

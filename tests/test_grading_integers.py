@@ -164,3 +164,18 @@ def test_nothing_is_evaluated(answer):
 def test_canonical_integer_takes_the_whole_text():
     texts = ("1,080", " 5.00 ", "$3", "+4", "1,08", "5 apples", "5-3", "", "--5", "0x10")
     assert [canonical_integer(text) for text in texts] == ["1080", "5", "3", "4"] + [None] * 6
+
+
+@pytest.mark.parametrize("answer", [r"\boxed{- 7}", r"\boxed{-~7}", r"\boxed{x=- 7}", "#### - 7", "#### -7"])
+def test_a_sign_may_stand_apart(answer):
+    assert (grade("integer", "-7", answer), grade("integer", "7", answer)) == ("right", "wrong")
+
+
+@pytest.mark.parametrize("answer", [r"\boxed{7!}", r"\boxed{x>7}", r"\boxed{±7}", r"\boxed{7 or 8}", "It is minus 7", "7 million"])
+def test_what_is_no_single_integer(answer):
+    assert grade("integer", "7", answer) == "wrong"
+
+
+@pytest.mark.parametrize("answer", [r"\boxed{42\text{ cm}^2}", r"\boxed{42\ \mathrm{cm^2}}", r"\boxed{\displaystyle 42}"])
+def test_units_and_sizes_do_not_matter(answer):
+    assert grade("integer", "42", answer) == "right"

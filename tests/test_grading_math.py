@@ -297,3 +297,40 @@ def test_what_is_not_handed_to_sympy(text):
 @pytest.mark.parametrize("text", ["(((9^9)^9)^9)^9", "(x+1)^{999}", "2^{99999}", "300!", "(9!)!", r"e^{e^{e^{9}}}", r"\frac{1}{0}"])
 def test_what_is_read_but_not_worked_out(text):
     assert grade("math", r"\sqrt{2}", rf"\boxed{{{text}}}") == "wrong"
+
+
+@pytest.mark.parametrize("gold", ["2^{99999}x", "300!x", "(x+1)^{99}(x+2)^{99}(y+1)^{99}"])
+def test_a_formula_too_large_to_be_worked_out_is_said_to_be(gold):
+    judgement = judge("math", gold, r"\boxed{x+1}")
+    assert judgement.verdict == "error" and "too large" in judgement.reason
+
+
+def test_a_huge_answer_is_wrong_and_no_error():
+    assert judge("math", "x+1", r"\boxed{((x+1)^{99}+y)^{20}}") == ("wrong", "((x+1)^{99}+y)^{20}", "")
+
+
+@pytest.mark.parametrize(
+    "gold, answer, verdict",
+    [
+        (r"6\sqrt2", r"3!\sqrt2", "wrong"), (r"16\pi", r"4^2\pi", "wrong"), ("x+y=2", "0=0", "wrong"),
+        ("1.23456+i", "1.23456", "wrong"), (r"\sqrt2", "1.4142", "wrong"), ("0.1234567", "0.123457", "wrong"),
+        ("42", r"42\text{ more}", "wrong"), ("42", r"42\approx60", "wrong"), ("x=1,x=2", "2,1", "right"),
+        ("5.123456", "5.123,456", "wrong"), (r"\frac{\sqrt2}{100000000000000000000}", r"\frac{\sqrt3}{100000000000000000000}", "wrong"),
+        ("2^{10}+3^{10}", "60073", "right"), (r"2^{12}-3^{2}\sqrt5", r"4096-9\sqrt5", "right"), ("-7", "- 7", "right"),
+        (r"\text{No}", "No", "right"), ("(52)_8", "52_8", "right"), ("42", r"42=6\cdot7", "right"), ("42", "41=42", "wrong"),
+    ],
+)  # fmt: skip
+def test_at_the_edges(gold, answer, verdict):
+    assert judge("math", gold, rf"\boxed{{{answer}}}").verdict == verdict
+
+
+@pytest.mark.parametrize("text", ["It is not 42.", "That is minus 42.", "There are 42 million.", "No, it is not **42**"])
+def test_a_number_that_running_text_makes_another_is_none(text):
+    assert [grade(grader, "42", text) for grader in ("math", "approximate", "integer")] == ["wrong"] * 3
+
+
+@pytest.mark.parametrize("grader", ["math", "integer", "exact", "expression", "approximate"])
+def test_what_was_thought_before_is_not_the_answer(grader):
+    assert grade(grader, "42", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "right"
+    assert grade(grader, "41", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "wrong"
+    assert grade(grader, "42", r"<think>So \boxed{42}</think> ") == "right"

@@ -22,7 +22,7 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CHARACTERS = re.compile(r"[0-9A-Za-z+\-*/^_(){}|!.=' ]*")
 _LONG_WORD = re.compile(r"[A-Za-z]{4,}")
 _ODD_ROOT = re.compile(r"\\sqrt\[(?![0-9]{1,2}\]|[a-z]\])")
-_TOWER = re.compile(r"\^(?:\{[^A-Za-z\\]*[\^!]|[0-9A-Za-z]+[\^!])")
+_TOWER = re.compile(r"\^(?:\{(?:[^{}A-Za-z\\]|\{[^{}]*\})*[\^!]|[0-9A-Za-z]+[\^!])")
 
 
 def admits(text: str) -> bool:
@@ -94,5 +94,5 @@ def _terms(formula) -> float:
     if formula.is_Mul:
         return math.prod(inner)
     if formula.is_Pow and formula.exp.is_Rational and inner[0] > 1:
-        return float(inner[0]) ** min(abs(formula.exp.p), 100)
+        return 2.0 ** min(math.log2(inner[0]) * min(abs(formula.exp.p), 100), 100)
     return max(inner, default=1)

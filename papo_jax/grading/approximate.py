@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 )
 _UNIT = re.compile(
     r"(?![(*)]|\^(?!\\circ))"  # 4.5^2 and 4.5(2) go on with the number
-    r"(?:[A-Za-z«»/·*(){}' \-]|\\(?:AA|mu|circ|cdot|Omega|mathrm|rm|degree)(?![A-Za-z])|\^\{?-?[0-9]\}?|\^)*"
+    r"(?:[A-Za-zÅ«»/·*(){}'_ \-]|\\(?:AA|odot|frac|mu|circ|cdot|Omega|mathrm|rm|degree)(?![A-Za-z])|\^\{?-?[0-9]\}?|\^)*"
 )
 _NO_UNIT = re.compile(
     r"(?<![A-Za-z])(?:or|and|no|not|nor|maybe|hundred|thousand|million|billion|trillion|dozen|[eixy])(?![A-Za-z])",

@@ -39,6 +39,16 @@ def cut(text: str) -> str:
     return text if len(text) <= TAIL else "…" + text[1 - TAIL :].lstrip("0123456789.,")
 
 
+def spoken(text: str) -> str:
+    """What a policy says after it has thought: the text behind the last `</think>`, or all of it where nothing is.
+
+    >>> spoken("<think>41?</think> It is 42."), spoken("It is 42.")
+    (' It is 42.', 'It is 42.')
+    """
+    _, closing, said = text.rpartition("</think>")
+    return said if closing and said.strip() else text
+
+
 def tagged(text: str) -> str | None:
     """What stands between the last `<answer>` and `</answer>`; None without such a pair.
 
@@ -107,14 +117,19 @@ def _after_phrase(text: str) -> str | None:
         pass
     if last is None:
         return None
-    rest = last["rest"].lstrip(_DECORATION + ":=").strip() or _first_line(text[last.end() :])
+    rest = last["rest"].lstrip(_DECORATION + ":=").strip()
+    rest = rest if rest and rest not in (r"\[", "$$") else _first_line(rest + text[last.end() :])
     further = _PHRASE.match(rest)  # "Final Answer: The final answer is 42. I hope it is correct."
     rest = further["rest"].lstrip(_DECORATION + ":=") if further else rest
     return rest.removesuffix("I hope it is correct.").rstrip()
 
 
 def _first_line(text: str) -> str:
-    return text.lstrip().partition("\n")[0].strip()
+    text = text.lstrip()
+    for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
+        if text.startswith(opening) and closing in text[2:]:
+            return text[2:].partition(closing)[0].strip()
+    return text.partition("\n")[0].strip()
 
 
 def braced(text: str, start: int) -> str | None:

@@ -14,7 +14,7 @@ import importlib.metadata
 from collections.abc import Callable
 
 from papo_jax.errors import InputError
-from papo_jax.grading.final_answer import cut
+from papo_jax.grading.final_answer import cut, spoken
 from papo_jax.grading.integers import canonical_integer, extract_integer
 from papo_jax.grading.judgement import ERROR, Judgement
 
@@ -37,7 +37,8 @@ def judge(grader: str, gold: str, text: str) -> Judgement:
       grader: "integer" (`integers`), "exact" (`exact`), "math" (`mathematics`), "expression" (`expressions`) or
         "approximate" (`approximate`).
       gold: the right answer.
-      text: what the policy wrote; only its last 10,000 characters count.
+      text: what the policy wrote; only its last 10,000 characters count, and of those what follows a closing
+        `</think>`.
 
     Returns:
       A `Judgement`; "error" where the gold is unusable or the grader failed.
@@ -48,7 +49,7 @@ def judge(grader: str, gold: str, text: str) -> Judgement:
     """
     compare = _compare(grader)
     try:
-        return compare(gold, cut(text))
+        return compare(gold, spoken(cut(text)))
     except MemoryError:
         raise
     except Exception as error:  # a text must never end a run: whatever a grader did not foresee is shown as its error

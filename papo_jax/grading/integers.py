@@ -28,8 +28,10 @@ _NUMBER = re.compile(
 )
 _INSIDE_A_TERM = re.compile(r"(?:[0-9]\s*/\s*|[0-9]\.|\^\{?|\}\{|\\sqrt\{)$")  # the rest of 1/2, 1.2.3, 10^5, \frac12
 _EXPRESSION_GOES_ON = re.compile(rf"\s*(?:=|[+*/^×÷{_MINUS}]\s*[$(0-9])")
-_UNIT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}]*)\}")
-_SPACING = re.compile(r"\\(?:[;: ]|quad|left|right)|\^\{?\\circ\}?|[~{}]")
+_UNIT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boldsymbol|mbox)\{([^{}]*?)(?:\^\{?[23]\}?)?\}(?:\^(?:[23]|\{[23]\}))?")
+_SIGN_APART = re.compile(rf"(^|=)\s*([{_MINUS}])\s+(?=\$?[0-9])")
+_SPACING = re.compile(r"\\(?:[;: ]|quad|left|right|displaystyle|textstyle|[Ll]arge|LARGE|[Hh]uge)|\^\{?\\circ\}?|[~{}]")
+_NOT_A_NUMBER = re.compile("[<>≤≥±!|]")  # in a box: an inequality, two signs, a factorial
 _HEDGED_BOX = re.compile(r"(?<![A-Za-z])(?:or|nor|no|not|maybe|perhaps)(?![A-Za-z])", re.IGNORECASE)
 
 
@@ -91,7 +93,7 @@ def canonical_integer(text: str) -> str | None:
 
 def _after_hashes(after: str) -> str | None:
     """The number right behind `####`; a heading such as "#### Step 3" is read as the text that it starts."""
-    after = after.lstrip(" \t\r\n*_:`")
+    after = _SIGN_APART.sub(r"\1\2", after.lstrip(" \t\r\n*_:`"))
     match = _NUMBER.match(after)
     if not match:
         return _boxed_or_last(after)
@@ -110,7 +112,8 @@ def _boxed_or_last(text: str) -> str | None:
 def _boxed(content: str) -> str | None:
     r"""The one integer in a box, with units; None for anything to work out, such as \frac{6}{2} or 3*4."""
     content = _SPACING.sub(" ", _UNIT.sub(r" \1 ", content))
-    if _HEDGED_BOX.search(content):
+    content = _SIGN_APART.sub(r"\1\2", content)
+    if _HEDGED_BOX.search(content) or _NOT_A_NUMBER.search(content):
         return None
     *others, content = content.split("=")
     if any(_NUMBER.fullmatch(side.strip()) and canonical_integer(side) != canonical_integer(content) for side in others):
@@ -125,7 +128,7 @@ def _last_number(text: str) -> str | None:
     before, last = None, None
     for match in _NUMBER.finditer(text):
         before, last = last, match
-    if last is None or (before and _hedged(before, last)):
+    if last is None or (before and _hedged(before, last)) or hedges.changes(text[: last.start()], text[last.end() :]):
         return None
     return _value(last)
 

@@ -25,8 +25,8 @@ _COMMANDS = {
     "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "leq": r"\le ", "geq": r"\ge ", "leqslant": r"\le ",
     "geqslant": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">", "ast": "*", "lor": ";", "simeq": r"\approx ", "quad": " ",
     "qquad": " ", "lvert": "|", "rvert": "|", "vert": "|", "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")",
-    "degree": r"^\circ ", "percent": "%",
-} | dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits bf rm".split(), "")  # fmt: skip
+    "degree": r"^\circ ", "percent": "%", "bar": r"\overline", "boldsymbol": r"\mathbf",
+} | dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits bf rm large Large LARGE huge Huge".split(), "")  # fmt: skip
 _COMMAND = re.compile(r"(?<!\\)\\([A-Za-z]+)")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")  # not the row break and its distance, \\[2pt]
 _NO_SPACE = re.compile(r"\\!\s*|(?<=\d)\\,(?=\d{3}(?!\d))")
@@ -36,6 +36,8 @@ _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _ROOT = re.compile(r"\\sqrt\s*(?:\(([^()]*)\)|([0-9A-Za-z]))")
 _MIXED = re.compile(r"(?<![\d./])(\d+) +(\d+)/(\d+)(?![\d./])")
 _SHORT_SCRIPT = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
+_SUPERSCRIPTS = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
@@ -70,13 +72,15 @@ def canonical(text: str) -> str:
     if len(text) > LONGEST:
         return " ".join(text.split())
     text = _NO_SPACE.sub("", _DELIMITER.sub(" ", text))
+    text = _SUPERSCRIPTS.sub(lambda match: f"^{{{match[0].translate(_DIGITS)}}}", text)
     for written, twin in _TWINS.items():
         text = text.replace(written, twin)
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]), text)
     text = _with_words(_SPACE.sub(" ", text))
     text = _with_braces(_GROUPED.sub(_ungrouped, text))
     text = _INNER_SPACE.sub("\0", " ".join(text.split()).rstrip(" .,;:")).replace(" ", "").replace("\0", " ")
-    return text.removeprefix("+")
+    inner = braced(text, 1) if text.startswith("{") else None
+    return (inner if inner is not None and len(inner) == len(text) - 2 else text).removeprefix("+")
 
 
 def _with_words(text: str) -> str:

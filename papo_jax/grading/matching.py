@@ -7,6 +7,7 @@ r"""Whether two answers have the same structure, and the same values in the same
 
 from collections.abc import Callable
 
+from papo_jax.grading import rationals
 from papo_jax.grading.structure import Form
 
 _ANY_ORDER = (("list", "set"), ("union", "list"))
@@ -34,7 +35,8 @@ def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
     if kinds == {"value"} or kinds == {"equation"}:
         return equal(_text(bare_gold), _text(bare_answer))
     if bare_answer.kind == "equation" and bare_gold.kind == "value":
-        return equal(_text(bare_gold), bare_answer.parts[-1])
+        plain = [side for side in bare_answer.parts if rationals.read(side) is not None]
+        return equal(_text(bare_gold), plain[0] if len(plain) == 1 else bare_answer.parts[-1])
     return _same_members(bare_gold, bare_answer, equal)
 
 

@@ -117,6 +117,8 @@ def _last_number(line: str) -> str | None:
     numbers = list(_NUMBER.finditer(line))
     if numbers and not _BEHIND.fullmatch(line, numbers[-1].end()):
         return None
+    if numbers and hedges.changes(line[: numbers[-1].start()], line[numbers[-1].end() :]):
+        return None
     if len(numbers) > 1:
         between = line[numbers[-2].end() : numbers[-1].start()]
         if hedges.joins(between) or not between.strip(" ,;"):

@@ -19,10 +19,12 @@ _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx)(?![A-Za-z])")
 _UNION = re.compile(r"\\cup(?![A-Za-z])")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])")
 _CELL = re.compile("&")
-_MATRIX = re.compile(r"\\begin\{([pbvBV]?)(matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}")
+_NEGATED = re.compile(r"^-\(([0-9./]+|\\frac\{[0-9]+\}\{[0-9]+\})\)$")
+_MATRIX = re.compile(r"[\[(]?\\begin\{([pbvBV]?)(matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}[\])]?")
 _LETTER = r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|rho|sigma|omega))"
 _NAME = re.compile(
     rf"{_LETTER}(?:_(?:[A-Za-z0-9]|\{{[A-Za-z0-9]+\}}))?'?(?:\({_LETTER}(?:,{_LETTER})*\))?"  # x, a_1, f(x,y)
+    rf"|\\(?:angle|triangle|overline|vec|mathbf)(?:\{{?[A-Za-z]{{1,2}}\}}?|«[A-Z]+»)|{_LETTER}_\{{«[a-z]+»\}}"
     rf"|\({_LETTER}(?:,{_LETTER})+\)|«[A-Za-z ]+»"
 )
 _OPEN, _SHUT = "([{", ")]}"
@@ -73,6 +75,7 @@ def _read(text: str) -> Form:
     members, _ = _split(text, _UNION)
     if len(members) > 1:
         return Form("union", tuple(map(_read, members)))
+    text = _NEGATED.sub(r"-\1", text)
     whole = _matrix(text) or _bracketed(text)
     if whole is None and r"\pm" in text:
         upper, lower = text.replace(r"\pm", "+").replace(r"\mp", "-"), text.replace(r"\pm", "-").replace(r"\mp", "+")

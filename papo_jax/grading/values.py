@@ -21,8 +21,8 @@ _SPELLINGS = (  # of units that a problem may tell apart
     "ft foot feet", "yd yard", "mi mile", "cent", "dollar", "second sec", "minute min", "hour hr", "day", "week", "year",
 )  # fmt: skip
 _UNITS = {spelling: line.split()[0] for line in _SPELLINGS for spelling in line.split()}
-_DEGREES = re.compile(r"\^\\circ(?:[CF]|«[^«»]*»)?$")
-_IN_A_BASE = re.compile(r"(?P<digits>[0-9][0-9A-Fa-f]*)_\{?(?P<base>[0-9]+|«[a-z]+»)\}?")
+_DEGREES = re.compile(r"\^\\circ ?(?:[CF]|«[^«»]*»)?$")
+_IN_A_BASE = re.compile(r"\(?(?P<digits>[0-9][0-9A-Fa-f]*)\)?_\{?\(?(?P<base>[0-9]+|«[a-z]+»)\)?\}?")
 _WITHOUT_VALUE = re.compile(r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+")  # 2:3 and 3:45
 
 
@@ -47,7 +47,7 @@ def equal(gold: str, answer: str) -> bool:
     if not gold or not answer or gold == answer:
         return gold == answer != ""
     if "«" in gold + answer or (gold + answer).isalpha() and gold.isupper():
-        return gold.casefold() == answer.casefold()
+        return gold.strip("«»").casefold() == answer.strip("«»").casefold()
     if _IN_A_BASE.fullmatch(gold) or _IN_A_BASE.fullmatch(answer):
         return _same_in_a_base(gold, answer)
     expected, found = rationals.read(gold.removesuffix("%")), rationals.read(answer.removesuffix("%"))
