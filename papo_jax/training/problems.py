@@ -97,7 +97,7 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
         return [next(found) if through else graders.judge(*question) for question, through in zip(asked, pooled, strict=True)]
 
     found = self_test(needed, judge_all)
-    tried = (f"{count:,} golds right and their neighbours wrong by grader {grader}" for grader, count in found.golds.items())
+    tried = (f"{count:,} golds pass the self-test of grader {grader}" for grader, count in found.golds.items())
     return dataclasses.replace(problems, checked=(*tried, *found.lines()))
 
 
