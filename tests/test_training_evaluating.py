@@ -233,3 +233,17 @@ def test_what_is_said_of_an_evaluation():
     figures = {"avg_at_k": {"value": 0.5, "low": 0.25, "high": 0.75}, "errors": 3, "timeouts": 1}
     assert sentence(figures, 4) == "avg@4 0.500 [0.250, 0.750], 3 answers could not be judged"
     assert sentence({**figures, "errors": 0}, 4) == "avg@4 0.500 [0.250, 0.750]"
+
+
+def test_a_panel_with_a_gold_that_its_grader_cannot_use_or_with_training_questions_is_refused(command_line, tmp_path, capsys):
+    seen = load("arithmetic", difficulty=1, train_size=64, held_out_size=32).train[0]
+    for name, lines, said in (
+        ("bad", [{"prompt": f"{n}?", "answer": "abc"} for n in range(40)], "grader 'approximate' says 'error'"),
+        ("seen", [{"prompt": seen.prompt, "answer": 1}, *({"prompt": f"{n}+1+{n}+1=", "answer": 1} for n in range(40))], "also evaluated on"),
+    ):
+        (tmp_path / name).mkdir()
+        for split, rows in (("train", [{"prompt": "Why?", "answer": "1"}]), ("test", lines)):
+            (tmp_path / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        panel = {"evaluation.task": "jsonl", "evaluation.path": tmp_path / name, "evaluation.problems": 4, "evaluation.grader": "approximate"}
+        assert run.main(command_line(tmp_path / "run", panel)) == 2
+        assert said in capsys.readouterr().err and not (tmp_path / "run").exists()

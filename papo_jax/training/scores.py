@@ -7,8 +7,9 @@ In a file of its own, for orbax cannot open a folder in which one of its own fil
 >>> scores = Scores(path)
 >>> scores.add(1, 0.9)
 >>> scores.add(2, 0.7)
->>> Scores(path).best([1, 2, 3]), Scores(path).best([3])
-(1, None)
+>>> scores.add(4, 0.9)
+>>> Scores(path).best([1, 2, 3]), Scores(path).best([3]), Scores(path).best([1, 4])
+(1, None, 4)
 """
 
 import json
