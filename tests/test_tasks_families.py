@@ -1,6 +1,7 @@
 """Every published data set in every format in which its authors publish it, by tiny files with known answers."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,13 @@ def held_out(tmp_path, name, rows, file="rows.jsonl"):
     return task
 
 
-def refused(tmp_path, name, row, message):
-    with pytest.raises(InputError, match=message) as caught:
+def refused(tmp_path, name, row) -> str:
+    """What is said of a file with this one row, behind its name and line."""
+    with pytest.raises(InputError) as caught:
         load(name, path=write(tmp_path / "bad.jsonl", [row]), cache=tmp_path / "cache")
-    assert "bad.jsonl, line 1: " in str(caught.value)
-    assert "\n" not in str(caught.value)
+    _, place, reason = str(caught.value).partition("bad.jsonl, line 1: ")
+    assert place and "\n" not in reason
+    return reason
 
 
 # MATH
@@ -89,9 +92,9 @@ def test_the_last_box_is_the_gold(tmp_path, solution, gold):
 
 
 def test_math_refusals(tmp_path):
-    refused(tmp_path, "math", {"problem": "p", "solution": "none"}, "the solution has no .boxed")
-    refused(tmp_path, "math", {"problem": "p", "solution": r"\boxed{1"}, "empty or not closed")
-    refused(tmp_path, "math", {"question": "p"}, "the field 'problem' is missing, empty or not text; the row has question")
+    assert re.search("the solution has no .boxed", refused(tmp_path, "math", {"problem": "p", "solution": "none"}))
+    assert re.search("empty or not closed", refused(tmp_path, "math", {"problem": "p", "solution": r"\boxed{1"}))
+    assert re.search("the field 'problem' is missing, empty or not text; the row has question", refused(tmp_path, "math", {"question": "p"}))
 
 
 # MATH-500
@@ -139,9 +142,9 @@ def test_aime_2025_in_its_collections(tmp_path):
     assert golds(held_out(tmp_path, "aime_2025", arena, "a.parquet").held_out) == [("70", "integer")]
     write(tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet", arena)
     assert len(load("aime_2025", path=str(tmp_path / "snapshot"), cache=tmp_path / "cache").held_out) == 1
-    refused(tmp_path, "aime_2025", {"problem": "p", "answer": "1/2"}, "the answer should be an integer, not '1/2'")
-    refused(tmp_path, "aime_2025", {"text": "p", "answer": "1"}, "'problem' or 'Problem' or 'question' is missing")
-    refused(tmp_path, "aime_2025", {"problem": "p", "answer": True}, "'answer' or 'Answer' is missing, empty or not text")
+    assert re.search("the answer should be an integer, not '1/2'", refused(tmp_path, "aime_2025", {"problem": "p", "answer": "1/2"}))
+    assert re.search("'problem' or 'Problem' or 'question' is missing", refused(tmp_path, "aime_2025", {"text": "p", "answer": "1"}))
+    assert re.search("'answer' or 'Answer' is missing, empty or not text", refused(tmp_path, "aime_2025", {"problem": "p", "answer": True}))
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
@@ -201,9 +204,9 @@ def test_olympiadbench(tmp_path, suffix):
 
 
 def test_olympiadbench_refusals(tmp_path):
-    refused(tmp_path, "olympiadbench", olympiad(1, None), "problems to prove have none")
-    refused(tmp_path, "olympiadbench", olympiad(1, ["1", "2"]), "'is_multiple_answer' is not true")
-    refused(tmp_path, "olympiadbench", olympiad(1, [""]), "'final_answer' is missing, empty or not text")
+    assert re.search("problems to prove have none", refused(tmp_path, "olympiadbench", olympiad(1, None)))
+    assert re.search("'is_multiple_answer' is not true", refused(tmp_path, "olympiadbench", olympiad(1, ["1", "2"])))
+    assert re.search("'final_answer' is missing, empty or not text", refused(tmp_path, "olympiadbench", olympiad(1, [""])))
 
 
 # DAPO-Math-17k
@@ -234,9 +237,9 @@ def test_dapo_without_repetitions(tmp_path):
     published = load("dapo_math_17k", path=write(tmp_path / "a.parquet", rows), cache=tmp_path / "cache")
     wrapped = load("dapo_math_17k", path=write(tmp_path / "b.parquet", [dapo(f"Problem {n}?", str(n)) for n in range(40)]), cache=tmp_path / "cache")
     assert list(published.train) == list(wrapped.train)
-    refused(tmp_path, "dapo_math_17k", {"prompt": ["text"], "solution": "1"}, "a text or a list of one message")
-    refused(tmp_path, "dapo_math_17k", {"prompt": "p", "solution": "x"}, "the answer should be an integer, not 'x'")
-    refused(tmp_path, "dapo_math_17k", {"solution": "1"}, "'prompt' is missing")
+    assert re.search("a text or a list of one message", refused(tmp_path, "dapo_math_17k", {"prompt": ["text"], "solution": "1"}))
+    assert re.search("the answer should be an integer, not 'x'", refused(tmp_path, "dapo_math_17k", {"prompt": "p", "solution": "x"}))
+    assert re.search("'prompt' is missing", refused(tmp_path, "dapo_math_17k", {"solution": "1"}))
 
 
 # Where files are looked for
