@@ -1,6 +1,6 @@
 """Which of our graders judges which family of reasoning-gym 0.1.25, found by drawing 200 entries of each.
 
-"math" evaluates what it is given, so it is only for families whose question holds no expression that is equal to the
+"math" compares values, so it is only for families whose question holds no expression that is equal to the
 answer: a policy could copy that. Sums of decimals and the like are compared as text instead, and lose the answers
 that are right in another notation. In power_function the golds have more digits than the question asks for.
 """
