@@ -11,7 +11,7 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.grading import GRADERS, grade, graders, judge, versions
-from papo_jax.grading.final_answer import TAIL
+from papo_jax.grading.final_answer import TAIL, cut
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDS = {"integer": "42", "exact": "42", "math": r"6\sqrt{2}", "expression": "42 using 6, 7", "approximate": "4.2e1"}
@@ -44,9 +44,9 @@ def test_hostile_texts_are_wrong_and_quick(grader):
 def test_only_the_end_of_a_text_is_read(grader):
     gold = GOLDS[grader].partition(" using")[0]
     for text in (rf"\boxed{{{gold}}} " + "and so on " * TAIL, "so " * TAIL + rf"\boxed{{{gold}}}", "4" * (TAIL + 3), "4\n" * TAIL):
-        assert judge(grader, gold, graders.cut(text)) == judge(grader, gold, text)
-        assert len(graders.cut(text)) <= TAIL
-        assert graders.cut(graders.cut(text)) == graders.cut(text)
+        assert judge(grader, gold, cut(text)) == judge(grader, gold, text)
+        assert len(cut(text)) <= TAIL
+        assert cut(cut(text)) == cut(text)
 
 
 @pytest.mark.parametrize("grader", GRADERS)

@@ -111,7 +111,7 @@ def test_the_entropy_is_of_all_draws(session):
 
 
 def test_not_one_answer_judged_stops_the_run(session):
-    with pytest.raises(TrainingStopped, match=r"step 0: not one of 16 answers could be judged \(the first: no luck\)"):
+    with pytest.raises(TrainingStopped, match=r"not one of step 0's 16 answers could be judged \(the first: no luck\)"):
         gathered(session, ["EEEE"] * 4)
 
 
@@ -257,4 +257,4 @@ def test_graders_that_all_fail_stop_the_run_with_code_3(command_line, monkeypatc
     monkeypatch.setattr(grading.Pool, "judge", nothing)
     assert run.main(command_line(tmp_path / "run")) == 3
     said = capsys.readouterr().err
-    assert said.startswith("error: step 0: not one of 16 answers could be judged") and said.count("\n") == 1
+    assert said.startswith("error: not one of step 0's 16 answers could be judged") and said.count("\n") == 1

@@ -15,10 +15,7 @@ from collections.abc import Callable
 
 from papo_jax.errors import InputError
 from papo_jax.grading.final_answer import cut, spoken
-from papo_jax.grading.integers import canonical_integer, extract_integer
 from papo_jax.grading.judgement import ERROR, Judgement
-
-__all__ = ["GRADERS", "VERSION", "canonical_integer", "cut", "extract_integer", "grade", "judge", "versions", "warm"]
 
 VERSION = 2  # raised when any verdict may change
 GRADERS = ("integer", "exact", "math", "expression", "approximate")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from papo_jax.errors import InputError
-from papo_jax.grading.graders import canonical_integer
+from papo_jax.grading.integers import canonical_integer
 from papo_jax.tasks import (
     arithmetic, contests, dapo, family, files, gsm8k, gym, gym_table, hendrycks, jsonl, math_500, minerva, mixture,
     olympiadbench, templates,

@@ -8,7 +8,7 @@ and solution. The instruction is cut off and replaced by the template of this ta
 
 from collections.abc import Mapping
 
-from papo_jax.grading.graders import canonical_integer
+from papo_jax.grading.integers import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.family import Example, Family
 from papo_jax.tasks.files import scalar, text

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from papo_jax.errors import InputError
 from papo_jax.grading.final_answer import TAIL
-from papo_jax.grading.graders import canonical_integer
+from papo_jax.grading.integers import canonical_integer
 from papo_jax.tasks import gym_table, overlap, templates
 from papo_jax.tasks.arithmetic import split_of
 from papo_jax.tasks.problem import Made, Problem

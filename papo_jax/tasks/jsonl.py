@@ -6,7 +6,7 @@ The prompt is used as it stands. The answer is a text or a number. Where all ans
 
 from collections.abc import Mapping
 
-from papo_jax.grading.graders import canonical_integer
+from papo_jax.grading.integers import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.family import Example, Family
 from papo_jax.tasks.files import scalar, text

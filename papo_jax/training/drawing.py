@@ -10,12 +10,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from papo_jax.errors import TrainingStopped
-from papo_jax.grading.judgement import ERROR, RIGHT, Judgement
+from papo_jax.grading.judgement import RIGHT, Judgement
 from papo_jax.rollout.generate import Completions
 from papo_jax.tasks import order
 from papo_jax.tasks.problem import Problem
 from papo_jax.training.clock import Clock
+from papo_jax.training.problems import judge
 from papo_jax.training.session import Session
 from papo_jax.training.state import Stream, TrainState, stream_key
 from papo_jax.training.trajectories import Trajectories
@@ -133,15 +133,8 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
     clock.lap("rollout")
     stats = programs.assess(state.params, trajectories)  # in the background, while answers are judged
     entropy = programs.entropy_sum(stats, trajectories.mask)
-    golds = [problem for problem in problems for _ in range(settings.rollout.samples)]
-    answers = [(problem.grader, problem.answer, text) for problem, text in zip(golds, texts, strict=True)]
-    judgements = session.pool.judge(answers)
+    judgements = judge(session.pool, problems, texts, what=f"step {step}'s")
     clock.lap("grade")
-    if all(judgement.verdict == ERROR for judgement in judgements):
-        raise TrainingStopped(
-            f"step {step}: not one of {len(judgements)} answers could be judged (the first: {judgements[0].reason});"
-            " look at the graders, the last checkpoint is untouched"
-        )
     return Draw(problems, completions, trajectories, stats, texts, judgements, np.asarray(entropy))
 
 

@@ -34,10 +34,7 @@ def run(command: Command) -> None:
     """
     workdir, output = command.workdir, _output(command)
     base = not workdirs.holds_run(workdir)
-    if base:
-        settings = configuration.resolve(command.config)
-    else:
-        settings = _settings_of_run(command)
+    settings = configuration.resolve(command.config) if base else _settings_of_run(command)
     check(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     asked = problems.load(settings, trained=False, base=base)

@@ -15,14 +15,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from papo_jax import evaluation, grading, parallel
-from papo_jax.errors import InputError, TrainingStopped
-from papo_jax.grading.judgement import ERROR
+from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.models import Params
 from papo_jax.rollout import decoding, prompts as prompting
 from papo_jax.settings import Settings
 from papo_jax.tasks.problem import Problem
 from papo_jax.telemetry import provenance, runfiles
+from papo_jax.training.problems import judge
 from papo_jax.training.state import Stream, stream_key
 
 Rows = list[dict]
@@ -67,10 +67,7 @@ class Evaluator:
         started = time.perf_counter()
         samples = self.settings.evaluation.samples
         texts, truncated = self._sample(params)
-        asked = [problem for problem in self.problems for _ in range(samples)]
-        flat = self.pool.judge([(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], batch_deadline=None)
-        if all(judgement.verdict == ERROR for judgement in flat):
-            raise TrainingStopped(f"not one of the panel's {len(flat)} answers could be judged (the first: {flat[0].reason})")
+        flat = judge(self.pool, self.problems, texts, what="the panel's", batch_deadline=None)
         groups = [slice(n * samples, (n + 1) * samples) for n in range(len(self.problems))]
         judged = [flat[group] for group in groups]
         figures = evaluation.summarise(judged, [problem.source for problem in self.problems])

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from papo_jax import evaluation, grading, tasks
-from papo_jax.errors import InputError
+from papo_jax.errors import InputError, TrainingStopped
+from papo_jax.grading import Judgement, graders
+from papo_jax.grading.judgement import ERROR
+from papo_jax.grading.self_test import self_test
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
 from papo_jax.settings import Settings
-from papo_jax.grading import Judgement, graders
-from papo_jax.grading.self_test import self_test
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
 
@@ -110,6 +111,29 @@ def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
     for grader, _, _ in asked:
         seen[grader] += 1
         yield grader == "math" or seen[grader] <= PROBES
+
+
+def judge(pool: grading.Pool, problems: Sequence[Problem], texts: Sequence[str], *, what: str, **options) -> list[Judgement]:
+    """Has the answers to some problems judged.
+
+    Args:
+      pool: of grading processes.
+      problems: that were asked.
+      texts: the same number for each problem, side by side.
+      what: they are, for the message.
+      options: of `Pool.judge`.
+
+    Returns:
+      A `Judgement` a text.
+
+    Raises:
+      TrainingStopped: if not one could be judged.
+    """
+    asked = [problem for problem in problems for _ in range(len(texts) // len(problems))]
+    found = pool.judge([(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], **options)
+    if all(judgement.verdict == ERROR for judgement in found):
+        raise TrainingStopped(f"not one of {what} {len(found)} answers could be judged (the first: {found[0].reason}); look at the graders")
+    return found
 
 
 def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:
