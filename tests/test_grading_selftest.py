@@ -97,3 +97,9 @@ def test_many_failures_are_cut_short():
 
 def test_nothing_to_test():
     assert self_test([]).golds == {}
+
+
+def test_a_deadline_that_is_too_short_is_said_to_be():
+    late = lambda asked: [Judgement("error", None, "timeout")] * len(asked)  # noqa: E731
+    with pytest.raises(InputError, match=r"\(timeout\): mend that gold answer or choose another grader, or give it more time$"):
+        self_test([Problem(0, "1+1=", "2")], late)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.grading import graders
-from papo_jax.grading.judgement import RIGHT, WRONG, Judgement
+from papo_jax.grading.judgement import RIGHT, TIMEOUT, WRONG, Judgement
 from papo_jax.tasks.problem import Problem
 
 LIMIT = 512  # golds of one source that the grader "math" is tried on
@@ -128,7 +128,8 @@ def _failures(judged: Iterable[tuple[_Trial, Judgement]]) -> Iterator[tuple[Prob
         )
         line += f" ({judgement.reason})" if judgement.reason else ""
         if problem.grader != "math" or judgement.verdict == RIGHT:
-            raise InputError(f"{line}: mend that gold answer or choose another grader")
+            slow = ", or give it more time" if judgement.reason == TIMEOUT else ""
+            raise InputError(f"{line}: mend that gold answer or choose another grader{slow}")
         yield problem, line
 
 
