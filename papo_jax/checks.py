@@ -1,12 +1,12 @@
 """What config arithmetic can get wrong, found before anything is compiled; and the sizes that follow from it."""
 
+import dataclasses
+
 from papo_jax.errors import InputError
 from papo_jax.models.architecture import Lora
 from papo_jax.models.lora import targets_of
-from papo_jax.methods import phase, presets, reweighting
-from papo_jax.settings import Evaluation, Settings
-
-SIGNALS = ("polarity", "sampled", "random")
+from papo_jax.methods import phase, presets, reweighting, signals
+from papo_jax.settings import Evaluation, Method, Settings
 
 
 def check(settings: Settings) -> None:
@@ -17,7 +17,7 @@ def check(settings: Settings) -> None:
     _check_evaluation(settings.evaluation)
     _check_ranges(settings)
     _check_batch(settings)
-    _check_method(settings.method_arguments())
+    _check_method(settings)
 
 
 def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
@@ -118,10 +118,12 @@ def _check_batch(settings: Settings) -> None:
         )
 
 
-def _check_method(method: dict) -> None:
-    for name, choices in (("weighting", reweighting.WEIGHTINGS), ("phase", phase.PHASES), ("signal", SIGNALS)):
-        if method[name] not in choices:
-            raise InputError(f"method.{name} {method[name]!r} is none of {', '.join(choices)}")
+def _check_method(settings: Settings) -> None:
+    name, method = settings.method.name, settings.method_arguments()
+    _check_taken(settings.method)
+    for key, choices in (("weighting", reweighting.WEIGHTINGS), ("phase", phase.PHASES), ("signal", tuple(signals.SIGNALS))):
+        if method[key] not in choices:
+            raise InputError(f"method.{key} {method[key]!r} is none of {', '.join(choices)}")
     lam, w_min, w_max = method["lam"], method["w_min"], method["w_max"]
     if not (0 < w_min <= 1 <= w_max):
         raise InputError(f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be above 0")
@@ -130,11 +132,30 @@ def _check_method(method: dict) -> None:
         raise InputError(
             f"method.lam is {lam}; it must be in [0, 1) and at most min(1 - w_min, w_max - 1) = {strongest:g}"
         )
-    for name in ("tau", "kappa", "clip_low", "clip_high", "initial_rollouts", "target_steps"):
-        if not method[name] > 0:
-            raise InputError(f"method.{name} is {method[name]}; it must be above 0")
-    for name in ("decay", "overlong", "kl_coefficient", "dead_band", "hysteresis", "refills"):
-        if not 0 <= method[name] <= (1 if name in ("decay", "overlong") else float("inf")):
-            raise InputError(f"method.{name} is {method[name]}; it is out of range")
-    if not -1 <= method["fixed"] <= 1:
-        raise InputError(f"method.fixed is {method['fixed']}; the phase signal is in [-1, 1]")
+    for key in ("fixed", "direction"):
+        if not -1 <= method[key] <= 1:
+            raise InputError(f"method.{key} is {method[key]}; the phase signal is in [-1, 1]")
+    numbers = {key: value for key, value in presets.numbers(name).items() if type(value) in (int, float)}
+    for key in numbers.keys() - {"lam", "w_min", "w_max", "fixed", "direction"}:
+        _check_number(key, method[key])
+
+
+def _check_taken(method: Method) -> None:
+    """Raises `InputError` for a number that is set and that the preset does not have."""
+    taken = presets.numbers(method.name)
+    for field in dataclasses.fields(method):
+        if field.name != "name" and getattr(method, field.name) is not None and field.name not in taken:
+            raise InputError(f"method.{field.name} means nothing to {method.name!r}; leave it out or choose another method.name")
+
+
+_ABOVE_ZERO = ("tau", "kappa", "initial_rollouts", "target_steps", "hard_below", "bound_step", "entropy_kappa", "damping_min")
+_SHARES = ("decay", "overlong", "quantile", "damping_min")
+
+
+def _check_number(key: str, value: float) -> None:
+    """Shares are in [0, 1], everything else is at least 0; what is divided by, or a clip's range, is above it."""
+    share = key in _SHARES or key.endswith("_share")
+    if not 0 <= value <= (1 if share else float("inf")):
+        raise InputError(f"method.{key} is {value}; it must be {'in [0, 1]' if share else 'at least 0'}")
+    if (key in _ABOVE_ZERO or key.startswith("clip_")) and value == 0:
+        raise InputError(f"method.{key} is 0; it must be above 0")

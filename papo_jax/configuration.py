@@ -83,9 +83,10 @@ def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
       InputError: if a key is missing or unknown, or a value does not fit: another version wrote it.
     """
     config = default_config()
-    method = {field.name for field in dataclasses.fields(Method)}
-    flat = dotted_values(values)
-    known = {key for key in flat if not key.startswith("method.") or key.removeprefix("method.") in method}
+    # Of the method, config.json has the numbers of its own preset and the names of its functions.
+    method = {f"method.{field.name}" for field in dataclasses.fields(Method)}
+    flat = {**dict.fromkeys(method), **dotted_values(values)}
+    known = {key for key in flat if not key.startswith("method.") or key in method}
     if known != set(dotted(config)):
         raise InputError(f"{path} is not of this version: {min(known ^ set(dotted(config)))}; use the version that trained")
     try:

@@ -49,35 +49,19 @@ class Task:
     seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A preset's name, and what differs from it; None keeps the preset's value (`methods.presets`)."""
+def _method_section() -> type:
+    """A class with `name` and a field for every number that some preset has: the presets are where these are declared."""
+    kinds = {"target": float}  # None in every preset, so its value does not tell
+    for name in presets.PRESETS:
+        kinds |= {key: type(value) for key, value in presets.numbers(name).items() if value is not None}
+    fields = [(key, kind | None, None) for key, kind in kinds.items()]
+    text = "A preset's name, and what differs from it; None keeps the preset's value (`methods.presets`)."
+    # Its home, for pickle; Python 3.12 has an argument for it.
+    names = {"__doc__": text, "__module__": __name__}
+    return dataclasses.make_dataclass("Method", [("name", str, "papo"), *fields], frozen=True, namespace=names)
 
-    name: str = "papo"
-    lam: float | None = None
-    weighting: str | None = None
-    signal: str | None = None
-    w_min: float | None = None
-    w_max: float | None = None
-    renormalise: bool | None = None
-    phase: str | None = None
-    target: float | None = None
-    target_start: float | None = None
-    target_end: float | None = None
-    target_steps: int | None = None
-    initial_rollouts: int | None = None
-    tau: float | None = None
-    kappa: float | None = None
-    decay: float | None = None
-    fixed: float | None = None
-    hysteresis: float | None = None
-    dead_band: float | None = None
-    clip_low: float | None = None
-    clip_high: float | None = None
-    kl_coefficient: float | None = None
-    overlong: float | None = None
-    overlong_mask: bool | None = None
-    refills: int | None = None
+
+Method = _method_section()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +205,14 @@ class Settings:
 
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Returns what `config.json` holds: every setting, the method's as the preset and the run decided them."""
-    return {**dataclasses.asdict(settings), "method": {"name": settings.method.name, **settings.method_arguments()}}
+    arguments = {key: _plain(value) for key, value in settings.method_arguments().items()}
+    return {**dataclasses.asdict(settings), "method": {"name": settings.method.name, **arguments}}
+
+
+def _plain(value: Any) -> Any:
+    """A function by its name, an objective's rule by that of its loss, anything else as it is."""
+    value = getattr(value, "loss", value)
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
 
 
 def dotted_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

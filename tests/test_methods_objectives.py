@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from papo_jax.methods import advantages as estimators
-from papo_jax.methods import objectives, phase, presets, reweighting
+from papo_jax.methods import objectives, phase, presets, reweighting, signals
 
 OBJECTIVES = {"grpo": objectives.grpo, "dapo": objectives.dapo}
 
@@ -82,7 +81,7 @@ class TestByHand:
     @pytest.mark.parametrize("name", OBJECTIVES)
     def test_on_policy_the_gradient_is_minus_the_advantage(self, name):
         # r = 1 is in range, where both arguments of the minimum tie: still the whole gradient
-        coefficients = {"grpo": objectives.per_answer, "dapo": objectives.per_token}[name](MASK)
+        coefficients = {"grpo": objectives.per_answer, "dapo": objectives.per_token}[name](MASK).coefficients
         _, gradient = value_and_gradient(name, OLD, OLD, ADVANTAGES, MASK)
         np.testing.assert_array_equal(gradient, -coefficients * ADVANTAGES)
 
@@ -155,18 +154,28 @@ class TestPresets:
     """Every name and argument of a preset is taken by the function that consumes it."""
 
     @pytest.mark.parametrize("name", presets.PRESETS)
-    def test_names_and_arguments_are_accepted(self, name):
+    def test_every_argument_is_taken_by_a_function_of_the_method(self, name):
         arguments = presets.get(name)
-        taken = {"advantage", "objective", "overlong", "overlong_mask", "refills", "signal", "dead_band"}
-        consumers = getattr(objectives, arguments["objective"]), phase.update, reweighting.papo
-        for function in consumers:
+        functions = [arguments[slot] for slot in ("advantage", "shape", "drop", "bonus_rule")] + [arguments["objective"].loss]
+        taken = {"advantage", "shape", "drop", "bonus_rule", "objective", "pack"}
+        taken |= {"overlong", "overlong_mask", "refills", "signal", "direction", "dead_band"}
+        for function in [phase.update, reweighting.papo, *filter(None, functions)]:
             taken |= set(inspect.signature(function).parameters)
         assert set(arguments) <= taken
-        assert callable(getattr(estimators, arguments["advantage"]))
         assert arguments["phase"] in phase.PHASES and arguments["weighting"] in reweighting.WEIGHTINGS
-        assert arguments["signal"] in ("polarity", "parameter", "sampled", "random")
+        assert arguments["signal"] in signals.SIGNALS
         strongest = min(1 - arguments["w_min"], arguments["w_max"] - 1)
         assert 0 <= arguments["lam"] <= strongest and 0 <= arguments["overlong"] <= 1
+
+    @pytest.mark.parametrize("name", presets.PRESETS)
+    def test_every_array_that_an_objective_asks_for_exists(self, name):
+        arguments = presets.get(name)
+        loss, whole = arguments["objective"].loss, arguments["objective"].whole
+        given = {"entropy", "unit_polarity", "old_entropy", "reference_logprob", "accuracy", "draws", "limit"}
+        given |= {"bonus", "rollout_entropy", "past_entropy"} | (set() if whole else {"coefficients"})
+        needed = {n for n, p in inspect.signature(loss).parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+        assert needed <= given | set(arguments)
+        assert whole == ("coefficients" not in inspect.signature(loss).parameters)
 
     def test_published_settings(self):
         assert {key: presets.get("grpo")[key] for key in ("clip_low", "clip_high", "kl_coefficient", "lam")} == dict(
@@ -178,8 +187,8 @@ class TestPresets:
         assert presets.get("papo") == {**presets.get("dapo"), "lam": 0.2, "refills": 0}
         assert (presets.get("dapo")["refills"], presets.get("grpo")["refills"]) == (10, 0)
 
-    @pytest.mark.parametrize("name", presets.PRESETS)
-    def test_defaults_of_the_functions_are_those_of_the_presets(self, name):
+    @pytest.mark.parametrize("name", ["grpo", "dapo", "papo"])
+    def test_defaults_of_papos_functions_are_those_of_the_presets(self, name):
         arguments = presets.get(name)
         if arguments["lam"]:
             assert inspect.signature(reweighting.papo).parameters["lam"].default == arguments["lam"]
@@ -187,6 +196,15 @@ class TestPresets:
             parameters = inspect.signature(function).parameters
             for key in set(parameters) & set(arguments) - skipped:
                 assert parameters[key].default == arguments[key], key
+
+    @pytest.mark.parametrize("name", sorted(set(presets.PRESETS) - {"stare_c2", "bapo_code"}))  # variants of another preset
+    def test_defaults_of_a_methods_own_functions_are_its_presets(self, name):
+        arguments, home = presets.get(name), presets.PRESETS[name].__module__
+        functions = [arguments[slot] for slot in ("advantage", "shape", "drop", "bonus_rule")] + [arguments["objective"].loss]
+        for function in (f for f in functions if f and f.__module__ == home):
+            for key, parameter in inspect.signature(function).parameters.items():
+                if key in arguments and parameter.default is not parameter.empty:
+                    assert parameter.default == arguments[key], key
 
     def test_a_preset_is_fresh_every_time(self):
         presets.get("papo")["lam"] = 0.9

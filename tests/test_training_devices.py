@@ -92,10 +92,11 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     from papo_jax import parallel
     from papo_jax.models.layers import LOGICAL_AXES
     from papo_jax.telemetry import report, runfiles
+    from papo_jax.methods import phase, presets
     from papo_jax.training import loop
+    from papo_jax.training.gradients import accumulate
     from papo_jax.training.session import prepare
     from papo_jax.training.trajectories import Batch
-    from papo_jax.training.update import accumulate
 
     report.write = lambda workdir: workdir
     settings = pickle.loads((place / "settings").read_bytes())
@@ -104,12 +105,12 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     )
     assert jax.device_count() == 8
 
-    def gradients(session):
+    def gradients(session, method="dapo"):
         """The gradient of a quarter of the rows, as an update sees them."""
         params = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
-        function = functools.partial(
-            accumulate, graph=session.policy.graph, objective="dapo", temperature=1.0, microbatches=2,
-            arguments=dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0),
+        function = lambda params, batch: accumulate(  # noqa: E731
+            params, batch, jax.random.key(6), phase.init(), graph=session.policy.graph, method=presets.get(method), limit=8,
+            temperature=1.0, microbatches=2, mesh=session.mesh,
         )  # fmt: skip
         rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
         return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole))
@@ -130,7 +131,10 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     moved = jax.tree.map(lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32), params)
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
-    batch = Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask)
+    identities = np.arange(len(log_ratio), dtype=np.int32), rng.random(len(log_ratio)).astype(np.float32)
+    batch = Batch(
+        trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, stats.entropy, *identities
+    )
     expected = jax.device_get(gradients(one)(params, jax.tree.map(lambda leaf: leaf[::4], batch)))
     hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), tree)  # noqa: E731
     change = hide(jax.device_get(one.programs.entropy_change(params, moved, trajectories)))

@@ -12,14 +12,15 @@ import run
 from papo_jax import grading
 from papo_jax.errors import TrainingStopped
 from papo_jax.grading import Judgement
+from papo_jax.methods import objectives, presets
 from papo_jax.tasks import order
 from papo_jax.training import weighing
 from papo_jax.training.clock import Clock
 from papo_jax.training.drawing import _kept, _widened, gather
+from papo_jax.training.gradients import accumulate
 from papo_jax.training.session import prepare
 from papo_jax.training.step import train_step
 from papo_jax.training.trajectories import Batch
-from papo_jax.training.update import accumulate
 
 RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
 
@@ -129,16 +130,18 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
     found = gathered(session, [MIXED, RIGHT, MIXED, WRONG], [RIGHT] * 4, [WRONG] * 4)
     trajectories, stats = found.chosen.trajectories, found.chosen.stats
     weighed, _ = session.programs.weigh(
-        stats, found.chosen.rewards, trajectories.mask, found.kept, np.float32(1.0), session.initial.phase, jax.random.key(0)
-    )
-    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask)
+        stats, found.chosen.rewards, trajectories.mask, found.kept, np.arange(16), np.float32(1.0), session.initial.phase,
+        jax.random.key(0), None,
+    )  # fmt: skip
+    numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
+    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask, stats.entropy, *numbers)
     batch = jax.device_get(batch)
     few = jax.tree.map(lambda leaf: leaf[:8], batch)
     assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
     for objective in ("dapo", "grpo"):
         gradient = lambda rows: accumulate(  # noqa: E731
-            session.initial.params, rows, graph=session.policy.graph, objective=objective, temperature=1.0, microbatches=1,
-            arguments=dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0),
+            session.initial.params, rows, jax.random.key(0), session.initial.phase, graph=session.policy.graph,
+            method={**presets.get(objective), "kl_coefficient": 0.0}, limit=8, temperature=1.0, microbatches=1,
         )  # fmt: skip
         (whole, sums), (part, same) = gradient(batch), gradient(few)
         flat = lambda tree: np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])  # noqa: E731
@@ -179,9 +182,9 @@ def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(session, mon
     """Two groups of four that teach: four of the eight rows in each of the two minibatches, and no other in the loss."""
     batches, update = [], session.programs.update
 
-    def spy(state, batch):
+    def spy(state, batch, key):
         batches.append(jax.device_get(batch))
-        return update(state, batch)
+        return update(state, batch, key)
 
     pool = Scripted([MIXED, RIGHT, WRONG, MIXED], [RIGHT] * 4, [WRONG] * 4)
     spied = dataclasses.replace(session, pool=pool, programs=session.programs._replace(update=spy))
@@ -195,7 +198,7 @@ def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(session, mon
 
 
 def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
-    for objective in ("dapo", "grpo"):
+    for objective in (objectives.DAPO, objectives.GRPO):
         session = sessions({"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"})
         method = {**session.settings.method_arguments(), "objective": objective, "overlong": 0.0}
         found = gathered(session, [MIXED, RIGHT, MIXED, WRONG])
@@ -203,7 +206,8 @@ def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
         kept = np.repeat([[True], [False], [True], [False]], 4, axis=1)
         rows = kept.reshape(-1)
         weigh = lambda stats, rewards, mask, kept: weighing.weigh(  # noqa: E731
-            stats, rewards, mask, kept, np.float32(0.5), session.initial.phase, jax.random.key(0), method=method, limit=8
+            stats, rewards, mask, kept, np.arange(len(mask)), np.float32(0.5), session.initial.phase, jax.random.key(0),
+            method=method, limit=8,
         )[0]
         whole = weigh(stats, found.all.rewards, mask, kept)
         few = weigh(jax.tree.map(lambda leaf: leaf[rows], stats), found.all.rewards[[0, 2]], mask[rows], kept[[0, 2]])

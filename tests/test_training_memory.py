@@ -12,9 +12,10 @@ import optax
 import pytest
 
 from kernels.token_stats import chunked, forward, loss
+from papo_jax.methods import phase, presets
 from papo_jax.models import policy
 from papo_jax.models.architecture import ModelConfig
-from papo_jax.training import diagnostics, state, update, weighing
+from papo_jax.training import diagnostics, state, steering, update, weighing
 from papo_jax.training.trajectories import Batch, Trajectories
 
 B, T, V = 32, 64, 4096
@@ -33,14 +34,18 @@ def programs():
     trajectories = Trajectories(shape(jnp.int32, B, 8), shape(bool, B, 8), tokens, mask)
     optimiser = optax.adamw(1e-3)
     made = jax.eval_shape(lambda params: state.TrainState(**_state(params, optimiser)), params)
-    step = functools.partial(
-        update.update, graph=graph, optimiser=optimiser, objective="dapo", clip_low=0.2, clip_high=0.28,
-        kl_coefficient=0.0, temperature=0.7, microbatches=1,
-    )  # fmt: skip
+    step = lambda method: functools.partial(  # noqa: E731
+        update.update, graph=graph, optimiser=optimiser, method=presets.get(method), limit=T, temperature=0.7, microbatches=1
+    )
+    batch = Batch(trajectories, *[numbers] * 3, mask, numbers, shape(jnp.int32, B), shape(jnp.float32, B))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    steer = functools.partial(steering.unit_parameter, graph=graph, temperature=0.7, parts=1)
     assess = functools.partial(weighing.assess, graph=graph, temperature=0.7, parts=1)
     change = functools.partial(diagnostics.entropy_change, graph=graph, temperature=0.7, parts=1)
     return {
-        "update": (step, (made, Batch(trajectories, numbers, numbers, numbers, mask))),
+        "update": (step("dapo"), (made, batch, key)),
+        "update in two passes": (step("clip_cov"), (made, batch, key)),
+        "steer": (steer, (params, None, trajectories)),
         "assess": (assess, (params, trajectories)),
         "diagnose": (change, (params, params, trajectories)),
     }
@@ -49,7 +54,8 @@ def programs():
 def _state(params, optimiser) -> dict:
     """What a step changes; of the rest any array will do."""
     values = {name: jnp.zeros(()) for name in state.TrainState._fields}
-    return values | {"params": params, "opt_state": optimiser.init(params), "skipped": jnp.zeros((), jnp.int32)}
+    values |= {"params": params, "opt_state": optimiser.init(params), "skipped": jnp.zeros((), jnp.int32)}
+    return values | {"phase": phase.init()}
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +75,14 @@ def largest(jaxpr) -> int:
     return max(sizes)
 
 
-@pytest.mark.parametrize("name", ["update", "assess", "diagnose"])
+@pytest.mark.parametrize("name", ["update", "update in two passes", "steer", "assess", "diagnose"])
 def test_no_array_holds_the_logits(programs, name):
     function, arguments = programs[name]
     assert largest(jax.make_jaxpr(function)(*arguments).jaxpr) < B * T * V / 4
 
 
 # Of an update's 19 MB the activations of two layers are most; the logits alone are 34 MB.
-@pytest.mark.parametrize("name, share", [("update", 1.5), ("assess", 4), ("diagnose", 1)])
+@pytest.mark.parametrize("name, share", [("update", 1.5), ("update in two passes", 1.5), ("steer", 1), ("assess", 4), ("diagnose", 1)])
 def test_temporary_memory_is_below_that_of_the_logits(programs, name, share):
     function, arguments = programs[name]
     temporary = jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes

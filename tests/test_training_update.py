@@ -6,16 +6,16 @@ import numpy as np
 import optax
 import pytest
 
+from papo_jax.methods import phase, presets
 from papo_jax.models import initialise
 from papo_jax.training import state as states
+from papo_jax.training.gradients import accumulate
 from papo_jax.training.session import prepare
 from papo_jax.training.trajectories import Batch, statistics
-from papo_jax.training.update import accumulate, update
+from papo_jax.training.update import update
 
-OBJECTIVES = {
-    "grpo": dict(clip_low=0.2, clip_high=0.2, kl_coefficient=0.04),
-    "dapo": dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0),
-}
+OBJECTIVES = ("grpo", "dapo")
+PHASE, KEY = phase.init(), jax.random.key(4)
 TEMPERATURE = 1.0
 
 
@@ -41,17 +41,20 @@ def batch(session, params) -> Batch:
     log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.6], shape).astype(np.float32)
     advantages = rng.choice([-1.5, -0.5, 0.0, 1.0], shape).astype(np.float32)
     reference = stats.logprob + rng.normal(0, 0.3, shape).astype(np.float32)
-    return jax.device_get(Batch(trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask))
+    return jax.device_get(Batch(
+        trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask, stats.entropy,
+        np.arange(shape[0], dtype=np.int32), rng.random(shape[0]).astype(np.float32),
+    ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def gradient(session, params):
     """(batch, objective, microbatches) -> (gradient as one vector, sums), jitted."""
-    compiled = jax.jit(accumulate, static_argnames=("graph", "objective", "temperature", "microbatches", "arguments"))
+    compiled = jax.jit(accumulate, static_argnames=("graph", "method", "limit", "temperature", "microbatches"))
 
     def of(batch, objective="dapo", microbatches=1, function=compiled):
         gradients, sums = function(
-            params, batch, graph=session.policy.graph, objective=objective, arguments=Arguments(OBJECTIVES[objective]),
+            params, batch, KEY, PHASE, graph=session.policy.graph, method=Arguments(presets.get(objective)), limit=8,
             temperature=TEMPERATURE, microbatches=microbatches,
         )  # fmt: skip
         return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(gradients)]), sums
@@ -105,7 +108,8 @@ def padded(batch: Batch, where: str) -> Batch:
     widened = lambda array, fill: np.concatenate([array, np.full((rows, 3), fill, array.dtype)], 1)  # noqa: E731
     return Batch(
         trajectories._replace(tokens=widened(trajectories.tokens, 9), mask=widened(trajectories.mask, False)),
-        *(widened(array, fill) for array, fill in zip(batch[1:], (-3.0, 5.0, 2.0, False), strict=True)),
+        *(widened(array, fill) for array, fill in zip(batch[1:6], (-3.0, 5.0, 2.0, False, 4.0), strict=True)),
+        *batch[6:],
     )
 
 
@@ -128,7 +132,7 @@ def test_jit_changes_nothing(gradient, batch):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_predicted_entropy_change_by_hand(session, params, gradient, batch, objective):
-    arguments, mask = OBJECTIVES[objective], batch.trajectories.mask
+    arguments, mask = presets.get(objective), batch.trajectories.mask
     stats = statistics(session.policy.graph, params, batch.trajectories, temperature=TEMPERATURE)
     ratio, advantage = np.exp(stats.logprob - batch.old_logprob), batch.advantages
     # min(r A, clip(r) A) loses its gradient above the range where A > 0 and below it where A < 0.
@@ -149,7 +153,7 @@ def test_update_that_is_not_finite_changes_nothing_but_the_count(session, batch,
     spoilt = np.array(getattr(batch, poison))
     spoilt[0, 0] = np.nan
     before = jax.device_get(session.initial)
-    step = lambda state, batch: session.programs.update(jax.tree.map(jnp.asarray, state), batch)  # noqa: E731
+    step = lambda state, batch: session.programs.update(jax.tree.map(jnp.asarray, state), batch, KEY)  # noqa: E731
     half = lambda batch: jax.tree.map(lambda leaf: leaf[:8], batch)  # noqa: E731
     after, metrics = step(before, half(batch._replace(**{poison: spoilt})))
     assert int(metrics["update/skipped"]) == 1
@@ -166,8 +170,8 @@ def test_first_step_of_adam_is_the_learning_rate(session, params, batch, gradien
     optimiser = states.make_optimiser(learning_rate=1e-3, **options)
     before = states.init(params, optimiser, 0)
     after, _ = jax.jit(lambda state: update(
-        state, batch, graph=session.policy.graph, optimiser=optimiser, objective="dapo", temperature=TEMPERATURE,
-        microbatches=1, **OBJECTIVES["dapo"],
+        state, batch, KEY, graph=session.policy.graph, optimiser=optimiser, method=presets.get("dapo"), limit=8,
+        temperature=TEMPERATURE, microbatches=1,
     ))(before)  # fmt: skip
     flat = lambda tree: np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])  # noqa: E731
     step, whole = flat(after.params) - flat(params), gradient(batch)[0]

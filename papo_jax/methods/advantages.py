@@ -31,6 +31,68 @@ def group_normalised(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
     return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, normalised)
 
 
+def group_centred(rewards: jax.Array) -> jax.Array:
+    """Subtracts each group's mean reward.
+
+        A[n, g] = R[n, g] - mean_g R[n]
+
+    Source: Dr. GRPO, Liu et al. 2025, arXiv 2503.20783, which takes GRPO's division by the deviation out; as the mean
+    baseline of REINFORCE it is older.
+
+    Args:
+      rewards: [N, G].
+
+    Returns:
+      [N, G] advantages; exact zeros where a group's rewards are all equal.
+
+    >>> print(group_centred(jnp.array([[1., 0., 0., 1.]])))
+    [[ 0.5 -0.5 -0.5  0.5]]
+    """
+    chex.assert_rank(rewards, 2)
+    centred = rewards - rewards.mean(axis=1, keepdims=True)
+    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, centred)
+
+
+def leave_one_out(rewards: jax.Array) -> jax.Array:
+    """Subtracts from each reward the mean of the others in its group.
+
+        A[n, g] = R[n, g] - mean_{h != g} R[n, h] = G / (G - 1) (R[n, g] - mean_g R[n])
+
+    Source: RLOO, Kool et al. 2019 and Ahmadian et al. 2024, arXiv 2402.14740.
+
+    Args:
+      rewards: [N, G], G at least 2.
+
+    Returns:
+      [N, G] advantages.
+
+    >>> print(leave_one_out(jnp.array([[1., 0., 0.]])).round(4))
+    [[ 1.  -0.5 -0.5]]
+    """
+    return group_centred(rewards) * (rewards.shape[1] / (rewards.shape[1] - 1))
+
+
+def signed(rewards: jax.Array, *, right: float, wrong: float) -> jax.Array:
+    """Gives right and wrong answers advantages of their own, without a baseline.
+
+        A[n, g] = right R[n, g] - wrong (1 - R[n, g])
+
+    Source: Zhu et al. 2025, arXiv 2506.01347 (PSR 1 and 0, NSR 0 and 1, W-REINFORCE 0.1 and 1).
+
+    Args:
+      rewards: [N, G], 0 or 1.
+      right, wrong: the sizes of the two.
+
+    Returns:
+      [N, G] advantages.
+
+    >>> print(signed(jnp.array([[1., 0.]]), right=0.25, wrong=1.0))
+    [[ 0.25 -1.  ]]
+    """
+    chex.assert_rank(rewards, 2)
+    return right * rewards - wrong * (1.0 - rewards)
+
+
 def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Array:
     """Computes DAPO's soft penalty for answers that come near the length limit.
 
@@ -53,7 +115,3 @@ def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Arra
     if buffer == 0:
         return jnp.zeros(lengths.shape, jnp.float32)
     return jnp.clip((limit - buffer - lengths) / buffer, -1.0, 0.0)
-
-
-# Name in a preset -> estimator.
-ESTIMATORS = {"group_normalised": group_normalised}

@@ -21,18 +21,22 @@ class PhaseState(NamedTuple):
       ema: exponential moving average of the entropy.
       switch: -1, 0 or +1, the branch that `switch` weighting favours until the other threshold is crossed.
       count: int32, rollouts seen.
+      entropy: of the last rollout.
+      bonus: coefficient of the entropy bonus, where a method moves it (`methods.rivals.adaptive_entropy`).
     """
 
     initial: jax.Array
     ema: jax.Array
     switch: jax.Array
     count: jax.Array
+    entropy: jax.Array
+    bonus: jax.Array
 
 
 def init() -> PhaseState:
     """Returns the state before the first rollout."""
     zero = jnp.zeros((), jnp.float32)
-    return PhaseState(initial=zero, ema=zero, switch=zero, count=jnp.zeros((), jnp.int32))
+    return PhaseState(zero, zero, zero, jnp.zeros((), jnp.int32), entropy=zero, bonus=zero)
 
 
 def update(
@@ -104,11 +108,12 @@ def update(
         "fixed": jnp.asarray(fixed, jnp.float32),
     }[phase]
     finite = jnp.isfinite(entropy)
-    new = PhaseState(
+    new = state._replace(
         initial=initial,
         ema=jnp.where(state.count == 0, entropy, decay * state.ema + (1.0 - decay) * entropy),
         switch=jnp.where(known, switch, 0.0),
         count=state.count + 1,
+        entropy=entropy,
     )
     # A rollout without a finite entropy leaves no mark: NaN would stay in the average for good.
     new = jax.tree.map(lambda after, earlier: jnp.where(finite, after, earlier), new, state)

@@ -1,24 +1,18 @@
 """Methods by name: a preset is a function that returns keyword arguments, with its paper's settings.
 
-    advantage     a function of `methods.advantages`
-    objective     a function of `methods.objectives`, with clip_low, clip_high, kl_coefficient
-    overlong      share of the length limit that is penalised, 0 for none
-    overlong_mask truncated answers take no part in the loss
-    refills       dynamic sampling: at most so many further draws of prompts while groups are all right or all wrong
-    lam, ...      PAPO's reweighting and phase; lam = 0 leaves the base objective as it is
+GRPO, DAPO and PAPO with its ablations are here; every other method is a file of `methods.rivals`. What the arguments
+mean is said in `methods.arguments`.
 """
 
-from typing import Any
+from collections.abc import Callable
 
-Arguments = dict[str, Any]
+from papo_jax.methods import objectives, rivals
+from papo_jax.methods.arguments import Arguments, arguments
 
 
 def grpo() -> Arguments:
     """GRPO, Shao et al. 2024, arXiv 2402.03300: group advantages, clip 0.2, mean over answers, k3 KL 0.04."""
-    return dict(
-        advantage="group_normalised", objective="grpo", clip_low=0.2, clip_high=0.2, kl_coefficient=0.04,
-        overlong=0.0, overlong_mask=False, refills=0, **_unweighted(),
-    )  # fmt: skip
+    return arguments(objectives.GRPO, clip_low=0.2, clip_high=0.2, kl_coefficient=0.04)
 
 
 def dapo() -> Arguments:
@@ -26,10 +20,7 @@ def dapo() -> Arguments:
 
     Their overlong mask, which goes with runs without the penalty, is `overlong_mask`.
     """
-    return dict(
-        advantage="group_normalised", objective="dapo", clip_low=0.2, clip_high=0.28, kl_coefficient=0.0,
-        overlong=0.2, overlong_mask=False, refills=10, **_unweighted(),
-    )  # fmt: skip
+    return arguments(objectives.DAPO, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2, refills=10)
 
 
 def papo() -> Arguments:
@@ -40,16 +31,57 @@ def papo() -> Arguments:
     return {**dapo(), "refills": 0, "lam": 0.2}
 
 
-def _unweighted() -> Arguments:
-    """The reweighting's fields at their defaults, switched off by lam = 0."""
-    return dict(
-        lam=0.0, weighting="sign", signal="polarity", w_min=0.5, w_max=1.5, renormalise=True,
-        phase="level", target=None, target_start=1.0, target_end=1.0, target_steps=100, initial_rollouts=1,
-        tau=0.3, kappa=10.0, decay=0.9, fixed=1.0, hysteresis=0.1, dead_band=1e-6,
-    )  # fmt: skip
+def papo_up() -> Arguments:
+    """PAPO with s = +1 throughout: always towards more entropy; an ablation."""
+    return {**papo(), "phase": "fixed", "fixed": 1.0}
 
 
-PRESETS = {"grpo": grpo, "dapo": dapo, "papo": papo}
+def papo_down() -> Arguments:
+    """PAPO with s = -1 throughout: always towards less entropy; an ablation."""
+    return {**papo(), "phase": "fixed", "fixed": -1.0}
+
+
+def papo_reversed() -> Arguments:
+    """PAPO with the phase signal's sign turned round: drives entropy away from its target; an ablation."""
+    return {**papo(), "direction": -1.0}
+
+
+def papo_sampled() -> Arguments:
+    """PAPO steered by -A S alone, without the distributional correction C; an ablation."""
+    return {**papo(), "signal": "sampled"}
+
+
+def papo_parameter() -> Arguments:
+    """PAPO steered by parameter polarity, which sees the parameters that states share; ours."""
+    return {**papo(), "signal": "parameter"}
+
+
+def papo_random() -> Arguments:
+    """PAPO's weights permuted over the batch: the same histogram without information; the control."""
+    return {**papo(), "signal": "random"}
+
+
+def papo_random_in_sign() -> Arguments:
+    """PAPO's weights permuted among tokens of one sign of A; the control that keeps the link with the advantage."""
+    return {**papo(), "signal": "random_in_sign"}
+
+
+def papo_random_in_probability() -> Arguments:
+    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond rarity; the hardest control."""
+    return {**papo(), "signal": "random_in_probability"}
+
+
+def sign_advantage() -> Arguments:
+    """PAPO's weights by -sign(A) instead of polarity: the comparator that needs no distribution; ours."""
+    return {**papo(), "signal": "advantage_sign"}
+
+
+_OWN = (
+    grpo, dapo, papo, papo_up, papo_down, papo_reversed, papo_sampled, papo_parameter, papo_random, papo_random_in_sign,
+    papo_random_in_probability, sign_advantage,
+)  # fmt: skip
+
+PRESETS: dict[str, Callable[[], Arguments]] = {preset.__name__: preset for preset in _OWN} | rivals.presets()
 
 
 def get(name: str) -> Arguments:
@@ -70,3 +102,12 @@ def get(name: str) -> Arguments:
     if name not in PRESETS:
         raise ValueError(f"method.name {name!r} is none of {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def numbers(name: str) -> Arguments:
+    """Returns those of a preset's arguments that a config may change: all that are no functions.
+
+    >>> sorted(set(numbers("clip_cov")) - set(numbers("reinforce")))
+    ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share']
+    """
+    return {key: value for key, value in get(name).items() if value is None or isinstance(value, (bool, int, float, str))}

@@ -7,6 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from papo_jax.methods import draws
+
 WEIGHTINGS = ("sign", "graded", "balanced", "switch")
 FLOOR = 1e-12
 
@@ -24,6 +26,8 @@ def papo(
     renormalise: bool = True,
     coefficients: jax.Array | None = None,
     key: jax.Array | None = None,
+    sequences: jax.Array | None = None,
+    strata: jax.Array | None = None,
 ) -> jax.Array:
     """Weights tokens by the branch that their polarity is in and the phase that entropy is in.
 
@@ -48,8 +52,10 @@ def papo(
       w_min, w_max: bounds before renormalising.
       renormalise: keep the batch's total pressure.
       coefficients: [B, T] the base loss's token coefficients c; None for all equal.
-      key: if given, the finished weights are permuted among the batch's tokens: the control with the same
-        histogram and no information. The draw depends on the shape [B, T].
+      key: if given, the finished weights are permuted among the tokens of each of the `strata`: the control with the
+        same histogram and no information beyond them.
+      sequences: [B] identities that the permutation is keyed by; None for the rows' numbers.
+      strata: [B, T] integers; None for a single one.
 
     Returns:
       [B, T] float32 weights.
@@ -74,7 +80,8 @@ def papo(
         weights = 1.0 + lam * s * jnp.sign(polarity)
     weights = jnp.clip(weights, w_min, w_max)
     if key is not None:
-        weights = _permuted(weights, mask, key)
+        rows = jnp.arange(mask.shape[0]) if sequences is None else sequences
+        weights = draws.permuted(weights, mask, key, rows, jnp.zeros(mask.shape, jnp.int32) if strata is None else strata)
     if renormalise:
         pressure = jnp.abs(advantages) * (1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0))
         # before / after as 1 + (before - after) / after, so that weights of 1 stay exactly 1.
@@ -100,12 +107,3 @@ def _balanced(polarity: jax.Array, strength: jax.Array) -> jax.Array:
     contracting = 1.0 - strength * jnp.minimum(1.0, 1.0 / ratio)
     weights = jnp.where(polarity > 0, expanding, jnp.where(polarity < 0, contracting, 1.0))
     return jnp.where(both, weights, 1.0)
-
-
-def _permuted(weights: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
-    """Permutes the entries where the mask holds among themselves."""
-    flat, valid = weights.reshape(-1), mask.reshape(-1)
-    draws = jax.random.uniform(key, flat.shape)
-    in_place = jnp.argsort(~valid, stable=True)
-    shuffled = jnp.argsort(jnp.where(valid, draws, jnp.inf), stable=True)
-    return jnp.zeros_like(flat).at[in_place].set(flat[shuffled]).reshape(weights.shape)

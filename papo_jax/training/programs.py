@@ -14,7 +14,7 @@ from papo_jax.models import Policy, lora
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 from papo_jax.settings import Settings
-from papo_jax.training import diagnostics, state, update, weighing
+from papo_jax.training import diagnostics, state, steering, update, weighing
 from papo_jax.training.trajectories import Trajectories, join, split
 
 
@@ -24,16 +24,18 @@ class Programs(NamedTuple):
     Attributes:
       rollout: (params, prompts, key) -> (completions, trajectories).
       assess: (params, trajectories) -> TokenStats.
+      steering: (params, optimiser's state, trajectories) -> u [B, T] of `training.steering`; None for signals without it.
       entropy_sum: (TokenStats, mask) -> (sum of the entropy, number of tokens).
-      weigh: (stats, rewards, mask, kept, entropy, phase, key) -> (Weighed, metrics).
+      weigh: (stats, rewards, mask, kept, sequences, entropy, phase, key, u or None) -> (Weighed, metrics).
       take: (batch, rows) -> batch of those rows.
-      update: (state, batch) -> (state, metrics); donates the state. Frozen parameters are bound to this and all others.
+      update: (state, batch, key) -> (state, metrics); donates the state. Frozen parameters are bound to this and all others.
       entropy_change: (before, after, trajectories) -> EntropyChange.
       summarise: (change, pressure, polarity, advantages, mask) -> metrics.
     """
 
     rollout: Callable
     assess: Callable
+    steering: Callable | None
     entropy_sum: Callable
     weigh: Callable
     take: Callable
@@ -67,28 +69,34 @@ def build(
         _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, parts=settings.rollout_parts,
         max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens,
     )  # fmt: skip
-    clip = {name: method[name] for name in ("objective", "clip_low", "clip_high", "kl_coefficient")}
-
+    limit, steered = settings.rollout.max_new_tokens, method["signal"] == "parameter"
     of_params = functools.partial(_of_params, frozen=frozen, placed=placed.params, held=held)
     return Programs(
         rollout=of_params(rollout, rows, whole, out=rows),
         assess=of_params(
             functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh), rows, out=rows
         ),
+        steering=_bound(
+            functools.partial(
+                _steering, graph=graph, temperature=temperature, parts=parts, mesh=mesh,
+                b2=settings.training.b2, epsilon=settings.training.epsilon,
+            ),
+            frozen, in_shardings=(placed.params, placed.opt_state, rows, held), out_shardings=rows,
+        ) if steered else None,
         entropy_sum=jax.jit(weighing.entropy_sum, in_shardings=rows, out_shardings=whole),
         weigh=jax.jit(
-            functools.partial(weighing.weigh, method=method, limit=settings.rollout.max_new_tokens),
-            in_shardings=(rows, rows, rows, rows, whole, whole, whole),
+            functools.partial(weighing.weigh, method=method, limit=limit),
+            in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows if steered else None),
             out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, whole), whole),
         ),
         take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
                      in_shardings=(rows, whole), out_shardings=rows),
         update=_bound(
             functools.partial(
-                update.update, graph=graph, optimiser=optimiser, temperature=temperature,
-                microbatches=settings.minibatch // settings.microbatch, mesh=mesh, **clip,
+                update.update, graph=graph, optimiser=optimiser, method=method, limit=limit, temperature=temperature,
+                microbatches=settings.minibatch // settings.microbatch, mesh=mesh,
             ),
-            frozen, in_shardings=(placed, rows, held), out_shardings=(placed, whole), donate_argnums=0,
+            frozen, in_shardings=(placed, rows, whole, held), out_shardings=(placed, whole), donate_argnums=0,
         ),
         entropy_change=_bound(
             functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
@@ -130,6 +138,12 @@ def _bound(function, frozen, **options) -> Callable:
     """The jitted function with the frozen parameters as its last argument."""
     jitted = jax.jit(function, **options)
     return lambda *arguments: jitted(*arguments, frozen)
+
+
+def _steering(params, opt_state, trajectories, frozen, *, b2: float, epsilon: float, **options) -> jax.Array:
+    """u under the preconditioner that Adam has at the time."""
+    preconditioner = steering.adam_preconditioner(opt_state, b2=b2, epsilon=epsilon)
+    return steering.unit_parameter(params, preconditioner, trajectories, frozen, **options)
 
 
 def _rollout(

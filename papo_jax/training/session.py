@@ -123,7 +123,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         workdirs.claim(workdir, config, made, step=0 if initial is None else int(initial.step))
         held.pop_all()
     # Under LoRA these are the adapters alone, as they begin: the frozen weights serve the policy and its reference.
-    reference = trained if settings.method_arguments()["kl_coefficient"] else None
+    reference = trained if settings.method_arguments().get("kl_coefficient") else None
     if initial is None:
         # The update donates the state, so a reference must not share its arrays.
         params = jax.tree.map(jnp.copy, trained) if reference else trained

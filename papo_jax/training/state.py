@@ -42,6 +42,7 @@ class Stream:
     EVALUATION = 3
     ADAPTERS = 4
     REFILLS = 5
+    SELECTION = 6
 
 
 def init(params: Params, optimiser: optax.GradientTransformation, seed: int) -> TrainState:

@@ -48,11 +48,17 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
 
     entropy = np.float32(drawn.entropy[0] / max(1.0, drawn.entropy[1]))
     weights_key = stream_key(state.key, step, Stream.WEIGHTS)
+    sequences = np.arange(settings.sequences, dtype=np.int32)
+    steering = programs.steering and programs.steering(state.params, state.opt_state, trajectories)
     weighed, metrics = programs.weigh(
-        stats, chosen.rewards, trajectories.mask, gathered.kept, entropy, state.phase, weights_key
+        stats, chosen.rewards, trajectories.mask, gathered.kept, sequences, entropy, state.phase, weights_key, steering
     )
     reference = programs.assess(session.reference, trajectories).logprob if session.reference else stats.logprob
-    batch = Batch(trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask)
+    weighted = weighed.weights * weighed.advantages
+    accuracy = np.repeat(chosen.rewards.mean(axis=1), settings.rollout.samples)
+    batch = Batch(
+        trajectories, stats.logprob, reference, weighted, weighed.loss_mask, stats.entropy, sequences, accuracy
+    )
     diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
     cursor = state.cursor + gathered.draws * settings.rollout.prompts
@@ -82,9 +88,10 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     """
     training, found = session.settings.training, []
     kept = np.asarray(batch.loss_mask).any(axis=1)
-    for number, rows in enumerate(_minibatches(session, state, step, kept)):
+    for number, (epoch, rows) in enumerate(_minibatches(session, state, step, kept)):
         minibatch = session.programs.take(batch, rows)
-        state, metrics = session.programs.update(state, minibatch)
+        key = jax.random.fold_in(stream_key(state.key, step, Stream.SELECTION), epoch)
+        state, metrics = session.programs.update(state, minibatch, key)
         metrics = {name: np.asarray(value).item() for name, value in metrics.items()}
         found.append(metrics)
         if metrics["update/skipped"]:
@@ -98,16 +105,23 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     return state, averages
 
 
-def _minibatches(session: Session, state: TrainState, step: int, kept: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the rows of every minibatch; those that take part in the loss are dealt out evenly."""
+def _minibatches(session: Session, state: TrainState, step: int, kept: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (epoch, rows) of every minibatch.
+
+    Rows that take part in the loss are dealt out evenly; where the method packs, they fill minibatches one after another,
+    and those that nothing is left for are not made.
+    """
     count = session.settings.training.minibatches
+    pack = session.settings.method_arguments()["pack"]
     key = stream_key(state.key, step, Stream.MINIBATCHES)
     for epoch in range(session.settings.training.epochs):
         shuffled = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), session.settings.sequences))
-        if kept.all():
-            yield from shuffled.reshape(count, -1)
-        else:
-            yield from shuffled[np.argsort(~kept[shuffled], kind="stable")].reshape(-1, count).T
+        if not kept.all():
+            shuffled = shuffled[np.argsort(~kept[shuffled], kind="stable")]
+        dealt = kept.all() or pack
+        for number, rows in enumerate(shuffled.reshape(count, -1) if dealt else shuffled.reshape(-1, count).T):
+            if number == 0 or not pack or kept[rows].any():
+                yield epoch, rows
 
 
 def _save_skipped(workdir: pathlib.Path, minibatch: Batch, step: int, number: int) -> None:

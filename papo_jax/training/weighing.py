@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from kernels.token_stats import TokenStats
 from papo_jax import polarity as theory
 from papo_jax.methods import advantages as estimators
-from papo_jax.methods import objectives, phase, reweighting
+from papo_jax.methods import calling, draws, phase, reweighting, signals
 from papo_jax.training.trajectories import Trajectories, map_rows, statistics
 
 Metrics = dict[str, jax.Array]
@@ -57,68 +57,77 @@ def weigh(
     rewards: jax.Array,
     mask: jax.Array,
     kept: jax.Array,
+    sequences: jax.Array,
     entropy: jax.Array,
     phase_state: phase.PhaseState,
     key: jax.Array,
+    unit_parameter: jax.Array | None = None,
     *,
     method: dict,
     limit: int,
 ) -> tuple[Weighed, Metrics]:
-    """Turns rewards into weighted advantages: group advantages, polarity, phase, PAPO's weights.
+    """Turns rewards into weighted advantages: group advantages, what a method makes of them, polarity, phase, weights.
 
     Args:
       stats: [B, T] under the sampling policy.
       rewards: [N, G].
       mask: [B, T] boolean, generated tokens.
       kept: [N, G] boolean, false on answers that are left out of the loss.
+      sequences: [B] int32, identities for random choices.
       entropy: [] mean over all tokens that were drawn in this step, those of groups that were drawn anew included, nats.
       phase_state: before this rollout.
-      key: for the random control.
+      key: for the random controls.
+      unit_parameter: [B, T] from `papo_jax.training.steering`, for the signal "parameter".
       method: a preset's keyword arguments.
       limit: the longest completion, tokens.
 
     Returns:
       (`Weighed`, metrics).
     """
+    phase_state, s = phase.update(phase_state, entropy, **calling.keywords(phase.update, method))
+    if method["bonus_rule"]:
+        known = {"initial_entropy": phase_state.initial}
+        bonus = method["bonus_rule"](phase_state.bonus, entropy, **calling.keywords(method["bonus_rule"], known, method))
+        phase_state = phase_state._replace(bonus=bonus)
+    advantages, loss_mask = _advantages(stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit)
+    steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
+    signal = signals.SIGNALS[method["signal"]]
+    coefficients = method["objective"].average(loss_mask, limit).coefficients
+    strata = signals.strata(method["signal"], stats, advantages, loss_mask)
+    weights = reweighting.papo(
+        signal(stats, advantages, loss_mask, **calling.keywords(signal, {"unit_parameter": unit_parameter}, method)),
+        advantages,
+        loss_mask,
+        method["direction"] * (phase_state.switch if method["weighting"] == "switch" else s),
+        coefficients=coefficients,
+        key=None if strata is None else key,
+        sequences=sequences,
+        strata=strata,
+        **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
+    )
+    metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
+    pressure = weights * coefficients / jnp.maximum(coefficients.sum(), 1.0)
+    return Weighed(advantages, weights, steered, pressure, loss_mask, phase_state), metrics
+
+
+def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: dict, limit: int) -> tuple[jax.Array, jax.Array]:
+    """(A [B, T], which tokens take part in the loss): of each answer, then of each token, then without what is dropped."""
     buffer = round(method["overlong"] * limit)
     lengths = mask.sum(axis=1).reshape(rewards.shape)
     shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
-    per_sequence = estimators.ESTIMATORS[method["advantage"]](shaped).reshape(-1, 1)
+    estimate, shape, drop = (method[name] for name in ("advantage", "shape", "drop"))
     loss_mask = mask & kept.reshape(-1, 1)
-    advantages = jnp.where(loss_mask, per_sequence, 0.0)
-    unit = theory.dead_banded(stats.unit_polarity, dead_band=method["dead_band"])
-    polarity = jnp.where(loss_mask, theory.entropy_polarity(unit, advantages), 0.0)
-    phase_state, s = phase.update(
-        phase_state, entropy, **{name: method[name] for name in _PHASE_ARGUMENTS}
-    )
-    coefficients = objectives.OBJECTIVES[method["objective"]][1](loss_mask)
-    weights = reweighting.papo(
-        _signal(polarity, stats, advantages, loss_mask, method),
-        advantages,
-        loss_mask,
-        phase_state.switch if method["weighting"] == "switch" else s,
-        coefficients=coefficients,
-        key=key if method["signal"] == "random" else None,
-        **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
-    )
-    metrics = _weigh_metrics(polarity, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
-    pressure = weights * coefficients / jnp.maximum(coefficients.sum(), 1.0)
-    return Weighed(advantages, weights, polarity, pressure, loss_mask, phase_state), metrics
-
-
-_PHASE_ARGUMENTS = (
-    "phase", "target", "target_start", "target_end", "target_steps", "initial_rollouts", "tau", "kappa", "decay",
-    "fixed", "hysteresis",
-)  # fmt: skip
-
-
-def _signal(polarity, stats: TokenStats, advantages, mask, method) -> jax.Array:
-    """What steers the weights: P, or the sampled token's part -A S alone (its band is relative)."""
-    if method["signal"] != "sampled":
-        return polarity
-    sampled = jnp.where(mask, theory.sampled_contribution(stats.logprob, stats.entropy, advantages), 0.0)
-    spread = jnp.sqrt(theory.masked_mean(sampled**2, mask))
-    return jnp.where(jnp.abs(sampled) <= 1e-6 * spread, 0.0, sampled)
+    of_answer = estimate(shaped, **calling.keywords(estimate, method)).reshape(-1, 1)
+    advantages = jnp.where(loss_mask, of_answer, 0.0)
+    arrays = {"rollout_entropy": entropy}
+    if any(function and "draws" in calling.named(function) for function in (shape, drop)):
+        arrays["draws"] = draws.uniform(jax.random.fold_in(key, 1), sequences, mask.shape[1])
+    if shape:
+        advantages = jnp.where(loss_mask, shape(stats, advantages, loss_mask, **calling.keywords(shape, arrays, method)), 0.0)
+    if drop:
+        loss_mask &= ~drop(stats, advantages, loss_mask, **calling.keywords(drop, arrays, method))
+        advantages = jnp.where(loss_mask, advantages, 0.0)
+    return advantages, loss_mask
 
 
 def _weigh_metrics(polarity, weights, mask) -> Metrics:

@@ -1,0 +1,61 @@
+"""KL-Cov: the tokens of the highest covariance between advantage and log-probability are held back by a penalty.
+
+Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: the top 0.2 % (7B; 0.02 % for 32B), coefficient
+1, no clip anywhere. The share is 0.2 % in the paper's code, 0.02 % in verl's default and 20 % in SkyRL's. The penalty
+abs(log r) has no slope where r = 1, so the first, on-policy minibatch of a rollout feels nothing: at one update a rollout the
+method is REINFORCE.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from papo_jax.methods import draws as choices
+from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.objectives import Objective, Rule, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.signals import centred_product
+
+
+def objective(
+    logprob: jax.Array,
+    old_logprob: jax.Array,
+    advantages: jax.Array,
+    mask: jax.Array,
+    *,
+    draws: jax.Array,
+    penalised_share: float = 2e-3,
+    penalty: float = 1.0,
+) -> Objective:
+    """Computes the unclipped surrogate with a penalty on the tokens of the highest covariance.
+
+        Cov_t = (A_t - mean A)(log p(y_t) - mean log p)
+        L = 1/N sum_t -r A + penalty abs(log r) 1[t among the max(1, int(share N)) highest Cov]
+
+    Args:
+      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
+      draws: [B, T] uniform numbers that belong to the tokens, for equal covariances.
+      penalised_share: of all N tokens.
+      penalty: the coefficient.
+
+    Returns:
+      `Objective` whose count is the number of tokens.
+    """
+    average = per_token(mask)
+    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    covariance = jax.lax.stop_gradient(centred_product(advantages, logprob, mask))
+    number = jnp.maximum(1, jnp.floor(penalised_share * average.count + 1e-4)).astype(jnp.int32)
+    held = choices.highest(covariance, mask, number, ties=draws)
+    # jax's slope of abs at 0 is 0, and sign(0) = 0 makes that plain.
+    distance = jnp.sign(jax.lax.stop_gradient(log_ratio)) * log_ratio
+    loss = -jnp.exp(log_ratio) * advantages + jnp.where(held, penalty * distance, 0.0)
+    nowhere = jnp.zeros(mask.shape, bool)
+    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
+    metrics["selected/tokens"] = (held.sum(), 1)
+    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
+
+
+def kl_cov() -> Arguments:
+    """KL-Cov, Cui et al. 2025, arXiv 2505.22617: the top 0.2 % of the tokens, coefficient 1, no clip, token mean."""
+    return arguments(Rule(objective, per_token, whole=True), penalised_share=2e-3, penalty=1.0)
+
+
+PRESETS = (kl_cov,)

@@ -1,0 +1,35 @@
+"""One branch of polarity alone: the ablations that ask what each of the two is for.
+
+Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that the other branch's tokens leave
+numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate is DAPO's.
+"""
+
+import jax
+
+from kernels.token_stats import TokenStats
+from papo_jax.methods import signals
+from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.objectives import DAPO
+
+
+def contracting(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
+    """Tells which tokens have P < 0, [B, T]: those that the positive branch does without."""
+    return signals.polarity(stats, advantages, mask, dead_band=dead_band) < 0
+
+
+def expanding(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
+    """Tells which tokens have P > 0, [B, T]: those that the negative branch does without."""
+    return signals.polarity(stats, advantages, mask, dead_band=dead_band) > 0
+
+
+def positive_branch() -> Arguments:
+    """Updates that expand entropy alone, P > 0; clip 0.2 / 0.28, token mean."""
+    return arguments(DAPO, drop=contracting, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0)
+
+
+def negative_branch() -> Arguments:
+    """Updates that contract entropy alone, P < 0; clip 0.2 / 0.28, token mean."""
+    return arguments(DAPO, drop=expanding, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0)
+
+
+PRESETS = (positive_branch, negative_branch)

@@ -1,0 +1,104 @@
+"""What steers the weights: a signed number for every token, positive where the update is expected to expand entropy.
+
+Shapes: B sequences, T time. Signals other than P are set to 0 where they are below 1e-6 of their root mean square over
+the batch: P has the dead band on T instead. The random controls are P's weights, permuted (`strata`).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from kernels.token_stats import TokenStats
+from papo_jax import polarity as theory
+
+DEAD_BAND = 1e-6
+
+
+def polarity(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
+    """P = A T with the dead band on abs(T). Source: PAPO, arXiv 2605.11775 (2026)."""
+    unit = theory.dead_banded(stats.unit_polarity, dead_band=dead_band)
+    return jnp.where(mask, theory.entropy_polarity(unit, advantages), 0.0)
+
+
+def sampled(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
+    """-A S_y, polarity without the distributional correction: an ablation."""
+    return _banded(theory.sampled_contribution(stats.logprob, stats.entropy, advantages), mask)
+
+
+def parameter(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, unit_parameter: jax.Array) -> jax.Array:
+    """P^theta = A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours.
+
+    `unit_parameter` is the inner product for every token ([B, T], `papo_jax.training.steering`).
+    """
+    return _banded(advantages * unit_parameter, mask)
+
+
+def advantage_sign(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
+    """-sign(A): right answers contract and wrong ones expand; needs no distribution at all: a rival."""
+    return jnp.where(mask, -jnp.sign(advantages), 0.0)
+
+
+def covariance(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
+    """-(A - mean A)(log p - mean log p), minus Clip-Cov's covariance (arXiv 2505.22617): a rival."""
+    return jnp.where(mask, -centred_product(advantages, stats.logprob, mask), 0.0)
+
+
+def surprisal(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
+    """-A (log p + H): whether the token is likelier than the state's tokens are on average: a rival."""
+    return _banded(-advantages * (stats.logprob + stats.entropy), mask)
+
+
+# method.signal -> signal; every random control starts from P.
+SIGNALS: dict[str, Callable[..., jax.Array]] = {
+    "polarity": polarity, "sampled": sampled, "parameter": parameter, "advantage_sign": advantage_sign,
+    "covariance": covariance, "surprisal": surprisal,
+    "random": polarity, "random_in_sign": polarity, "random_in_probability": polarity,
+}  # fmt: skip
+
+
+def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array | None:
+    """Returns which tokens a random control permutes its weights among, [B, T] integers, None for no control.
+
+        random                  all tokens: also breaks the link with sign(A), which alone moves entropy
+        random_in_sign          those of one sign of A
+        random_in_probability   those of one sign of A and one decile of p: what is left tests polarity beyond rarity
+
+    Args:
+      signal: a name in `SIGNALS`.
+      stats: [B, T] under the sampling policy.
+      advantages: [B, T].
+      mask: [B, T] boolean.
+    """
+    sign = jnp.sign(advantages).astype(jnp.int32) + 1
+    if signal == "random":
+        return jnp.zeros_like(sign)
+    if signal == "random_in_sign":
+        return sign
+    if signal == "random_in_probability":
+        return 10 * sign + deciles(stats.logprob, mask)
+    return None
+
+
+def deciles(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns which tenth of the batch's tokens each belongs to, [B, T] integers 0 to 9; equal values stay together.
+
+    >>> deciles(jnp.arange(20.0)[None], jnp.ones((1, 20), bool)).tolist()
+    [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]]
+    """
+    number = mask.sum()
+    ascending = jnp.sort(jnp.where(mask, values, jnp.inf).reshape(-1))
+    edges = ascending[jnp.minimum(jnp.arange(1, 10) * number // 10, ascending.size - 1)]
+    above = values[..., None] >= edges.reshape((1,) * values.ndim + (-1,))
+    return above.sum(axis=-1).astype(jnp.int32)
+
+
+def centred_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns (a - mean a)(b - mean b) of every token, [B, T], with means over the mask: its mean is their covariance."""
+    return (first - theory.masked_mean(first, mask)) * (second - theory.masked_mean(second, mask))
+
+
+def _banded(signal: jax.Array, mask: jax.Array) -> jax.Array:
+    signal = jnp.where(mask, signal, 0.0)
+    spread = jnp.sqrt(theory.masked_mean(signal**2, mask))
+    return jnp.where(jnp.abs(signal) <= DEAD_BAND * spread, 0.0, signal)

@@ -1,0 +1,78 @@
+"""Parameter polarity of a whole rollout: what each token's update does to the mean entropy, shared parameters included.
+
+    u_t = <grad log p(y_t), M grad Hbar>,   P^theta_t = A_t u_t
+
+One reverse pass for grad Hbar, one forward-mode pass for all u_t (`papo_jax.polarity.parameter_polarity` has the theory).
+Shapes: B sequences, T completion slots. What stands after `*` is static.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from papo_jax.models import Params, lora
+from papo_jax.training.trajectories import Trajectories, map_rows, split, statistics
+
+
+def unit_parameter(
+    params: Params,
+    preconditioner: Params | None,
+    trajectories: Trajectories,
+    frozen: Params | None = None,
+    *,
+    graph: nnx.GraphDef,
+    temperature: float,
+    parts: int,
+    mesh: Mesh | None = None,
+) -> jax.Array:
+    """Computes u for every token.
+
+    Args:
+      params: those that are trained.
+      preconditioner: diagonal of M, like `params`; None for the identity, which is exact for SGD.
+      trajectories: B sequences.
+      frozen: parameters that are not trained; None where all are.
+      graph: of the policy.
+      temperature: the sampler's.
+      parts: slices that the rows are gone through in.
+      mesh: that parameters and trajectories are spread over; None for one device.
+
+    Returns:
+      [B, T], 0 where the mask is false.
+    """
+
+    def of(params, rows, implementation):
+        joined = lora.join(params, frozen)
+        return statistics(graph, joined, rows, temperature=temperature, implementation=implementation, mesh=mesh)
+
+    entropy = lambda params, rows: of(params, rows, None).entropy.sum()  # noqa: E731
+    add = lambda total, rows: (jax.tree.map(jnp.add, total, jax.grad(entropy)(params, rows)), None)  # noqa: E731
+    direction, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), split(trajectories, parts))
+    tokens = jnp.maximum(trajectories.mask.sum(), 1)
+    direction = jax.tree.map(lambda leaf: leaf / tokens, direction)
+    if preconditioner is not None:
+        direction = jax.tree.map(jnp.multiply, preconditioner, direction)
+    along = lambda rows: jax.jvp(lambda p: of(p, rows, "forward").logprob, (params,), (direction,))[1]  # noqa: E731
+    return jnp.where(trajectories.mask, map_rows(along, parts, trajectories), 0.0)
+
+
+def adam_preconditioner(opt_state: optax.OptState, *, b2: float, epsilon: float) -> Params:
+    """Returns the diagonal of Adam's preconditioner as it stands, frozen: a heuristic, since the step also moves it.
+
+        M = 1 / (sqrt(v / (1 - b2^n)) + epsilon), and 1 before the first update (n = 0)
+
+    Args:
+      opt_state: of an optimiser with one Adam in it.
+      b2: decay of the second moment.
+      epsilon: Adam's.
+
+    Returns:
+      A tree like the parameters.
+    """
+    is_adam = lambda node: isinstance(node, optax.ScaleByAdamState)  # noqa: E731
+    adam = next(node for node in jax.tree.leaves(opt_state, is_leaf=is_adam) if is_adam(node))
+    correction = 1.0 - b2 ** jnp.maximum(adam.count, 1).astype(jnp.float32)
+    scale = lambda second: jnp.where(adam.count > 0, 1.0 / (jnp.sqrt(second / correction) + epsilon), 1.0)  # noqa: E731
+    return jax.tree.map(scale, adam.nu)
