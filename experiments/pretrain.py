@@ -37,9 +37,9 @@ DIFFICULTIES = (1, 2, 3, 3)
 DATA_SEED = 7  # not the default of any run: the warm start should not see a run's own problems more than others
 
 
-def character_tokenizer() -> PreTrainedTokenizerFast:
-    """A token a character: three special tokens, tab, newline and printable ASCII, 100 in all."""
-    characters = ["<pad>", "<eos>", "<unk>", "\t", "\n", *map(chr, range(32, 127))]
+def character_tokenizer(characters: str = "\t\n" + "".join(map(chr, range(32, 127)))) -> PreTrainedTokenizerFast:
+    """A token a character, after three special tokens; by default tab, newline and printable ASCII, 100 in all."""
+    characters = ["<pad>", "<eos>", "<unk>", *characters]
     tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()

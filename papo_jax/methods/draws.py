@@ -1,11 +1,14 @@
-"""Random numbers that belong to tokens, and orders made of them. Shapes: B sequences, T time.
+"""Random numbers that belong to tokens, the choices made with them, and how many tokens a share is.
 
-A token's number depends on its sequence's identity and its position, so a random choice among tokens does not change
-when sequences are laid out in another order, padded, split over micro-batches or over devices.
+Shapes: B sequences, T time. A token's number depends on its sequence's identity and its position, so a random choice among
+tokens does not change when sequences are laid out in another order, padded, split over micro-batches or over devices.
+(Numbers are multiples of 2^-23: where two tokens have the same one, the one that is laid out first comes first.)
 """
 
 import jax
 import jax.numpy as jnp
+
+SLACK = 3e-7  # of the product; float32 rounds share x number, and 0.1 x 30 must ask for 3
 
 
 def uniform(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
@@ -71,6 +74,24 @@ def highest(values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, t
     return eligible & (rank.reshape(values.shape) < count)
 
 
+def at_most(share: float, number: jax.Array | int) -> jax.Array:
+    """Returns max(1, floor(share number)), [] int32: no more than a share of the tokens, but at least one.
+
+    >>> int(at_most(1e-4, 19_999)), int(at_most(1e-4, 20_000))
+    (1, 2)
+    """
+    return jnp.maximum(1, jnp.floor(share * number * (1.0 + SLACK))).astype(jnp.int32)
+
+
+def at_least(share: float, number: jax.Array | int) -> jax.Array:
+    """Returns max(1, ceil(share number)), [] int32: no fewer than a share of the tokens.
+
+    >>> int(at_least(0.2, 5)), int(at_least(0.2, 6))
+    (1, 2)
+    """
+    return jnp.maximum(1, jnp.ceil(share * number * (1.0 - SLACK))).astype(jnp.int32)
+
+
 def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
     """Returns the value that the top `share` of the masked entries reach, [], +inf where the mask is empty.
 
@@ -80,8 +101,7 @@ def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
     3.0
     """
     number = mask.sum()
-    # A hair less, so that 0.2 x 5 in float32 asks for one entry and not for two.
-    wanted = jnp.clip(jnp.ceil(share * number - 1e-3), 1, jnp.maximum(number, 1)).astype(jnp.int32)
+    wanted = jnp.minimum(at_least(share, number), jnp.maximum(number, 1))
     descending = -jnp.sort(jnp.where(mask, -values, jnp.inf).reshape(-1))
     return jnp.where(number > 0, descending[wanted - 1], jnp.inf)
 
@@ -89,7 +109,8 @@ def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
 def permuted(values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.Array, strata: jax.Array) -> jax.Array:
     """Permutes values at random among the tokens of each stratum.
 
-    Sorting tokens by (stratum, one number) and by (stratum, another number) pairs them within strata.
+    The tokens in the order of (stratum, one random number) get the values in the order of (stratum, another one). Both orders
+    go through the strata one after another, so no value leaves its own.
 
     Args:
       values: [B, T].
@@ -99,7 +120,12 @@ def permuted(values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.
       strata: [B, T] integers.
 
     Returns:
-      [B, T] with the same values in every stratum.
+      [B, T]; every stratum has the values that it had.
+
+    >>> values, strata = jnp.array([[1.0, 2.0, 3.0, 4.0]]), jnp.array([[0, 1, 0, 1]])
+    >>> moved = permuted(values, strata < 2, jax.random.key(0), jnp.array([7]), strata)
+    >>> sorted(moved[0, ::2].tolist()), sorted(moved[0, 1::2].tolist())
+    ([1.0, 3.0], [2.0, 4.0])
     """
     slots = mask.shape[1]
     outside = jnp.where(mask, strata, jnp.iinfo(jnp.int32).max).reshape(-1)

@@ -1,7 +1,8 @@
 """What steers the weights: a signed number for every token, positive where the update is expected to expand entropy.
 
-Shapes: B sequences, T time. Signals other than P are set to 0 where they are below 1e-6 of their root mean square over
-the batch: P has the dead band on T instead. The random controls are P's weights, permuted (`strata`).
+A signal takes (stats [B, T] under the sampling policy, advantages [B, T], mask [B, T]) and returns [B, T], 0 outside the mask.
+Shapes: B sequences, T time. P is set to 0 where abs(T) is within the dead band, other signals where they are at most 1e-6 of
+their root mean square over the batch. The random controls take P, and permute the weights made of it (`strata`).
 """
 
 from collections.abc import Callable
@@ -41,11 +42,11 @@ def advantage_sign(stats: TokenStats, advantages: jax.Array, mask: jax.Array) ->
 
 def covariance(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
     """-(A - mean A)(log p - mean log p), minus Clip-Cov's covariance (arXiv 2505.22617): a rival."""
-    return jnp.where(mask, -centred_product(advantages, stats.logprob, mask), 0.0)
+    return _banded(-centred_product(advantages, stats.logprob, mask), mask)
 
 
 def surprisal(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-A (log p + H): whether the token is likelier than the state's tokens are on average: a rival."""
+    """-A (log p + H), where log p + H > 0 says that the token is likelier than its state's tokens are on average: a rival."""
     return _banded(-advantages * (stats.logprob + stats.entropy), mask)
 
 
@@ -58,7 +59,7 @@ SIGNALS: dict[str, Callable[..., jax.Array]] = {
 
 
 def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array | None:
-    """Returns which tokens a random control permutes its weights among, [B, T] integers, None for no control.
+    """Returns the stratum of each token, [B, T] integers, that a random control permutes its weights within; else None.
 
         random                  all tokens: also breaks the link with sign(A), which alone moves entropy
         random_in_sign          those of one sign of A

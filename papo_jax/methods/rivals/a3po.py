@@ -1,8 +1,9 @@
 """A3PO: larger advantages for the rarest tokens of right answers and the commonest of wrong ones.
 
-Source: arXiv 2512.21625 (2025) and txy77/Sample-Polarity-of-RLVR. Tokens are ranked within each answer under the sampling policy.
-The text lets the factors decay; its code does not, and the code is followed. x5 on 20 % is the code's example; GRPO's advantages,
-clip 0.2, mean over each answer and then over answers.
+Source: arXiv 2512.21625 (2025) and txy77/Sample-Polarity-of-RLVR. Tokens are ranked within each answer under the sampling
+policy. The text lets the factors decay; its code does not, and the code is followed. x5 on 20 % is the code's example, on
+GRPO's advantages, clip 0.2, a mean over each answer and then over answers. Right and wrong are score 1 and 0 in the code,
+A > 0 and A < 0 here: the same for rewards of 0 and 1.
 """
 
 import jax
@@ -48,7 +49,7 @@ def enlarged(
 
 
 def a3po() -> Arguments:
-    """A3PO, arXiv 2512.21625: x5 on the rarest (right) and commonest (wrong) 20 % of each answer; clip 0.2, mean over answers."""
+    """A3PO, arXiv 2512.21625: x5 on the rarest 20 % of right answers and the commonest of wrong ones; clip 0.2."""
     return arguments(
         GRPO, shape=enlarged, ranked_share=0.2, right_factor=5.0, wrong_factor=5.0, clip_low=0.2, clip_high=0.2,
         kl_coefficient=0.0,

@@ -1,8 +1,9 @@
 """Adaptive entropy control: a bonus only while entropy is below a target, its coefficient moved a little every rollout.
 
 Source: Skywork-OR1, He et al. 2025, arXiv 2505.22312, and its training scripts: target 0.2 nats, coefficient from 0, in
-[0, 0.005], 1e-4 a rollout. The coefficient stays while the bonus is off. TRL moves it at every optimiser step, by 0.005 up
-to 1; that is not followed. Their dynamic sampling is `refills`, 0 here.
+[0, 0.005], 1e-4 a rollout. While the bonus is off, the coefficient is kept and goes down by its steps. That a rollout's
+entropy moves it before that rollout's updates is inferred from their code. TRL moves it at every optimiser step, by 0.005
+up to 1; that is not followed. Their dynamic sampling is `refills`, 0 here.
 """
 
 import jax
@@ -20,7 +21,7 @@ def moved(
 
     Args:
       bonus: [] the coefficient so far.
-      entropy: [] of this rollout, nats.
+      entropy: [] of this rollout, nats; one that is not finite changes nothing.
       entropy_target: nats.
       bonus_step: a rollout's change.
       bonus_max: its bound; the other is 0.
@@ -31,7 +32,8 @@ def moved(
     >>> print(moved(jnp.array(0.002), jnp.array(0.1)).round(5), moved(jnp.array(0.0), jnp.array(0.3)))
     0.0021 0.0
     """
-    return jnp.clip(bonus + jnp.where(entropy < entropy_target, bonus_step, -bonus_step), 0.0, bonus_max)
+    new = jnp.clip(bonus + jnp.where(entropy < entropy_target, bonus_step, -bonus_step), 0.0, bonus_max)
+    return jnp.where(jnp.isfinite(entropy), new, bonus)
 
 
 def objective(

@@ -1,8 +1,8 @@
-"""AER: an entropy bonus that is larger on hard prompts, its coefficient steered towards a share of the first entropy.
+"""AER: an entropy bonus that is larger on hard prompts, and that keeps entropy near a share of where it began.
 
 Source: arXiv 2510.10959 (2025); its text and code could not be read. Known: a coefficient by difficulty, a target anchored to
-the initial entropy with a share near 0.4, and a global coefficient that follows it. The formulas and the numbers below
-other than that share are ours, on GRPO's advantages with clip 0.2 and a mean over tokens.
+the initial entropy with a share near 0.4, and a global coefficient that follows it. All formulas below are ours, and all
+numbers but that share; they stand on GRPO's advantages with clip 0.2 and a mean over tokens.
 """
 
 import jax
@@ -28,10 +28,10 @@ def moved(
 
     Args:
       bonus: [] the coefficient so far.
-      entropy: [] H of this rollout, nats.
+      entropy: [] H of this rollout, nats; one that is not finite changes nothing.
       initial_entropy: [] H_0 of the first rollouts, nats.
       target_share: of H_0.
-      bonus_gain: a nat's change in a rollout.
+      bonus_gain: change of the coefficient in a rollout that is a nat below the target.
       bonus_max: bound on the coefficient.
 
     Returns:
@@ -40,7 +40,8 @@ def moved(
     >>> print(moved(jnp.array(0.001), jnp.array(0.3), initial_entropy=jnp.array(1.0)).round(5))
     0.0011
     """
-    return jnp.clip(bonus + bonus_gain * (target_share * initial_entropy - entropy), 0.0, bonus_max)
+    new = jnp.clip(bonus + bonus_gain * (target_share * initial_entropy - entropy), 0.0, bonus_max)
+    return jnp.where(jnp.isfinite(entropy), new, bonus)
 
 
 def objective(
@@ -79,7 +80,7 @@ def objective(
 
 
 def aer() -> Arguments:
-    """AER, arXiv 2510.10959, in our reading: target 0.4 H_0, bonus up to 0.01 on prompts that are right less than half the time."""
+    """AER, arXiv 2510.10959, in our reading: target 0.4 H_0, bonus up to 0.01 where under half of the answers are right."""
     return arguments(
         Rule(objective, per_token), bonus_rule=moved, target_share=0.4, bonus_gain=1e-3, bonus_max=1e-2, hard_below=0.5,
         clip_low=0.2, clip_high=0.2,

@@ -1,8 +1,8 @@
 """CE-GPPO: tokens outside the clip range keep a gradient, of a bounded size.
 
 Source: arXiv 2509.20712 (2025), equation 8, and Kwai-Klear/CE-GPPO: beta1 0.75 (7B; 0.5 for 1.5B), beta2 1, clip 0.2, token
-mean. Its prose swaps the two betas against the equation, which is followed: beta1 acts on A < 0, beta2 on A > 0. The dual
-clip at 10 is in the code alone, and here too. At one update a rollout the ratio is 1 and this is PPO.
+mean. Its prose swaps the two betas; the equation is followed, where beta1 acts on A < 0 and beta2 on A > 0. The dual clip
+at 10 is in the code and not in the paper; it is kept. At one update a rollout the ratio is 1 and this is PPO.
 """
 
 import jax
@@ -29,7 +29,7 @@ def objective(
 
         l = beta1 (1 - low) / sg(r) r A     where A < 0 and r < 1 - low
             beta2 (1 + high) / sg(r) r A    where A > 0 and r > 1 + high
-            r A                             elsewhere, and at most in size dual_clip A where A < 0
+            r A                             elsewhere; where A < 0, not below dual_clip A
         L = -1/N sum_t l
 
     Args:

@@ -1,8 +1,8 @@
 """CISPO: the importance ratio is a bounded, detached weight, so that no token loses its gradient.
 
 Source: MiniMax-M1, 2025, arXiv 2506.13585: no lower bound, an upper bound whose number is not published. TRL takes
-weights up to 5, an absolute bound, as ScaleRL did; that is followed here. verl bounds them by 1 - 0.2 and 1 + 0.2:
-weight_low = 0.8, weight_high = 1.2.
+weights up to 5, an absolute bound, as ScaleRL did; that is followed here. (Where TRL's epsilon_high is not set, it bounds
+every weight by 0.2.) verl bounds them by 1 - 0.2 and 1 + 0.2: weight_low = 0.8, weight_high = 1.2.
 """
 
 import jax
@@ -22,7 +22,7 @@ def objective(
     weight_high: float = 5.0,
     coefficients: jax.Array | None = None,
 ) -> Objective:
-    """Computes the weighted log-likelihood; its value is no loss that falls, only its gradient means anything.
+    """Computes the weighted log-likelihood. Only its gradient means anything: the value need not fall with training.
 
         L = -1/N sum_t sg(clip(r, weight_low, weight_high)) A log p(y_t)
 
@@ -38,10 +38,10 @@ def objective(
     coefficients = average.coefficients if coefficients is None else coefficients
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     ratio = jnp.exp(log_ratio)
-    weight = jax.lax.stop_gradient(jnp.clip(ratio, weight_low, weight_high))
+    pull = jax.lax.stop_gradient(jnp.where(mask, jnp.clip(ratio, weight_low, weight_high) * advantages, 0.0))
     outside = (ratio < weight_low) | (ratio > weight_high)
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=jnp.zeros(mask.shape, bool), outside=outside)
-    return Objective(masked_sum(coefficients, -weight * advantages * logprob, mask), average.count, metrics)
+    return Objective(masked_sum(coefficients, -pull * logprob, mask), average.count, metrics)
 
 
 def cispo() -> Arguments:

@@ -48,8 +48,7 @@ def objective(
     loss, clipped, outside = clipped_loss(jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high)
     covariance = jax.lax.stop_gradient(centred_product(advantages, logprob, mask))
     eligible = mask & (covariance > covariance_low) & (covariance < covariance_high) & ~clipped
-    number = jnp.maximum(1, jnp.floor(covariance_share * average.count + 1e-4)).astype(jnp.int32)
-    drawn = choices.lowest(draws, eligible, number)
+    drawn = choices.lowest(draws, eligible, choices.at_most(covariance_share, average.count))
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=clipped | drawn, outside=outside)
     metrics["selected/tokens"] = (drawn.sum(), 1)
     return Objective(masked_sum(average.coefficients, loss, mask & ~drawn), average.count, metrics)

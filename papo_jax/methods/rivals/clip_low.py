@@ -1,8 +1,8 @@
-"""clip-low: a tighter lower clip, which stops the tokens of wrong answers that have already become less likely.
+"""clip-low: a tighter lower clip, which sooner stops pushing the tokens of wrong answers down.
 
-Source: arXiv 2509.26114 (2025): in PPO's clip the lower bound, which acts on A < 0, raises entropy and the upper one lowers it;
-a tighter lower bound is the remedy. Its tuned numbers and its code could not be found; 0.1 below and 0.2 above are ours.
-Inert at one update a rollout, where the ratio is 1.
+Source: arXiv 2509.26114 (2025): in PPO's clip the lower bound, which acts on A < 0, raises entropy, and the upper one lowers
+it, so a tighter lower bound is the remedy. Its tuned numbers and its code could not be found; 0.1 below and 0.2 above are
+ours. At one update a rollout the ratio is 1, and nothing is clipped.
 """
 
 from papo_jax.methods.arguments import Arguments, arguments

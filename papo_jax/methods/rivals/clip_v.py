@@ -42,8 +42,7 @@ def outliers(
     unit = stats.unit_polarity
     deviation = jnp.sqrt(masked_mean((unit - masked_mean(unit, mask)) ** 2, mask))
     beyond = mask & (advantages < 0) & (unit > vocabulary_mu * deviation)
-    most = jnp.maximum(1, jnp.floor(vocabulary_share * mask.sum() + 1e-4)).astype(jnp.int32)
-    return choices.highest(unit, beyond, most, ties=draws)
+    return choices.highest(unit, beyond, choices.at_most(vocabulary_share, mask.sum()), ties=draws)
 
 
 def clip_v() -> Arguments:

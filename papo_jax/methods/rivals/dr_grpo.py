@@ -1,8 +1,8 @@
 """Dr. GRPO: GRPO without the divisions by length and by the group's deviation.
 
 Source: Liu et al. 2025, arXiv 2503.20783, and sail-sg/understand-r1-zero. Settings: clip 0.2, no KL term.
-The constant that sums are divided by is the generation budget in their code, which is followed here, and not the batch's
-longest answer, as in some other systems.
+Sums are divided by the longest answer that may be generated, as in their code; some other systems divide by the longest
+one of the batch. Their code also gives truncated answers the reward 0; here they are graded like any other.
 """
 
 import jax

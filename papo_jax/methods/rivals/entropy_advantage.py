@@ -30,7 +30,7 @@ def objective(
     Args:
       logprob, old_logprob, advantages, mask: [B, T].
       entropy: [B, T] H of the current policy, nats; without gradient.
-      entropy_alpha: advantage a nat.
+      entropy_alpha: what a nat adds to the advantage.
       entropy_kappa: above 1, so that the sign of A stays.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
       coefficients: [B, T] of the token losses; None for `per_token`.

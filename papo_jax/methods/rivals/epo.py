@@ -2,8 +2,9 @@
 
 Source: arXiv 2509.22576 (2025), for agents, and WujiangXu/EPO: bonus 1e-3, corridor 0 to 2 times the past mean, penalty 0.1
 (ALFWorld), KL 0.01, clip 0.2. In their code the penalty is a constant for each token, without a gradient, so that the
-gradient is that of an entropy bonus; the code is followed, and the penalty shows in the loss alone. Theirs keeps a past
-mean for each turn; a mathematics answer is one turn, and the run's moving average stands for it here.
+gradient is that of an entropy bonus; the code is followed, and the penalty shows in the loss alone. Their schedule that
+takes the penalty's weight from 1 to 0 over 150 epochs is left out: it would change the loss's value and nothing else.
+Theirs keeps a past mean for each turn; a mathematics answer is one turn, and the run's moving average stands for it here.
 """
 
 import jax
@@ -39,7 +40,7 @@ def objective(
 
     Args:
       logprob, old_logprob, advantages, mask, entropy, coefficients: [B, T], as in `entropy_bonus.objective`.
-      past_entropy: [] Hbar, the moving average over past rollouts, nats.
+      past_entropy: [] Hbar, the moving average over rollouts up to this one, nats.
       reference_logprob: [B, T] under the reference policy.
       entropy_coefficient: of bonus and penalty.
       corridor_low, corridor_high: in units of Hbar.

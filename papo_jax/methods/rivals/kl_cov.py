@@ -42,8 +42,7 @@ def objective(
     average = per_token(mask)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     covariance = jax.lax.stop_gradient(centred_product(advantages, logprob, mask))
-    number = jnp.maximum(1, jnp.floor(penalised_share * average.count + 1e-4)).astype(jnp.int32)
-    held = choices.highest(covariance, mask, number, ties=draws)
+    held = choices.highest(covariance, mask, choices.at_most(penalised_share, average.count), ties=draws)
     # jax's slope of abs at 0 is 0, and sign(0) = 0 makes that plain.
     distance = jnp.sign(jax.lax.stop_gradient(log_ratio)) * log_ratio
     loss = -jnp.exp(log_ratio) * advantages + jnp.where(held, penalty * distance, 0.0)

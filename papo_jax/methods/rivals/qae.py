@@ -1,8 +1,8 @@
 """QAE: the group's K-quantile instead of its mean as the baseline, so that most answers get no advantage.
 
 Source: arXiv 2509.22611 (2025) and junkangwu/QAE: K 0.4 in DAPO's recipe; the division by the deviation stays. The paper's
-quantile is the smallest reward that a share K of the group does not exceed, and is followed; its code interpolates between
-rewards, which gives other advantages in some groups (G = 8 with three wrong: 0.8 for 1).
+quantile, the smallest reward that at least a share K of the group does not exceed, is followed. Its code interpolates
+between rewards, which gives another baseline in some groups: with three wrong of G = 8 it is 0.8, and not 1.
 """
 
 import chex
@@ -42,7 +42,7 @@ def quantile_baseline(rewards: jax.Array, *, quantile: float = 0.4, epsilon: flo
 
 
 def qae() -> Arguments:
-    """QAE, arXiv 2509.22611: the 0.4-quantile as baseline in DAPO's recipe, without its dynamic sampling and length penalty."""
+    """QAE, arXiv 2509.22611: the 0.4-quantile as baseline; of DAPO the loss, not dynamic sampling and length penalty."""
     return arguments(
         DAPO, advantage=quantile_baseline, quantile=0.4, epsilon=1e-6, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0
     )  # fmt: skip

@@ -1,9 +1,10 @@
 """PSR, NSR and W-REINFORCE: learning from right answers alone, from wrong ones alone, or from both with unequal weights.
 
 Source: Zhu et al. 2025, arXiv 2506.01347, and TianHongZXY/RLVR-Decomposed. The text speaks of REINFORCE; the code clips the
-ratio at 0.2 and takes a mean over tokens, and the code is followed. PSR and NSR drop the other answers before minibatches
-are made, so denominators and the number of updates shrink; in their code the last, partial minibatch also counts for
-less, here it has its own denominator; and their entropy bonus of 1e-3, on by default there, is off here. Published: batch 1,024, minibatch 256, G 8.
+ratio at 0.2 and takes a mean over tokens, and the code is followed. There is no baseline. PSR and NSR drop the other
+answers before minibatches are made, so denominators and the number of updates shrink. Two things differ from the code:
+there the last, partial minibatch counts for less, here it has its own denominator; and an entropy bonus of 1e-3, which is
+on by default there, is off here. Published: batch 1,024, minibatch 256, G 8.
 """
 
 import jax

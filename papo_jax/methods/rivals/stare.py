@@ -53,8 +53,7 @@ def objective(
     surprisal = -jax.lax.stop_gradient(logprob)
 
     def top(side: jax.Array) -> jax.Array:
-        number = jnp.ceil(surprising_share * side.sum() - 1e-4).astype(jnp.int32)
-        return choices.highest(surprisal, side, jnp.maximum(1, number), ties=draws)
+        return choices.highest(surprisal, side, choices.at_least(surprising_share, side.sum()), ties=draws)
 
     right, wrong = top(mask & (advantages > 0)), top(mask & (advantages < 0))
     weights = jnp.where(right, right_weight, jnp.where(wrong, wrong_weight, 1.0))

@@ -1,0 +1,228 @@
+"""Signals, random choices and random controls by hand, and what must not move them. Shapes: B sequences, T time."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels.token_stats import TokenStats, token_stats
+from papo_jax.methods import calling, draws, reweighting, signals
+
+LN2 = math.log(2)
+KEY = jax.random.key(0)
+
+
+def row(*values):
+    return jnp.array([values], jnp.float32)
+
+
+def on(array):
+    return jnp.ones(array.shape, bool)
+
+
+def make_stats(logprob, entropy, unit_polarity):
+    return TokenStats(*(jnp.asarray(each, jnp.float32) for each in (logprob, 0 * logprob, entropy, unit_polarity)))
+
+
+class TestSignalsByHand:
+    """Two tokens drawn from p = (1/2, 1/4, 1/4), the first with A = 2 and the second with A = -1.
+
+    In units of log 2: H = 3/2, log p = (-1, -2), S = p (H + log p) = (1/4, -1/8), C = 1/2 1/4 - 2 1/4 1/8 = 1/16, so
+    T = C - S = (-3/16, 3/16).
+    """
+
+    LOGITS = jnp.log(jnp.array([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.9, 0.05, 0.05]]]))
+    STATS = token_stats(LOGITS, jnp.array([[0, 2, 0]]))
+    ADVANTAGES = row(2.0, -1.0, 50.0)
+    MASK = jnp.array([[True, True, False]])
+    EXPECTED = {
+        "polarity": (-3 / 8 * LN2, -3 / 16 * LN2),  # A T
+        "sampled": (-1 / 2 * LN2, -1 / 8 * LN2),  # -A S
+        "parameter": (0.6, 0.7),  # A u with u = (0.3, -0.7)
+        "advantage_sign": (-1.0, 1.0),
+        "covariance": (-3 / 4 * LN2, -3 / 4 * LN2),  # A - 1/2 = (3/2, -3/2) and log p + 3/2 = (1/2, -1/2)
+        "surprisal": (-LN2, -1 / 2 * LN2),  # log p + H = (1/2, -1/2)
+        "random": (-3 / 8 * LN2, -3 / 16 * LN2),
+        "random_in_sign": (-3 / 8 * LN2, -3 / 16 * LN2),
+        "random_in_probability": (-3 / 8 * LN2, -3 / 16 * LN2),
+    }
+
+    @pytest.mark.parametrize("name", signals.SIGNALS)
+    @pytest.mark.parametrize("garbage", [50.0, np.nan, np.inf])
+    def test_signal(self, name, garbage):
+        spoil = lambda values: jnp.where(self.MASK, values, garbage)  # noqa: E731
+        known = {"unit_parameter": spoil(row(0.3, -0.7, 9.0)), "dead_band": 1e-6}
+        function = signals.SIGNALS[name]
+        arguments = calling.keywords(function, known)
+        out = function(jax.tree.map(spoil, self.STATS), spoil(self.ADVANTAGES), self.MASK, **arguments)
+        np.testing.assert_allclose(out, [[*self.EXPECTED[name], 0.0]], rtol=1e-5)
+
+
+class TestDeadBand:
+    def test_of_polarity_is_on_t_and_not_on_p(self):
+        # T = 5e-7 is noise even where A makes P large; T = 2e-6 is none even where A makes P tiny
+        stats = make_stats(row(-1, -1, -1), row(1, 1, 1), row(5e-7, 2e-6, -1e-6))
+        out = signals.polarity(stats, row(1e3, 1e-3, -1.0), on(stats.logprob))
+        np.testing.assert_allclose(out, row(0, 2e-9, 0), rtol=1e-6)
+        out = signals.polarity(stats, row(1e3, 1e-3, -1.0), on(stats.logprob), dead_band=1e-7)
+        np.testing.assert_allclose(out, row(5e-4, 2e-9, 1e-6), rtol=1e-6)
+
+    @pytest.mark.parametrize("scale", [1.0, 1e-6])
+    @pytest.mark.parametrize("name", ["sampled", "parameter", "covariance", "surprisal"])
+    def test_of_the_others_is_a_share_of_their_spread(self, name, scale):
+        # sizes (1, 1, 1e-7, 0, 1e-4): root mean square about sqrt(2 / 5) = 0.63, so 1e-7 is below 1e-6 of it, 1e-4 is not
+        advantages = scale * row(1.0, -1.0, 1e-7, 0.0, -1e-4)
+        logprob, entropy = row(0, 0, 0, 0, 0), row(1, 1, 1, 1, 1)  # p = 1, so S = H + log p = 1
+        known = {"unit_parameter": -row(1, 1, 1, 1, 1)}
+        if name == "covariance":  # mean A = 0, log p - mean = (1, -1, 1, 0, -1): sizes (1, 1, 1e-7, 0, 1e-4)
+            advantages = scale * row(1.0, -1.0, 1e-7, -1e-7, -1e-4) + scale * row(0, 0, 0, 1e-4, 0)
+            logprob = row(-1, -3, -1, -2, -3)
+        function = signals.SIGNALS[name]
+        stats = make_stats(logprob, entropy, row(0, 0, 0, 0, 0))
+        out = function(stats, advantages, on(advantages), **calling.keywords(function, known))
+        assert (out != 0).tolist() == [[True, True, False, False, True]]
+
+
+class TestShares:
+    @pytest.mark.parametrize(
+        "share, number, down, up",
+        [
+            (0.2, 4, 1, 1), (0.2, 5, 1, 1), (0.2, 6, 1, 2), (0.2, 9, 1, 2), (0.2, 10, 2, 2), (0.2, 0, 1, 1),
+            (1e-4, 9_999, 1, 1), (1e-4, 19_999, 1, 2), (1e-4, 20_000, 2, 2), (1e-4, 20_001, 2, 3),  # an almost whole number
+            (2e-3, 999, 1, 2), (2e-3, 1_000, 2, 2), (2e-4, 15_000, 3, 3), (5e-5, 39_999, 1, 2), (1e-3, 1_001, 1, 2),
+            (0.1, 500_000, 50_000, 50_000), (0.3, 10, 3, 3), (0.7, 10, 7, 7), (1.0, 7, 7, 7),
+        ],
+    )  # fmt: skip
+    def test_by_hand(self, share, number, down, up):
+        for count in (number, jnp.array(number)):
+            assert int(draws.at_most(share, count)) == down
+            assert int(draws.at_least(share, count)) == up
+
+    @pytest.mark.parametrize("share, first", [(0.4, 3.0), (0.41, 2.0), (0.01, 9.0), (1.0, -1.0)])
+    def test_threshold(self, share, first):
+        # five tokens in order 9, 3, 2, 1, -1: 0.4 x 5 = 2 reach 3, 0.41 x 5 = 2.05 is three of them
+        values, mask = row(1, 9, 2, 77, 3, -1), jnp.array([[True, True, True, False, True, True]])
+        assert draws.threshold(values, mask, share) == first
+        assert draws.threshold(values, 0 * mask == 1, share) == np.inf
+
+    def test_threshold_of_a_small_share(self):
+        # 1e-3 x 1001 = 1.001, so two: the second highest of 0 ... 1000
+        assert draws.threshold(jnp.arange(1001.0)[None], jnp.ones((1, 1001), bool), 1e-3) == 999
+
+
+class TestChoices:
+    VALUES = jnp.array([[2.0, 5.0, 5.0], [5.0, 9.0, 1.0]])
+    ELIGIBLE = jnp.array([[True, True, True], [True, False, True]])
+    TIES = jnp.array([[0.1, 0.6, 0.3], [0.4, 0.0, 0.0]])
+    # in order: the three fives by their numbers 0.3, 0.4, 0.6, then 2, then 1; 9 is not eligible
+    ORDER = [(0, 2), (1, 0), (0, 1), (0, 0), (1, 2)]
+
+    @pytest.mark.parametrize("count", range(7))
+    def test_highest(self, count):
+        expected = np.zeros((2, 3), bool)
+        for place in self.ORDER[:count]:
+            expected[place] = True
+        np.testing.assert_array_equal(draws.highest(self.VALUES, self.ELIGIBLE, count, ties=self.TIES), expected)
+
+    @pytest.mark.parametrize("count", range(7))
+    def test_lowest(self, count):
+        # numbers of the eligible in order: 0.0, 0.1, 0.3, 0.4, 0.6
+        expected = np.zeros((2, 3), bool)
+        for place in [(1, 2), (0, 0), (0, 2), (1, 0), (0, 1)][:count]:
+            expected[place] = True
+        np.testing.assert_array_equal(draws.lowest(self.TIES, self.ELIGIBLE, count), expected)
+
+    @pytest.mark.parametrize("count", [1, 5, 17])
+    def test_order_of_sequences_and_padding_do_not_matter(self, count):
+        rng, rows, order = np.random.default_rng(1), np.arange(8), np.random.default_rng(2).permutation(8)
+        values = rng.integers(0, 3, (8, 5)).astype(np.float32)  # many ties
+        eligible = rng.random((8, 5)) < 0.7
+        choose = lambda values, eligible, ties: np.asarray(draws.highest(values, eligible, count, ties=ties))  # noqa: E731
+        whole = choose(values, eligible, draws.uniform(KEY, rows, 5))
+        assert whole.sum() == count
+        wide = np.pad(values[order], ((0, 0), (0, 3)), constant_values=np.nan)
+        padded = choose(wide, np.pad(eligible[order], ((0, 0), (0, 3))), draws.uniform(KEY, order, 8))
+        np.testing.assert_array_equal(padded, np.pad(whole[order], ((0, 0), (0, 3))))
+        other = choose(values, eligible, draws.uniform(jax.random.key(1), rows, 5))
+        assert count == 1 or (other != whole).any()  # the key decides among equals
+
+
+class TestStrata:
+    A = row(1.0, -1.0, 0.0, 0.5)
+    STATS = make_stats(row(-1, -2, -3, -1), row(1, 1, 1, 1), row(0, 0, 0, 0))
+
+    def test_by_hand(self):
+        of = lambda name: signals.strata(name, self.STATS, self.A, on(self.A))  # noqa: E731
+        assert of("random").tolist() == [[0, 0, 0, 0]]
+        assert of("random_in_sign").tolist() == [[2, 0, 1, 2]]
+        # log p in order -3, -2, -1, -1; the edges are entries k 4 // 10: 0 0 1 1 2 2 2 3 3, that is -3 -3 -2 -2 and five -1,
+        # and the decile is the number of edges that are reached: 2, 4, 9, 9
+        assert of("random_in_probability").tolist() == [[29, 4, 12, 29]]
+        assert all(of(name) is None for name in signals.SIGNALS if not name.startswith("random"))
+
+    def test_deciles_leave_padding_out_and_equals_together(self):
+        values = jnp.concatenate([jnp.repeat(jnp.arange(10.0), 3), jnp.full(7, -99.0)])[None]
+        mask = jnp.arange(37)[None] < 30
+        assert signals.deciles(values, mask)[0, :30].tolist() == [tenth for tenth in range(10) for _ in range(3)]
+        assert len(set(signals.deciles(jnp.zeros((1, 25)), jnp.ones((1, 25), bool)).ravel().tolist())) == 1
+
+
+@functools.cache
+def batch():
+    """(stats, advantages, mask) of 40 answers of up to 12 tokens."""
+    rng = np.random.default_rng(0)
+    logits, tokens = 2 * rng.normal(size=(40, 12, 5)).astype(np.float32), rng.integers(0, 5, (40, 12))
+    advantages = np.repeat(np.resize([-1.5, -0.5, 0.0, 1.0], (40, 1)), 12, axis=1).astype(np.float32)
+    mask = np.arange(12) < rng.integers(3, 13, (40, 1))
+    return token_stats(logits, tokens), jnp.asarray(advantages), mask
+
+
+@functools.partial(jax.jit, static_argnames="signal")
+def weigh(stats, advantages, mask, sequences, key, *, signal):
+    """(weights before and after the permutation, strata)."""
+    steered = signals.SIGNALS[signal](stats, advantages, mask)
+    strata = signals.strata(signal, stats, advantages, mask)
+    make = functools.partial(reweighting.papo, steered, advantages, mask, 0.8, lam=0.3, weighting="graded", renormalise=False)
+    return make(), make(key=key, sequences=sequences, strata=strata), strata
+
+
+@pytest.mark.parametrize("signal", ["random", "random_in_sign", "random_in_probability"])
+class TestControls:
+    def test_same_histogram_in_every_stratum(self, signal):
+        stats, advantages, mask = batch()
+        plain, moved, strata = map(np.asarray, weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal))
+        assert not moved[~mask].any()
+        groups = np.unique(strata[mask])
+        assert groups.size == {"random": 1, "random_in_sign": 3, "random_in_probability": 30}[signal]
+        for group in [None, *groups]:
+            chosen = mask & (strata == group) if group is not None else mask
+            np.testing.assert_array_equal(np.sort(moved[chosen]), np.sort(plain[chosen]))
+
+    def test_tokens_change_places_within_their_stratum(self, signal):
+        stats, advantages, mask = batch()
+        strata = signals.strata(signal, stats, advantages, mask)
+        decile = signals.deciles(stats.logprob, mask)
+        permute = functools.partial(draws.permuted, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata)
+        np.testing.assert_array_equal(permute(strata), strata)
+        kept = {  # of each token's new value, whether it comes from the same sign and from the same decile
+            "sign": (permute(jnp.sign(advantages)) == np.sign(advantages))[mask].all(),
+            "decile": (np.asarray(permute(decile)) == decile)[mask].all(),
+        }
+        assert kept == {
+            "random": {"sign": False, "decile": False},
+            "random_in_sign": {"sign": True, "decile": False},
+            "random_in_probability": {"sign": True, "decile": True},
+        }[signal]
+
+    def test_order_of_sequences_and_padding_do_not_matter(self, signal):
+        stats, advantages, mask = batch()
+        order = np.random.default_rng(3).permutation(40)
+        plain, moved, _ = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal)
+        wide = lambda values, fill=np.nan: np.pad(values[order], ((0, 0), (0, 4)), constant_values=fill)  # noqa: E731
+        _, padded, _ = weigh(jax.tree.map(wide, stats), wide(advantages), wide(mask, False), order, KEY, signal=signal)
+        # sigma_P adds up in another order, so weights agree to rounding
+        np.testing.assert_allclose(padded, wide(np.asarray(moved), 0.0), rtol=1e-5)
+        assert np.abs(np.asarray(moved) - plain).max() > 0.05
