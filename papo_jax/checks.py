@@ -135,9 +135,10 @@ def _check_method(settings: Settings) -> None:
     for key in ("fixed", "direction"):
         if not -1 <= method[key] <= 1:
             raise InputError(f"method.{key} is {method[key]}; the phase signal is in [-1, 1]")
-    numbers = {key: value for key, value in presets.numbers(name).items() if type(value) in (int, float)}
-    for key in numbers.keys() - {"lam", "w_min", "w_max", "fixed", "direction"}:
-        _check_number(key, method[key])
+    for key in presets.numbers(name):
+        if type(method[key]) in (int, float) and key not in ("lam", "w_min", "w_max", "fixed", "direction"):
+            _check_number(key, method[key])
+    _check_pairs(method)
 
 
 def _check_taken(method: Method) -> None:
@@ -148,14 +149,33 @@ def _check_taken(method: Method) -> None:
             raise InputError(f"method.{field.name} means nothing to {method.name!r}; leave it out or choose another method.name")
 
 
-_ABOVE_ZERO = ("tau", "kappa", "initial_rollouts", "target_steps", "hard_below", "bound_step", "entropy_kappa", "damping_min")
+_ABOVE_ZERO = (
+    "tau", "kappa", "initial_rollouts", "target_steps", "target", "hard_below", "bound_step", "quantile", "damping_min",
+)  # fmt: skip
+_FROM_ONE = ("entropy_kappa", "dual_clip")
 _SHARES = ("decay", "overlong", "quantile", "damping_min")
 
 
 def _check_number(key: str, value: float) -> None:
-    """Shares are in [0, 1], everything else is at least 0; what is divided by, or a clip's range, is above it."""
+    """Shares are in [0, 1], everything else is at least 0 and, but for upper bounds, finite.
+
+    What is divided by, or a clip's range, is above 0.
+    """
     share = key in _SHARES or key.endswith("_share")
     if not 0 <= value <= (1 if share else float("inf")):
         raise InputError(f"method.{key} is {value}; it must be {'in [0, 1]' if share else 'at least 0'}")
+    if value == float("inf") and key != "dual_clip" and not key.endswith("_high"):
+        raise InputError(f"method.{key} is {value}; it must be finite")
     if (key in _ABOVE_ZERO or key.startswith("clip_")) and value == 0:
         raise InputError(f"method.{key} is 0; it must be above 0")
+    if key in _FROM_ONE and value < 1:
+        raise InputError(f"method.{key} is {value}; it must be at least 1")
+
+
+def _check_pairs(method: dict) -> None:
+    """A lower bound is no higher than its upper one; clip_low and clip_high are widths to both sides of 1, and no such pair."""
+    for low, high in (("_low", "_high"), ("_min", "_max")):
+        for key in (key for key in method if key.endswith(low) and not key.startswith("clip_")):
+            other = key.removesuffix(low) + high
+            if other in method and method[key] > method[other]:
+                raise InputError(f"method.{key} = {method[key]} is above method.{other} = {method[other]}")

@@ -25,7 +25,7 @@ LOW = phase.init()._replace(initial=jnp.float32(2.5), ema=jnp.float32(1.2), entr
 # The published shares choose a single token of so few; these choose several, and leave several that could have been.
 COARSE = {
     "covariance_share": 0.05, "covariance_low": 0.2, "penalised_share": 0.1, "batch_mu": 1.0, "vocabulary_mu": 1.0,
-    "vocabulary_share": 0.02,
+    "vocabulary_share": 0.02, "positive_ratio": 2 / 3,
 }  # fmt: skip
 # One of each kind: a sum over tokens, one with entropy's slope, a ratio of answers, a keyed draw, a top share, a search.
 QUICK = ("cispo", "entropy_bonus", "gspo", "clip_cov", "stare", "bapo")
@@ -33,8 +33,8 @@ QUICK = ("cispo", "entropy_bonus", "gspo", "clip_cov", "stare", "bapo")
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 
 
-def each(names):
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names])
+def each(names, quick=QUICK):
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in names])
 
 
 def arguments(name: str) -> dict:
@@ -140,7 +140,7 @@ def test_micro_batches(gradient, name, microbatches):
     assert_same(gradient(name, microbatches=microbatches), gradient(name), 1e-6)
 
 
-@each(presets.PRESETS)
+@each(presets.PRESETS, quick=("gspo", "clip_cov"))
 def test_padding(gradient, name):
     assert_same(gradient(name, "padded"), gradient(name), 1e-5)
 
@@ -203,9 +203,10 @@ def test_some_tokens_of_many_are_chosen(stored, current, name):
     assert 2 <= chosen <= stored.loss_mask.sum() / 4
 
 
-def test_the_search_for_bounds_ends_inside(stored, current):
-    bounds = token_slopes("bapo", stored, current)[1]
-    assert 1.2 < bounds["bounds/high"] < 3.0 and bounds["bounds/low"] == pytest.approx(0.6)
+@pytest.mark.parametrize("name, low", [("bapo", 0.6), ("bapo_code", 0.9)])
+def test_the_search_for_bounds_ends_inside(stored, current, name, low):
+    bounds = token_slopes(name, stored, current)[1]
+    assert 1.2 < bounds["bounds/high"] < 3.0 and bounds["bounds/low"] == pytest.approx(low)
 
 
 def test_the_draw_goes_by_identity_and_not_by_place(stored, current):

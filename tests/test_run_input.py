@@ -55,6 +55,8 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"mesh.data": 4096}, "multiples of mesh.data"),
         ({"method.name": "papoo"}, "none of grpo, dapo, papo"),
         ({"method.lam": 0.7}, "min(1 - w_min, w_max - 1) = 0.5"),
+        ({"method.name": "grpo", "method.covariance_share": 0.1}, "method.covariance_share means nothing to 'grpo'"),
+        ({"method.name": "clip_cov", "method.covariance_share": 1.5}, "method.covariance_share is 1.5; it must be in [0, 1]"),
         ({"task.name": "arithmetics"}, "the nearest is 'arithmetic'"),
         ({"task.path": "somewhere"}, "reads no file"),
         ({"task.difficulty": 0}, "1 to 8"),

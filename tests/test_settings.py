@@ -7,6 +7,7 @@ import pytest
 
 from papo_jax import checks, configuration, settings
 from papo_jax.errors import InputError
+from papo_jax.methods import presets
 
 
 def changed(variant: str) -> settings.Settings:
@@ -120,6 +121,21 @@ def test_derived_sizes():
         ("papo,tau=0", "method.tau"),
         ("papo,hysteresis=-0.1", "method.hysteresis"),
         ("papoo", "grpo, dapo, papo"),
+        ("papo,target=-1", "method.target is -1.0; it must be at least 0"),
+        ("papo,target=nan", "method.target"),
+        ("grpo,covariance_share=0.1", "method.covariance_share means nothing to 'grpo'"),
+        ("bapo,clip_low=0.1", "method.clip_low means nothing to 'bapo'"),
+        ("clip_cov,covariance_share=-0.1", "method.covariance_share is -0.1; it must be in [0, 1]"),
+        ("stare,surprising_share=1.5", "method.surprising_share is 1.5; it must be in [0, 1]"),
+        ("qae,quantile=0", "method.quantile is 0; it must be above 0"),
+        ("clip_cov,clip_low=0", "method.clip_low is 0; it must be above 0"),
+        ("gspo,clip_high=0", "method.clip_high is 0; it must be above 0"),
+        ("entropy_bonus,entropy_coefficient=-1", "method.entropy_coefficient is -1.0; it must be at least 0"),
+        ("kl_cov,penalty=inf", "method.penalty is inf; it must be finite"),
+        ("bapo,high_max=inf", "method.high_max is inf; it must be finite"),
+        ("bapo,low_min=0.95", "method.low_min = 0.95 is above method.low_max = 0.9"),
+        ("cispo,weight_low=6", "method.weight_low = 6.0 is above method.weight_high = 5.0"),
+        ("entropy_advantage,entropy_kappa=0.5", "method.entropy_kappa is 0.5; it must be at least 1"),
         ("seed=3000000000", "2^31"),
     ],
 )
@@ -131,3 +147,8 @@ def test_what_cannot_be_is_said(variant, said):
 
 def test_default_passes_the_checks():
     assert checks.check(settings.Settings()) is None
+
+
+@pytest.mark.parametrize("variant", [*presets.PRESETS, "cispo,weight_high=inf", "ce_gppo,dual_clip=inf", "grpo,lam=0.3", "papo,target=0.2"])
+def test_every_preset_passes_the_checks(variant):
+    assert checks.check(changed(variant)) is None

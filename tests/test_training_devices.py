@@ -14,8 +14,26 @@ import sys
 
 import pytest
 
+from papo_jax.methods import calling, presets
+
 MESHES = {"data8": (8, 1, 1), "fsdp8": (1, 8, 1), "data4_tensor2": (4, 1, 2), "data2_fsdp2_tensor2": (2, 2, 2)}
 
+
+def distinct() -> list[str]:
+    """A preset for every objective with its numbers: what presets of one objective differ in is done before an update."""
+    found = {}
+    for name in presets.PRESETS:
+        method = presets.get(name)
+        rule = method["objective"]
+        found.setdefault((rule, tuple(sorted(calling.keywords(rule.loss, method).items()))), name)
+    return [name for name in found.values() if name != "dapo"]  # the one that everything else here is measured with
+
+
+# Each on one mesh: in the default set three that look across tokens in different ways, the others dealt out in turn.
+QUICK, REST = ("clip_cov", "gspo", "high_entropy_tokens"), ("data8", "fsdp8", "data2_fsdp2_tensor2")
+PLACED = {"data4_tensor2": QUICK} | {
+    mesh: tuple(name for name in distinct() if name not in QUICK)[number :: len(REST)] for number, mesh in enumerate(REST)
+}
 
 MESH = pytest.mark.parametrize(
     "mesh", [pytest.param(name, marks=() if name == "data4_tensor2" else pytest.mark.slow) for name in MESHES]
@@ -50,6 +68,14 @@ def test_everything_is_that_of_one_device(measured, mesh):
     assert found["directional_apart"] < 1e-5
     assert found["realised_apart"] < 1e-5  # nats: a difference of two entropies
     assert found["same_rows"] >= 0.999
+
+
+@MESH
+def test_methods_are_those_of_one_device(measured, mesh):
+    apart = measured(mesh)["methods"]
+    assert sorted(apart) == sorted(PLACED[mesh])
+    for name, (gradient, loss) in apart.items():
+        assert gradient < 1e-5 and loss < 1e-5, name  # of the largest entry; of a mean of numbers around 1
 
 
 @MESH
@@ -92,7 +118,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     from papo_jax import parallel
     from papo_jax.models.layers import LOGICAL_AXES
     from papo_jax.telemetry import report, runfiles
-    from papo_jax.methods import phase, presets
+    from papo_jax.methods import phase
     from papo_jax.training import loop
     from papo_jax.training.gradients import accumulate
     from papo_jax.training.session import prepare
@@ -105,15 +131,18 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     )
     assert jax.device_count() == 8
 
-    def gradients(session, method="dapo"):
+    # Entropy is low and there is a bonus, so that what waits for that acts.
+    low = phase.init()._replace(ema=jnp.float32(1.0), entropy=jnp.float32(0.1), bonus=jnp.float32(3e-3))
+
+    def gradients(session, method="dapo", **options):
         """The gradient of a quarter of the rows, as an update sees them."""
         params = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
         function = lambda params, batch: accumulate(  # noqa: E731
-            params, batch, jax.random.key(6), phase.init(), graph=session.policy.graph, method=presets.get(method), limit=8,
+            params, batch, jax.random.key(6), low, graph=session.policy.graph, method=presets.get(method), limit=8,
             temperature=1.0, microbatches=2, mesh=session.mesh,
         )  # fmt: skip
         rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
-        return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole))
+        return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole), compiler_options=options)
 
     def apart(first, second):
         """The largest difference, as a share of the largest entry of all leaves."""
@@ -135,18 +164,26 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     batch = Batch(
         trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, stats.entropy, *identities
     )
-    expected = jax.device_get(gradients(one)(params, jax.tree.map(lambda leaf: leaf[::4], batch)))
+    quarter = jax.tree.map(lambda leaf: leaf[::4], batch)
+    expected = jax.device_get(gradients(one)(params, quarter))
     hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), tree)  # noqa: E731
     change = hide(jax.device_get(one.programs.entropy_change(params, moved, trajectories)))
 
     session = prepare(on(MESHES[mesh]), place / mesh)
     state = session.initial
-    got, sums = gradients(session)(state.params, session.programs.take(batch, jnp.arange(0, 1024, 4)))
+    quarter_there = session.programs.take(batch, jnp.arange(0, 1024, 4))
+    got, sums = gradients(session)(state.params, quarter_there)
+    methods = {}
+    for name in PLACED[mesh]:
+        make = functools.partial(gradients, method=name, xla_backend_optimization_level=0)  # half the time to compile
+        of_one, of_many = make(one)(params, quarter), make(session)(state.params, quarter_there)
+        methods[name] = [apart(of_many[0], of_one[0]), abs(float(of_many[1]["loss"]) - float(of_one[1]["loss"]))]
     placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
     there = hide(jax.device_get(session.programs.entropy_change(state.params, placed, trajectories)))
     drawn, _ = session.programs.rollout(state.params, prompts, key)
     shape = lambda leaf: list(leaf.addressable_shards[0].data.shape)  # noqa: E731
     found = {
+        "methods": methods,
         "gradient_apart": apart(got, expected[0]),
         "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
         "statistics_apart": apart(hide(jax.device_get(session.programs.assess(state.params, trajectories))), hide(stats)),

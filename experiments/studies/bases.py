@@ -23,7 +23,7 @@ from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import generate
 
 HOME = pathlib.Path(__file__).parent / "bases"
-STEPS = {"sums": 700, "chains": 2500}
+STAGES = {"sums": ((1500, 0.0),), "chains": ((12000, 0.7), (400, 0.06))}  # (steps, share of worked answers), in turn
 BATCH, LEARNING_RATE = 256, 3e-3
 
 
@@ -35,32 +35,41 @@ def model_config(vocabulary_size: int) -> ModelConfig:
     )  # fmt: skip
 
 
-def demonstrations(world: worlds.World, tokenizer, count: int) -> tuple[np.ndarray, np.ndarray]:
+def demonstrations(world: worlds.World, tokenizer, count: int, worked_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns (tokens [count, P + T], valid): prompts padded on the left, completions on the right."""
     tokens = np.zeros((count, world.slots + world.limit), np.int32)
     valid = np.zeros(tokens.shape, bool)
     for row in range(count):
-        prompt, text = worlds.demonstration(world, row)
+        prompt, text = worlds.demonstration(world, row, worked_share)
         ids = tokenizer.encode(prompt) + tokenizer.encode(text) + [tokenizer.eos_token_id]
         start = world.slots - len(prompt)
         tokens[row, start : start + len(ids)], valid[row, start : start + len(ids)] = ids, True
     return tokens, valid
 
 
-def make(world: worlds.World, steps: int, *, seed: int = 0) -> Policy:
-    """Trains a base policy on demonstrations; `steps` batches, the learning rate falling to a tenth."""
+def make(world: worlds.World, stages: tuple[tuple[int, float], ...], *, seed: int = 0) -> Policy:
+    """Trains a base policy on demonstrations, stage by stage; the learning rate falls to a tenth in each."""
     tokenizer = worlds.tokenizer()
     config = model_config(len(tokenizer))
     graph, params = initialise(config, jax.random.key(seed))
-    tokens, valid = map(jnp.asarray, demonstrations(world, tokenizer, 40 * BATCH * max(1, steps // 200)))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, 50, steps, 0.1 * LEARNING_RATE)
+    for number, (steps, share) in enumerate(stages):
+        tokens, valid = demonstrations(world, tokenizer, 2**16, share)
+        key = jax.random.fold_in(jax.random.key(seed + 1), number)
+        params = learn(graph, params, tokens, valid, jax.random.split(key, steps), start=world.slots)
+    return Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,))
+
+
+def learn(graph, params, tokens: np.ndarray, valid: np.ndarray, keys: jax.Array, *, start: int):
+    """Follows the demonstrations' log-probability for a step a key; completions begin at slot `start`."""
+    schedule = optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, 50, len(keys), 0.1 * LEARNING_RATE)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01))
+    tokens, valid = jnp.asarray(tokens), jnp.asarray(valid)
 
     def loss(params, tokens, valid):
         model = nnx.merge(graph, params)
-        hidden = model.hidden(tokens, valid)[:, world.slots - 1 : -1]
-        stats = reference.linear_token_stats(hidden, model.head(), tokens[:, world.slots :])
-        return -masked_mean(stats.logprob, valid[:, world.slots :])
+        hidden = model.hidden(tokens, valid)[:, start - 1 : -1]
+        stats = reference.linear_token_stats(hidden, model.head(), tokens[:, start:])
+        return -masked_mean(stats.logprob, valid[:, start:])
 
     def update(carry, key):
         params, opt_state = carry
@@ -68,9 +77,7 @@ def make(world: worlds.World, steps: int, *, seed: int = 0) -> Policy:
         updates, opt_state = optimiser.update(jax.grad(loss)(params, tokens[rows], valid[rows]), opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), None
 
-    train = jax.jit(lambda params, keys: jax.lax.scan(update, (params, optimiser.init(params)), keys)[0][0])
-    params = train(params, jax.random.split(jax.random.key(seed + 1), steps))
-    return Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,))
+    return jax.jit(lambda params: jax.lax.scan(update, (params, optimiser.init(params)), keys)[0][0])(params)
 
 
 def measured(policy: Policy, world: worlds.World, *, count: int = 256, samples: int = 16) -> dict[str, float]:
@@ -90,6 +97,6 @@ def measured(policy: Policy, world: worlds.World, *, count: int = 256, samples: 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        made = make(worlds.WORLDS[name], STEPS[name])
+        made = make(worlds.WORLDS[name], STAGES[name])
         print(name, *(f"{key} {value:.3f}" for key, value in measured(made, worlds.WORLDS[name]).items()), flush=True)
         export(made, HOME / name, dtype="bfloat16")

@@ -34,19 +34,17 @@ class World(NamedTuple):
       difficulty: operations of a problem.
       limit: T, tokens of the longest answer, its end included.
       slots: P.
-      worked_share: of the base policy's demonstrations that are worked out.
     """
 
     name: str
     difficulty: int
     limit: int
     slots: int
-    worked_share: float
 
 
 WORLDS = {
-    "sums": World("sums", difficulty=2, limit=4, slots=10, worked_share=0.0),
-    "chains": World("chains", difficulty=3, limit=20, slots=14, worked_share=0.06),
+    "sums": World("sums", difficulty=2, limit=4, slots=10),
+    "chains": World("chains", difficulty=3, limit=20, slots=14),
 }
 
 
@@ -95,13 +93,13 @@ def _problems(world: World, split: str, count: int):
             yield problem
 
 
-def demonstration(world: World, index: int) -> tuple[str, str]:
-    """Returns (prompt, completion) number `index` that the base policy is made from."""
+def demonstration(world: World, index: int, worked_share: float) -> tuple[str, str]:
+    """Returns (prompt, completion) number `index` to make a base policy from; a share of them is worked out."""
     rng = random.Random(f"{world.name}/{index}")
     while True:
         problem = arithmetic.generate(12, "train", rng.randrange(2**30), difficulty=world.difficulty)
         steps = arithmetic.worked(problem.prompt[:-1])
-        worked = rng.random() < world.worked_share
+        worked = rng.random() < worked_share
         text = "=".join([*steps[:-1], fixed(steps[-1])]) if worked else fixed(steps[-1])
         if len(problem.prompt) <= world.slots and len(text) < world.limit and int(steps[-1]) < 10**WIDTH:
             return problem.prompt, text

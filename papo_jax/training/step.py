@@ -71,8 +71,7 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     if diagnosed:
         change = programs.entropy_change(before, state.params, trajectories)
         # A minibatch's count is its share of the rollout's, so every update pulls that much harder.
-        updates_made = settings.training.minibatches * settings.training.epochs
-        predicted = updates_made * weighed.pressure * weighed.polarity
+        predicted = updates["update/made"] * weighed.pressure * weighed.polarity
         row |= programs.summarise(change, predicted, weighed.polarity, weighed.advantages, trajectories.mask)
     row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}}
     clock.lap("diagnostics")
@@ -84,7 +83,7 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     """Makes every update of a rollout: epochs x minibatches, each epoch in an order of its own.
 
     Returns:
-      (state, metrics): skips and `entropy_change/sum` summed over the updates, everything else averaged.
+      (state, metrics): skips and `entropy_change/sum` summed over the updates, their number, everything else averaged.
     """
     training, found = session.settings.training, []
     kept = np.asarray(batch.loss_mask).any(axis=1)
@@ -102,6 +101,7 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     averages = {name: float(np.mean([metrics[name] for metrics in kept])) for name in found[0]}
     averages["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in kept)
     averages["update/skipped"] = sum(metrics["update/skipped"] for metrics in found)
+    averages["update/made"] = len(found)
     return state, averages
 
 

@@ -26,7 +26,7 @@ class Weighed(NamedTuple):
       advantages: A, before weighting.
       weights: w, 0 where the mask is false.
       polarity: P = A T, 0 in the dead band.
-      pressure: w c / sum c, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1.
+      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1.
       loss_mask: boolean, the tokens that take part in the loss.
       phase: the new phase state.
     """
@@ -92,21 +92,21 @@ def weigh(
     advantages, loss_mask = _advantages(stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit)
     steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
     signal = signals.SIGNALS[method["signal"]]
-    coefficients = method["objective"].average(loss_mask, limit).coefficients
+    average = method["objective"].average(loss_mask, limit)
     strata = signals.strata(method["signal"], stats, advantages, loss_mask)
     weights = reweighting.papo(
         signal(stats, advantages, loss_mask, **calling.keywords(signal, {"unit_parameter": unit_parameter}, method)),
         advantages,
         loss_mask,
         method["direction"] * (phase_state.switch if method["weighting"] == "switch" else s),
-        coefficients=coefficients,
+        coefficients=average.coefficients,
         key=None if strata is None else key,
         sequences=sequences,
         strata=strata,
         **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
     )
     metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
-    pressure = weights * coefficients / jnp.maximum(coefficients.sum(), 1.0)
+    pressure = weights * average.coefficients / jnp.maximum(average.count, 1)
     return Weighed(advantages, weights, steered, pressure, loss_mask, phase_state), metrics
 
 
