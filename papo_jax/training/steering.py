@@ -2,6 +2,7 @@
 
     u_t = <grad log p(y_t), M grad Hbar>,   P^theta_t = A_t u_t
 
+Hbar is the mean entropy of the rollout's tokens, M the optimiser's preconditioner, a diagonal.
 One reverse pass for grad Hbar, one forward-mode pass for all u_t (`papo_jax.polarity.parameter_polarity` has the theory).
 Shapes: B sequences, T completion slots. What stands after `*` is static.
 """
@@ -40,7 +41,7 @@ def unit_parameter(
       mesh: that parameters and trajectories are spread over; None for one device.
 
     Returns:
-      [B, T], 0 where the mask is false.
+      [B, T] nats per unit of learning rate and of A, 0 where the mask is false.
     """
 
     def of(params, rows, implementation):
@@ -59,9 +60,9 @@ def unit_parameter(
 
 
 def adam_preconditioner(opt_state: optax.OptState, *, b2: float, epsilon: float) -> Params:
-    """Returns the diagonal of Adam's preconditioner as it stands, frozen: a heuristic, since the step also moves it.
+    """Returns the diagonal of Adam's preconditioner as the last update left it: a heuristic, since the next one moves it.
 
-        M = 1 / (sqrt(v / (1 - b2^n)) + epsilon), and 1 before the first update (n = 0)
+        M = 1 / (sqrt(v / (1 - b2^n)) + epsilon) after n updates, and 1 for n = 0
 
     Args:
       opt_state: of an optimiser with one Adam in it.

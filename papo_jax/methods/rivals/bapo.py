@@ -4,7 +4,8 @@ Source: arXiv 2510.18927 (2025) and WooooDyy/BAPO. The paper raises c_high, then
 rho = 0.4 of the loss, with c_low 0.6 to 0.9 and c_high 1.2 to 3.0. Its code raises c_low first and compares positive with
 negative: 0.5 in its script, 1 in its yaml, with other bounds; `bapo_code` has the code's order and the script's 0.5. Shares are
 over the whole minibatch at the current policy (a micro-batch in the code). Without the dual clip that their system adds.
-Where no bounds reach the share, the last ones are used. Inert at one update a rollout but for the search.
+Where no bounds reach the share, the last ones are used: both at their upper ends. Raising c_low never helps to reach it, since
+max(r, c_low) only grows: c_low acts through what it cuts. Without effect at one update a rollout, where every ratio is 1.
 """
 
 import jax
@@ -29,7 +30,7 @@ def objective(
     high_max: float = 3.0,
     bound_step: float = 0.05,
 ) -> Objective:
-    """Computes the clipped surrogate under the first bounds that balance it.
+    """Computes the clipped surrogate under the first bounds that give tokens with A > 0 their share.
 
         positive(c_high) = sum_{A > 0} min(r, c_high) A,   negative(c_low) = sum_{A < 0} max(r, c_low) abs(A)
         L = -1/N sum_t min(r A, clip(r, c_low, c_high) A)  at the first bounds with positive >= positive_ratio negative

@@ -15,7 +15,7 @@ from papo_jax.polarity import masked_mean, sampled_contribution
 
 
 def outliers(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, batch_mu: float = 2.5) -> jax.Array:
-    """Tells which tokens leave the loss.
+    """Tells which tokens leave the loss, [B, T].
 
         A < 0  and  S - mean S < -mu std S,   S = p (H + log p), mean and standard deviation over all tokens
 

@@ -26,7 +26,7 @@ def outliers(
 ) -> jax.Array:
     """Tells which tokens leave the loss.
 
-        A < 0  and  T > mu std T, the max(1, int(share N)) largest of them
+        of the tokens with A < 0 and T > mu std T, the max(1, int(share N)) of the largest T
 
     Args:
       stats: [B, T] under the sampling policy.
@@ -34,7 +34,7 @@ def outliers(
       mask: [B, T] boolean, the rollout's N tokens.
       draws: [B, T] uniform numbers that belong to the tokens, for equal T.
       vocabulary_mu: in standard deviations of T (the population's).
-      vocabulary_share: at most this share of the tokens, and at least one.
+      vocabulary_share: at most this share of all N tokens leaves, or one.
 
     Returns:
       [B, T] boolean.

@@ -32,12 +32,12 @@ def objective(
     Args:
       logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
       entropy: [B, T] H of the current policy, nats.
-      entropy_share: tau is the value that this share of the tokens reaches.
-      all_tokens: N counts all tokens; otherwise those above tau.
+      entropy_share: tau is the value that this share of the tokens reaches, rounded up; all tokens at tau are kept.
+      all_tokens: N counts all tokens; otherwise those that are kept.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
 
     Returns:
-      `Objective`.
+      `Objective` whose count is N.
     """
     chosen = mask & (entropy >= draws.threshold(jax.lax.stop_gradient(entropy), mask, entropy_share))
     whole, kept = per_token(mask), per_token(chosen)

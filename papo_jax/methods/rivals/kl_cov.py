@@ -3,7 +3,8 @@
 Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: the top 0.2 % (7B; 0.02 % for 32B), coefficient
 1, no clip anywhere. The share is 0.2 % in the paper's code, 0.02 % in verl's default and 20 % in SkyRL's. The penalty
 abs(log r) has no slope where r = 1, so the first, on-policy minibatch of a rollout feels nothing: at one update a rollout the
-method is REINFORCE.
+method is REINFORCE. That takes r = 1 to the bit, since a ratio that is off by rounding already has the whole slope: the pass
+before the updates and those of the updates go through as many rows at a time.
 """
 
 import jax
@@ -28,7 +29,7 @@ def objective(
     """Computes the unclipped surrogate with a penalty on the tokens of the highest covariance.
 
         Cov_t = (A_t - mean A)(log p(y_t) - mean log p)
-        L = 1/N sum_t -r A + penalty abs(log r) 1[t among the max(1, int(share N)) highest Cov]
+        L = 1/N sum_t (-r A + penalty abs(log r) 1[t among the max(1, int(share N)) highest Cov])
 
     Args:
       logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.

@@ -26,7 +26,7 @@ def balanced(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.A
       mask: [B, T] boolean, the rollout's tokens.
 
     Returns:
-      [B, T] advantages; unchanged where there is no flow at all.
+      [B, T] advantages; unchanged where there is no flow at all. Where there is flow in one direction alone, its tokens get 0.
     """
     flow = jnp.where(mask, advantages * stats.unit_polarity, 0.0)
     raising, lowering = jnp.maximum(flow, 0.0).sum(), jnp.maximum(-flow, 0.0).sum()

@@ -1,0 +1,140 @@
+"""Teacher-forced states of a policy: signals of every token, one optimiser step, and what it did to every entropy.
+
+Shapes: B sequences, T completion slots; everything that is returned is flat over generated tokens, [n].
+"""
+
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from papo_jax.methods import advantages as estimators
+from papo_jax.methods import phase, presets, signals
+from papo_jax.models import Policy
+from papo_jax.rollout.generate import Prompts, generate
+from papo_jax.tasks import arithmetic
+from papo_jax.training import diagnostics, steering
+from papo_jax.training.gradients import accumulate
+from papo_jax.training.trajectories import Batch, Trajectories, statistics
+
+RIVALS = {
+    "-A (log p + H)": "surprisal", "-Cov of Clip-Cov": "covariance", "-sign(A)": "advantage_sign", "-A S": "sampled",
+}  # fmt: skip
+_MEAN = presets.get("opefo")["objective"]  # the plain policy gradient, a mean over tokens
+
+
+class States(NamedTuple):
+    """A batch of sequences with their advantages, [B, T]."""
+
+    trajectories: Trajectories
+    advantages: jax.Array
+
+
+class Laboratory:
+    """One policy's programs, compiled once for one shape of batch; `params` may be set to other ones."""
+
+    def __init__(self, policy: Policy, *, parts: int, samples: int = 1, max_new_tokens: int = 1):
+        temperature = 1.0
+        options = dict(graph=policy.graph, temperature=temperature)
+        self.policy, self.params, self.samples = policy, policy.params, samples
+        self._draw = jax.jit(lambda params, prompts, key: generate(
+            policy.graph, params, prompts, key, samples=samples, max_new_tokens=max_new_tokens, stop_tokens=policy.stop_tokens,
+        ))  # fmt: skip
+        self._statistics = jax.jit(lambda params, rows: statistics(policy.graph, params, rows, temperature=temperature))
+        self._gradient = jax.jit(lambda params, batch: accumulate(
+            params, batch, jax.random.key(0), phase.init(), method=presets.get("reinforce") | {"objective": _MEAN},
+            limit=batch.loss_mask.shape[1], microbatches=parts, **options,
+        )[0])  # fmt: skip
+        self._change = jax.jit(lambda before, after, rows: diagnostics.entropy_change(before, after, rows, parts=parts, **options))
+        self._parameter = jax.jit(lambda params, scale, rows: steering.unit_parameter(params, scale, rows, parts=parts, **options))
+
+    def draw(self, prompts: Prompts, key: jax.Array) -> tuple[Trajectories, list[str]]:
+        """Samples completions: (trajectories, texts)."""
+        out = self._draw(self.params, prompts, key)
+        tokenizer = self.policy.tokenizer
+        texts = tokenizer.batch_decode(np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True)
+        repeated = (jnp.repeat(jnp.asarray(array), self.samples, axis=0) for array in (prompts.tokens, prompts.valid))
+        return Trajectories(*repeated, out.tokens, out.mask), texts
+
+    def gradient(self, states: States):
+        """The gradient of -1/N sum A log p(y) over the batch's N tokens."""
+        rows = states.trajectories
+        stats = self._statistics(self.params, rows)
+        count = rows.mask.shape[0]
+        numbers = jnp.arange(count), jnp.zeros(count)
+        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, stats.entropy, *numbers)
+        return self._gradient(self.params, batch)
+
+    def change(self, update, states: States) -> tuple[np.ndarray, np.ndarray]:
+        """(directional, realised) change of every state's entropy under a step, [n]."""
+        after = optax.apply_updates(self.params, update)
+        change = self._change(self.params, after, states.trajectories)
+        mask = np.asarray(states.trajectories.mask)
+        return np.asarray(change.directional)[mask], np.asarray(change.realised)[mask]
+
+    def signals(self, states: States, preconditioner=None) -> dict[str, np.ndarray]:
+        """Every signal's prediction for the sampled token's state, name -> [n]."""
+        rows, advantages = states.trajectories, jnp.where(states.trajectories.mask, states.advantages, 0.0)
+        stats, mask = self._statistics(self.params, rows), rows.mask
+        polarity = signals.polarity(stats, advantages, mask)
+        unit = self._parameter(self.params, preconditioner, rows)
+        omega = advantages * (1.0 - jnp.exp(stats.logprob)) * (stats.logprob + stats.entropy)  # p / p_old = 1
+        found = {
+            "polarity P": polarity,
+            "P over equal states": jnp.asarray(aggregated(rows, np.asarray(polarity))),
+            "parameter polarity": signals.parameter(stats, advantages, mask, unit_parameter=unit),
+            **{name: signals.SIGNALS[signal](stats, advantages, mask) for name, signal in RIVALS.items()},
+            "-Omega of STEER": -omega,
+            "H": stats.entropy,
+        }  # fmt: skip
+        return {name: np.asarray(values)[np.asarray(mask)] for name, values in found.items()}
+
+
+def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: int = 3) -> States:
+    """The policy's own answers to arithmetic, with their group-normalised advantages."""
+    problems = [arithmetic.generate(5, "train", seed * prompts + n, difficulty=difficulty) for n in range(prompts)]
+    asked = [problem.prompt for problem in problems]
+    encoded = laboratory.policy.tokenizer(asked, padding="max_length", max_length=14, return_tensors="np")
+    tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
+    rows, texts = laboratory.draw(Prompts(tokens, valid, np.arange(prompts)), jax.random.key(seed))
+    right = [text.split("=")[-1] == problems[n // laboratory.samples].answer for n, text in enumerate(texts)]
+    rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
+    return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
+
+
+def real_text(laboratory: Laboratory, seed: int, *, prompts: int) -> States:
+    """Pieces of this repository's README with an advantage of +1 or -1 each: tokens that the policy did not sample."""
+    text = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    ids = np.array(laboratory.policy.tokenizer(text)["input_ids"], np.int32)
+    rng = np.random.default_rng(seed)
+    pieces = np.stack([ids[start : start + 48] for start in rng.choice(len(ids) - 48, size=prompts, replace=False)])
+    everywhere = np.ones(pieces.shape, bool)
+    rows = Trajectories(pieces[:, :8], everywhere[:, :8], pieces[:, 8:], everywhere[:, 8:])
+    signs = rng.permutation(np.resize([-1.0, 1.0], prompts)).astype(np.float32)
+    return States(jax.tree.map(jnp.asarray, rows), jnp.broadcast_to(signs[:, None], (prompts, 40)))
+
+
+def aggregated(rows: Trajectories, values: np.ndarray) -> np.ndarray:
+    """Sums values over the tokens whose states are equal: same prompt, same tokens before.
+
+    Args:
+      rows: B sequences.
+      values: [B, T].
+
+    Returns:
+      [B, T] the sum over the batch's tokens at the same state.
+    """
+    tokens, mask = np.asarray(rows.tokens), np.asarray(rows.mask)
+    prompts = [bytes(np.asarray(prompt)[valid]) for prompt, valid in zip(rows.prompt_tokens, np.asarray(rows.prompt_valid), strict=True)]
+    sums: dict[bytes, float] = {}
+    keys = {}
+    for b, t in zip(*np.nonzero(mask), strict=True):
+        keys[b, t] = prompts[b] + b"|" + bytes(tokens[b, :t])
+        sums[keys[b, t]] = sums.get(keys[b, t], 0.0) + float(values[b, t])
+    out = np.zeros(values.shape, np.float32)
+    for place, key in keys.items():
+        out[place] = sums[key]
+    return out
