@@ -62,8 +62,8 @@ def stored(policy) -> Batch:
     prompts = np.repeat(rng.integers(0, 20, (PROMPTS, 5)), SAMPLES, axis=0).astype(np.int32)
     trajectories = Trajectories(prompts, valid, tokens, np.arange(SLOTS) < lengths)
     stats = jax.device_get(statistics(*policy, trajectories, temperature=0.7))
-    log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.3, -0.6, 1.2, 2.5], (ROWS, SLOTS), p=[0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05])
-    log_ratio = np.where(np.arange(ROWS)[:, None] % 4 == 0, 0.0, log_ratio).astype(np.float32)  # GSPO's range is far narrower
+    log_ratio = rng.choice([1e-4, 0.05, -0.05, 0.6, -0.3, -0.6, 1.2, 2.5], (ROWS, SLOTS), p=[0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05])
+    log_ratio = np.where(np.arange(ROWS)[:, None] % 4 == 0, 1e-4, log_ratio).astype(np.float32)  # inside GSPO's range, off KL-Cov's kink
     advantages = np.repeat(rng.choice([-2.1, 0.2, 0.4], (ROWS, 1)), SLOTS, axis=1).astype(np.float32)
     reference = stats.logprob + rng.normal(0, 0.3, (ROWS, SLOTS)).astype(np.float32)
     accuracy = np.repeat(np.float32([0.25, 0.5, 0.0, 0.75]), SAMPLES)

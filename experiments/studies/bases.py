@@ -17,6 +17,7 @@ from flax import nnx
 
 from experiments.studies import worlds
 from kernels.token_stats import reference
+from papo_jax import models
 from papo_jax.models import Policy, export, initialise
 from papo_jax.models.architecture import ModelConfig
 from papo_jax.polarity import masked_mean
@@ -78,6 +79,11 @@ def learn(graph, params, tokens: np.ndarray, valid: np.ndarray, keys: jax.Array,
         return (optax.apply_updates(params, updates), opt_state), None
 
     return jax.jit(lambda params: jax.lax.scan(update, (params, optimiser.init(params)), keys)[0][0])(params)
+
+
+def load(name: str) -> Policy:
+    """Loads the base policy of a world."""
+    return models.load(str(HOME / name))
 
 
 def measured(policy: Policy, world: worlds.World, *, count: int = 256, samples: int = 16) -> dict[str, float]:

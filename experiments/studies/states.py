@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from papo_jax.methods import advantages as estimators
-from papo_jax.methods import phase, presets, signals
+from papo_jax.methods import draws, phase, presets, signals
 from papo_jax.models import Policy
 from papo_jax.rollout.generate import Prompts, generate
 from papo_jax.tasks import arithmetic
@@ -91,6 +91,12 @@ class Laboratory:
             "H": stats.entropy,
         }  # fmt: skip
         return {name: np.asarray(values)[np.asarray(mask)] for name, values in found.items()}
+
+    def permuted(self, states: States, values: jax.Array, control: str, draw: int) -> jax.Array:
+        """Values [B, T] permuted within the strata of a random control (`methods.signals.strata`)."""
+        mask, stats = states.trajectories.mask, self._statistics(self.params, states.trajectories)
+        strata = signals.strata(control, stats, jnp.where(mask, states.advantages, 0.0), mask)
+        return draws.permuted(values, mask, jax.random.key(draw), jnp.arange(mask.shape[0]), strata)
 
 
 def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: int = 3) -> States:

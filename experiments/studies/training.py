@@ -55,13 +55,14 @@ class Course(NamedTuple):
 class Trainer:
     """Trains one method in one world from one base policy; compiled once for all numbers and seeds."""
 
-    def __init__(self, world: worlds.World, policy: Policy, method: str, **changes):
+    def __init__(self, world: worlds.World, policy: Policy, method: str, *, panel: str = "report", **changes):
         """Fixes what is static.
 
         Args:
           world: of `worlds.WORLDS`.
           policy: to start from.
           method: a preset's name.
+          panel: "report", or "search" for other held-out problems.
           **changes: of the preset's arguments, the same for all runs.
         """
         self.world, self.policy = world, policy
@@ -69,7 +70,9 @@ class Trainer:
         self.method = {**presets.get(method), "refills": 0, "overlong": 0.0, **changes}
         self.equals = policy.tokenizer.convert_tokens_to_ids("=")
         self.pool = worlds.problems(world, "train", POOL)
-        self.panel = worlds.problems(world, "held_out", PANEL)
+        held_out = worlds.problems(world, "held_out", 2 * PANEL)
+        half = slice(0, PANEL) if panel == "report" else slice(PANEL, None)
+        self.panel = jax.tree.map(lambda leaf: leaf[half], held_out)
         self._block = jax.jit(self._steps)
         self._evaluate = jax.jit(self._count_right)
 
