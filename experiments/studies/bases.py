@@ -2,7 +2,7 @@
 
     python -m experiments.studies.bases sums chains
 
-They are stopped early on purpose. `experiments/studies/bases/NAME` is a Hugging Face directory, so that `run.py` can train
+They are stopped early on purpose. `experiments/studies/policies/NAME` is a Hugging Face directory, so that `run.py` can train
 it too.
 """
 
@@ -23,8 +23,8 @@ from papo_jax.models.architecture import ModelConfig
 from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import generate
 
-HOME = pathlib.Path(__file__).parent / "bases"
-STAGES = {"sums": ((1500, 0.0),), "chains": ((12000, 0.7), (400, 0.06))}  # (steps, share of worked answers), in turn
+HOME = pathlib.Path(__file__).parent / "policies"
+STAGES = {"sums": ((1000, 0.0),), "chains": ((5000, 0.7), (100, 0.05))}  # (steps, share of worked answers), in turn
 BATCH, LEARNING_RATE = 256, 3e-3
 
 

@@ -70,8 +70,13 @@ def make(place: pathlib.Path, runs: list[Run]) -> dict[Run, results.Arrays]:
         if not _path(place, run).exists():
             groups[run.program].append(run)
     if groups:
-        before = os.environ.get("XLA_FLAGS")
-        os.environ["XLA_FLAGS"] = f"{before or ''} {ONE_THREAD}".strip()
+        # Of the processes that are started here alone; programs that they compile are kept for the study's later runs.
+        theirs = {
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip(),
+            "JAX_COMPILATION_CACHE_DIR": str((place / "programs").resolve()),
+        }
+        before = {name: os.environ.get(name) for name in theirs}
+        os.environ.update(theirs)
         began, done = time.monotonic(), 0
         try:
             context = multiprocessing.get_context("spawn")
@@ -82,7 +87,8 @@ def make(place: pathlib.Path, runs: list[Run]) -> dict[Run, results.Arrays]:
                     total = sum(map(len, groups.values()))
                     print(f"{done} of {total} runs, {time.monotonic() - began:.0f} s", flush=True)
         finally:
-            os.environ.pop("XLA_FLAGS") if before is None else os.environ.__setitem__("XLA_FLAGS", before)
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
     found = {}
     for run in runs:
         with np.load(_path(place, run)) as file:

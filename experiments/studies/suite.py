@@ -1,0 +1,188 @@
+"""A comparison of methods in one world: the same search of the learning rate for each, then seeds that no search has seen.
+
+    search   every learning rate of `RATES` on seeds and problems of its own; the rate with the highest avg@16 at the last
+             evaluation is the method's
+    report   seeds 0, 1, ... at that rate, evaluated on other held-out problems; the last evaluation counts, not the best
+
+The same seed means the same prompts in the same order and the same random numbers, so methods are compared in pairs.
+"""
+
+import dataclasses
+import math
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.studies import results
+from experiments.studies.agreement import interval
+from experiments.studies.runs import Run, make
+from papo_jax.evaluation import pass_at_k
+
+RATES = (3e-5, 1e-4, 3e-4)
+SEARCH_SEEDS = (100, 101)
+SAMPLES = 16
+
+
+class Entry(NamedTuple):
+    """A method as a study compares it.
+
+    Attributes:
+      label: how it is shown.
+      method: a preset's name.
+      numbers: of the method that differ from the preset's.
+      choices: of the method that are no numbers.
+    """
+
+    label: str
+    method: str
+    numbers: dict[str, float] = {}
+    choices: dict[str, str] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much is run: rollouts a run, seeds reported, rates searched (one: no search), seeds of the search."""
+
+    rollouts: int
+    seeds: int
+    rates: tuple[float, ...] = RATES
+    search_seeds: tuple[int, ...] = SEARCH_SEEDS
+
+
+class Outcome(NamedTuple):
+    """An entry's reported runs at its own learning rate.
+
+    Attributes:
+      entry: which.
+      rate: the learning rate that the search chose.
+      runs: what the runs left, seed by seed.
+    """
+
+    entry: Entry
+    rate: float
+    runs: list[results.Arrays]
+
+
+def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale) -> list[Outcome]:
+    """Searches, then makes the reported runs; everything stored in `place` is used again.
+
+    Args:
+      place: the study's folder.
+      world: of `worlds.WORLDS`.
+      entries: what is compared.
+      scale: how much is run.
+
+    Returns:
+      An `Outcome` an entry.
+    """
+    rates = {entry.label: scale.rates[0] for entry in entries}
+    if len(scale.rates) > 1:
+        asked = {
+            (entry.label, rate, seed): _run(world, entry, rate, seed, scale.rollouts, "search")
+            for entry in entries for rate in scale.rates for seed in scale.search_seeds
+        }  # fmt: skip
+        found = make(place, list(asked.values()))
+        score = lambda label, rate: np.mean([avg(found[asked[label, rate, seed]])[-1] for seed in scale.search_seeds])  # noqa: E731
+        rates = {entry.label: max(scale.rates, key=lambda rate, e=entry: score(e.label, rate)) for entry in entries}
+        results.table(place / "search.csv", [
+            {"entry": e.label, "learning_rate": rate, "avg@16": float(score(e.label, rate)), "chosen": int(rate == rates[e.label])}
+            for e in entries for rate in scale.rates
+        ])  # fmt: skip
+    planned = {e.label: [_run(world, e, rates[e.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)] for e in entries}
+    found = make(place, [run for runs in planned.values() for run in runs])
+    return [Outcome(e, rates[e.label], [found[run] for run in planned[e.label]]) for e in entries]
+
+
+def _run(world: str, entry: Entry, rate: float, seed: int, rollouts: int, panel: str) -> Run:
+    numbers, choices = tuple(sorted(entry.numbers.items())), tuple(sorted(entry.choices.items()))
+    return Run(world, entry.method, rate, seed, rollouts, numbers, choices, panel)
+
+
+def avg(run: results.Arrays) -> np.ndarray:
+    """avg@16 at every evaluation, [E]."""
+    return run["counts"].mean(axis=1) / SAMPLES
+
+
+def passed(run: results.Arrays, k: int) -> np.ndarray:
+    """pass@k at every evaluation, [E]."""
+    of = np.array([pass_at_k(SAMPLES, count, k) for count in range(SAMPLES + 1)])
+    return of[run["counts"]].mean(axis=1)
+
+
+def smooth(values: np.ndarray, width: int = 10) -> np.ndarray:
+    """A running mean over `width` rollouts, of the same length."""
+    padded = np.concatenate([np.full(width - 1, values[0]), values]).astype(np.float64)
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
+def endpoints(run: results.Arrays, *, target: float = 0.6) -> dict[str, float]:
+    """What a run is judged by: the figures of a row."""
+    reward = smooth(run["reward/mean"])
+    reached = np.nonzero(reward >= target)[0]
+    return {
+        "avg@16": float(avg(run)[-1]), "avg@16 best": float(avg(run).max()), "pass@16": float(passed(run, 16)[-1]),
+        "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
+        "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)), "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
+        f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
+    }  # fmt: skip
+
+
+def rows_of(outcomes: list[Outcome]) -> list[dict]:
+    """A row a reported run."""
+    return [
+        {"entry": outcome.entry.label, "learning_rate": outcome.rate, "seed": seed, **endpoints(run)}
+        for outcome in outcomes for seed, run in enumerate(outcome.runs)
+    ]  # fmt: skip
+
+
+def summary(rows: list[dict], *, base: str) -> list[str]:
+    """A Markdown table: mean [95 %] over seeds of each figure, and the paired difference of avg@16 from `base`."""
+    shown = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6")
+    lines = [f"| method | rate | {' | '.join(shown)} | avg@16 less {base}, paired |", "|" + "---|" * (len(shown) + 3)]
+    of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
+    for label in dict.fromkeys(row["entry"] for row in rows):
+        rate = next(row["learning_rate"] for row in rows if row["entry"] == label)
+        cells = [cell(of(label, figure), digits=0 if figure.startswith("rollouts") else 3) for figure in shown]
+        less = "" if label == base else cell(of(label, "avg@16") - of(base, "avg@16"), sign="+")
+        lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} | {less} |")
+    return lines
+
+
+def cell(values: np.ndarray, *, digits: int = 3, sign: str = "") -> str:
+    """Writes a mean with its interval over seeds; runs that never got there are counted apart."""
+    known = values[~np.isnan(values)]
+    if known.size == 0:
+        return "never"
+    mean, low, high = interval(known)
+    missing = f" ({values.size - known.size} never)" if known.size < values.size else ""
+    bounds = "" if math.isnan(low) else f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+    return f"{mean:{sign}.{digits}f}{bounds}{missing}"
+
+
+def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str) -> None:
+    """Four panels: reward and entropy by rollout, avg@16 and pass@16 by evaluation; the mean over seeds, shaded by its 95 %."""
+
+    def panels(axes):
+        for number, outcome in enumerate(outcomes):
+            style = dict(color=f"C{number % 10}", linestyle=("-", "--", ":", "-.")[number // 10 % 4], linewidth=1.2)
+            for axis, name in zip(axes[0], ("reward/mean", "entropy"), strict=True):
+                curves = np.stack([smooth(run[name]) for run in outcome.runs])
+                _band(axis, np.arange(curves.shape[1]), curves, outcome.entry.label, style)
+            for axis, figure in zip(axes[1], (avg, lambda run: passed(run, SAMPLES)), strict=True):
+                curves = np.stack([figure(run) for run in outcome.runs])
+                _band(axis, outcome.runs[0]["evaluated"], curves, outcome.entry.label, style)
+        for axis, what in zip(axes.flat, ("reward", "entropy, nats", "avg@16, held out", "pass@16, held out"), strict=True):
+            axis.set(xlabel="rollouts of 256 answers", title=f"{title}: {what}")
+        axes[0, 1].set_yscale("log")
+        axes[1, 1].legend(fontsize=6, ncols=1 + len(outcomes) // 12)
+
+    results.figure(path, panels, rows=2, columns=2, size=(5.2, 3.6))
+
+
+def _band(axis, x, curves: np.ndarray, label: str, style: dict) -> None:
+    mean = curves.mean(axis=0)
+    axis.plot(x, mean, label=label, **style)
+    if len(curves) > 1:
+        low, high = np.array([interval(column)[1:] for column in curves.T]).T
+        axis.fill_between(x, np.maximum(low, 1e-4), high, color=style["color"], alpha=0.12, linewidth=0)
