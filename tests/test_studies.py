@@ -1,0 +1,170 @@
+"""The studies at a small size: known answers of their parts, and the directions that theory guarantees."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.studies import agreement, bases, direction, results, runs, states, suite, worlds
+from papo_jax.methods import presets
+from papo_jax.training.trajectories import Trajectories
+
+
+class TestWorlds:
+    @pytest.mark.parametrize("name", worlds.WORLDS)
+    def test_splits_share_no_problem_and_panels_are_distinct(self, name):
+        world = worlds.WORLDS[name]
+        train, held_out = (worlds.problems(world, split, 256) for split in ("train", "held_out"))
+        texts = [{row.tobytes() for row in split.prompts.tokens} for split in (train, held_out)]
+        assert len(texts[1]) == 256 and not texts[0] & texts[1]
+
+    def test_answers_are_judged_by_their_last_tokens(self):
+        encode = worlds.tokenizer()
+        equals, stop = encode.convert_tokens_to_ids("="), encode.eos_token_id
+        written = ["089", "88+1=089", "089=0", "1089", "88+1=088", "=089", "89"]
+        tokens, mask = np.zeros((7, 12), np.int32), np.zeros((7, 12), bool)
+        for row, text in enumerate(written):
+            ids = [*encode.encode(text), stop]
+            tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
+        answers = np.repeat(np.array([encode.encode("089")]), 7, axis=0)
+        judged = worlds.right(jnp.asarray(tokens), jnp.asarray(mask), jnp.zeros(7, bool), jnp.asarray(answers), equals)
+        assert judged.tolist() == [1, 1, 0, 0, 0, 1, 0]
+        assert not worlds.right(jnp.asarray(tokens), jnp.asarray(mask), jnp.ones(7, bool), jnp.asarray(answers), equals).any()
+
+    @pytest.mark.parametrize("name, share", [("sums", 0.0), ("chains", 1.0)])
+    def test_demonstrations_are_right(self, name, share):
+        world = worlds.WORLDS[name]
+        for index in range(20):
+            prompt, text = worlds.demonstration(world, index, share)
+            assert ("=" in text) == (share == 1.0) and len(text) < world.limit
+            assert int(text.split("=")[-1]) == eval(prompt[:-1])  # made by the test's own generator, not by a model
+
+
+class TestAgreement:
+    def test_figures_by_hand(self):
+        # signs: equal, equal, unequal; the larger half (>= median 2) has 2 and 3: one of two equal
+        found = agreement.agreement(np.array([1.0, -1.0, -2.0]), np.array([1.0, -2.0, 3.0]))
+        assert found.sign == pytest.approx(2 / 3) and found.sign_large == pytest.approx(1 / 2)
+        # ranks of predicted 3, 2, 1 and of realised 2, 1, 3: 1 - 6 (1 + 1 + 4) / (3 x 8) = -0.5
+        assert found.spearman == pytest.approx(-0.5)
+        assert found.slope == pytest.approx((1 + 2 - 6) / 6)
+
+    def test_bins_of_size(self):
+        sizes, same = agreement.sign_by_size(np.array([1.0, -1.0, 1.0, 1.0]), np.array([0.1, 0.2, 3.0, 5.0]), bins=2)
+        np.testing.assert_allclose(sizes, [0.15, 4.0])
+        np.testing.assert_allclose(same, [0.5, 1.0])
+
+
+def test_polarity_is_exact_in_logit_space():
+    found = direction.logits_run(1e-4, 1500)
+    kept = np.abs(found["realised"]) > 1e-9
+    figures = agreement.agreement(found["predicted/polarity P"][kept], found["realised"][kept])
+    assert figures.sign >= 0.999 and abs(figures.slope - 1) < 0.01 and kept.mean() > 0.9
+
+
+def test_first_order_ends_with_large_steps():
+    figures = [agreement.agreement(*direction.logits_run(step, 600).values()) for step in (1e-3, 1.0)]
+    assert figures[0].spearman > 0.999 > 0.99 > figures[1].spearman
+
+
+def test_equal_states_are_summed():
+    # rows 0 and 1 share the prompt and their first token; row 2 has another prompt
+    rows = Trajectories(
+        prompt_tokens=np.array([[1, 2], [1, 2], [1, 3]]), prompt_valid=np.ones((3, 2), bool),
+        tokens=np.array([[5, 6], [5, 7], [5, 6]]), mask=np.array([[True, True], [True, True], [True, False]]),
+    )  # fmt: skip
+    found = states.aggregated(rows, np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 0.0]]))
+    np.testing.assert_allclose(found, [[11.0, 22.0], [11.0, 22.0], [100.0, 0.0]])
+
+
+class TestStored:
+    def test_a_stored_run_is_not_made_again(self, tmp_path):
+        (tmp_path / "runs").mkdir()
+        made = []
+        make = lambda: made.append(1) or {"x": np.arange(3)}  # noqa: E731
+        first, second = (results.stored(tmp_path, "run", make) for _ in range(2))
+        np.testing.assert_array_equal(first["x"], second["x"])
+        assert made == [1] and [path.name for path in (tmp_path / "runs").iterdir()] == ["run.npz"]
+
+    def test_names_tell_runs_apart(self):
+        base = runs.Run("chains", "papo", 1e-4, 0, 150)
+        others = [
+            base, runs.Run("sums", "papo", 1e-4, 0, 150), runs.Run("chains", "dapo", 1e-4, 0, 150),
+            runs.Run("chains", "papo", 3e-4, 0, 150), runs.Run("chains", "papo", 1e-4, 1, 150),
+            runs.Run("chains", "papo", 1e-4, 0, 15), runs.Run("chains", "papo", 1e-4, 0, 150, panel="search"),
+            runs.Run("chains", "papo", 1e-4, 0, 150, (("lam", 0.5),)), runs.Run("chains", "papo", 1e-4, 0, 150, (), (("phase", "trend"),)),
+        ]  # fmt: skip
+        assert len({run.name for run in others}) == len(others)
+        assert base.program == others[3].program == others[4].program  # rate and seed share a compiled step
+        assert base.program != others[7].program
+
+
+class TestSuite:
+    RUN = {
+        "counts": np.array([[0, 16], [8, 16]], np.uint8), "evaluated": np.array([0, 20]),
+        "reward/mean": np.repeat([0.0, 1.0], 10), "entropy": np.full(20, 0.5), "length/mean": np.full(20, 4.0),
+    }  # fmt: skip
+
+    def test_endpoints_by_hand(self):
+        found = suite.endpoints(self.RUN)
+        assert found["avg@16"] == 0.75 and found["pass@16"] == 1.0 and found["area"] == 0.5
+        # pass@4 of 8 right among 16: 1 - C(8, 4) / C(16, 4) = 1 - 70 / 1820
+        assert found["pass@4"] == pytest.approx((1 + 1 - 70 / 1820) / 2)
+        # the running mean over 10 rollouts is 0.6 once six of them have reward 1, after rollout 16
+        assert found["rollouts to reward 0.6"] == 16
+
+    def test_what_was_never_reached_is_said(self):
+        assert suite.cell(np.array([np.nan, np.nan])) == "never"
+        assert suite.cell(np.array([10.0, np.nan]), digits=0) == "10 (1 never)"
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    from experiments.studies import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "PANEL", 16)
+        patch.setattr(training, "POOL", 64)
+        yield training.Trainer(worlds.WORLDS["chains"], bases.load("chains"), "papo")
+
+
+@pytest.mark.slow
+def test_a_run_is_its_seed_and_its_numbers(trainer):
+    run = lambda seed, **numbers: trainer.run(seed, {"learning_rate": 1e-4, **numbers}, rollouts=2, evaluate_every=2)  # noqa: E731
+    first, again, other = run(0), run(0), run(1)
+    for name, values in first.metrics.items():
+        np.testing.assert_array_equal(values, again.metrics[name], err_msg=name)
+        assert np.isfinite(values).all(), name
+    np.testing.assert_array_equal(first.counts, again.counts)
+    assert not np.array_equal(first.metrics["entropy"], other.metrics["entropy"])
+    still = run(0, learning_rate=0.0)
+    jax.tree.map(np.testing.assert_array_equal, still.params, jax.device_get(trainer.policy.params))
+    np.testing.assert_array_equal(still.counts[0], still.counts[1])
+
+
+@pytest.mark.slow
+def test_search_and_report_see_other_problems():
+    from experiments.studies import training
+
+    policy = bases.load("sums")
+    panels = [training.Trainer(worlds.WORLDS["sums"], policy, "dapo", panel=name).panel.prompts.tokens for name in ("report", "search")]
+    assert not {row.tobytes() for row in panels[0]} & {row.tobytes() for row in panels[1]}
+
+
+@pytest.mark.slow
+def test_the_exact_signal_steers_and_random_signs_do_not():
+    from experiments.studies import authority
+
+    laboratory = states.Laboratory(bases.load("chains"), parts=1, samples=16, max_new_tokens=20)
+    found = authority.measure(laboratory, lambda seed: states.own_answers(laboratory, seed, prompts=8, difficulty=2), "sgd", 0)
+    exact = float(found["parameter polarity"])
+    assert exact > 0  # up to first order it is the largest that signs can have
+    assert all(abs(np.mean(values)) < 1.05 * exact for values in found.values())
+    assert np.abs(found["random signs"]).max() < 0.5 * exact
+
+
+def test_every_entry_of_the_studies_is_a_preset_with_these_numbers():
+    from experiments.studies import control
+
+    for entry in control.ENTRIES:
+        assert set(entry.numbers) | set(entry.choices) <= set(presets.numbers(entry.method)), entry.label
