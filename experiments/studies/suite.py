@@ -1,8 +1,8 @@
-"""A comparison of methods in one world: the same search of the learning rate for each, then seeds that no search has seen.
+"""A comparison of methods in one world: an equal search for each, then seeds that no search has seen.
 
-    search   every learning rate of `RATES` on seeds and problems of its own; the rate with the highest avg@16 at the last
-             evaluation is the method's
-    report   seeds 0, 1, ... at that rate, evaluated on other held-out problems; the last evaluation counts, not the best
+    search   every learning rate of `RATES`, at both strengths where an entry has two, on seeds and problems of its own; the
+             trial with the highest avg@16 at the last evaluation is the method's
+    report   seeds 0, 1, ... of that trial, evaluated on other held-out problems; the last evaluation counts, not the best
 
 The same seed means the same prompts in the same order and the same random numbers, so methods are compared in pairs.
 """
@@ -18,8 +18,10 @@ from experiments.studies import results
 from experiments.studies.agreement import interval
 from experiments.studies.runs import Run, make
 from papo_jax.evaluation import pass_at_k
+from papo_jax.methods import presets
 
 RATES = (3e-5, 1e-4, 3e-4)
+MORE_RATES = (5e-5, 2e-4, 5e-4)  # for methods without a strength to search
 SEARCH_SEEDS = (100, 101)
 SAMPLES = 16
 
@@ -32,12 +34,29 @@ class Entry(NamedTuple):
       method: a preset's name.
       numbers: of the method that differ from the preset's.
       choices: of the method that are no numbers.
+      scaled: numbers of a second strength, which is searched beside the first; None for one strength.
     """
 
     label: str
     method: str
     numbers: dict[str, float] = {}
     choices: dict[str, str] = {}
+    scaled: dict[str, float] | None = None
+
+    @property
+    def strengths(self) -> list[dict[str, float]]:
+        """The numbers of each strength, all with the same names, so that they share a compiled step."""
+        if self.scaled is None:
+            return [self.numbers]
+        published = {name: presets.get(self.method)[name] for name in self.scaled}
+        return [{**published, **self.numbers}, {**published, **self.numbers, **self.scaled}]
+
+
+class Trial(NamedTuple):
+    """What a search chooses among."""
+
+    numbers: tuple[tuple[str, float], ...]
+    rate: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +74,12 @@ class Outcome(NamedTuple):
 
     Attributes:
       entry: which.
-      rate: the learning rate that the search chose.
+      trial: the numbers and the learning rate that the search chose.
       runs: what the runs left, seed by seed.
     """
 
     entry: Entry
-    rate: float
+    trial: Trial
     runs: list[results.Arrays]
 
 
@@ -76,27 +95,47 @@ def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale)
     Returns:
       An `Outcome` an entry.
     """
-    rates = {entry.label: scale.rates[0] for entry in entries}
+    chosen = {entry.label: _trials(entry, scale)[0] for entry in entries}
     if len(scale.rates) > 1:
-        asked = {
-            (entry.label, rate, seed): _run(world, entry, rate, seed, scale.rollouts, "search")
-            for entry in entries for rate in scale.rates for seed in scale.search_seeds
-        }  # fmt: skip
-        found = make(place, list(asked.values()))
-        score = lambda label, rate: np.mean([avg(found[asked[label, rate, seed]])[-1] for seed in scale.search_seeds])  # noqa: E731
-        rates = {entry.label: max(scale.rates, key=lambda rate, e=entry: score(e.label, rate)) for entry in entries}
-        results.table(place / "search.csv", [
-            {"entry": e.label, "learning_rate": rate, "avg@16": float(score(e.label, rate)), "chosen": int(rate == rates[e.label])}
-            for e in entries for rate in scale.rates
-        ])  # fmt: skip
-    planned = {e.label: [_run(world, e, rates[e.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)] for e in entries}
+        chosen = _search(place, world, entries, scale)
+    planned = {
+        entry.label: [_run(world, entry, chosen[entry.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)]
+        for entry in entries
+    }
     found = make(place, [run for runs in planned.values() for run in runs])
-    return [Outcome(e, rates[e.label], [found[run] for run in planned[e.label]]) for e in entries]
+    return [Outcome(e, chosen[e.label], [found[run] for run in planned[e.label]]) for e in entries]
 
 
-def _run(world: str, entry: Entry, rate: float, seed: int, rollouts: int, panel: str) -> Run:
-    numbers, choices = tuple(sorted(entry.numbers.items())), tuple(sorted(entry.choices.items()))
-    return Run(world, entry.method, rate, seed, rollouts, numbers, choices, panel)
+def _trials(entry: Entry, scale: Scale) -> list[Trial]:
+    """As many for every entry that has a second strength, be it only more learning rates (`scaled` = {})."""
+    if entry.scaled == {} and len(scale.rates) > 1:
+        return [Trial(tuple(sorted(entry.numbers.items())), rate) for rate in scale.rates + MORE_RATES]
+    return [Trial(tuple(sorted(numbers.items())), rate) for numbers in entry.strengths for rate in scale.rates]
+
+
+def _search(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale) -> dict[str, Trial]:
+    """Makes the trials and returns each entry's best; all of them go into search.csv."""
+    asked = {
+        (entry.label, trial, seed): _run(world, entry, trial, seed, scale.rollouts, "search")
+        for entry in entries for trial in _trials(entry, scale) for seed in scale.search_seeds
+    }  # fmt: skip
+    found = make(place, list(asked.values()))
+    score = lambda label, trial: float(np.mean([avg(found[asked[label, trial, seed]])[-1] for seed in scale.search_seeds]))  # noqa: E731
+    chosen = {entry.label: max(_trials(entry, scale), key=lambda trial, e=entry: score(e.label, trial)) for entry in entries}
+    results.table(place / "search.csv", [
+        {"entry": entry.label, "learning_rate": trial.rate, "numbers": _written(trial.numbers), "avg@16": score(entry.label, trial),
+         "chosen": int(trial == chosen[entry.label])}
+        for entry in entries for trial in _trials(entry, scale)
+    ])  # fmt: skip
+    return chosen
+
+
+def _written(numbers: tuple[tuple[str, float], ...]) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in numbers)
+
+
+def _run(world: str, entry: Entry, trial: Trial, seed: int, rollouts: int, panel: str) -> Run:
+    return Run(world, entry.method, trial.rate, seed, rollouts, trial.numbers, tuple(sorted(entry.choices.items())), panel)
 
 
 def avg(run: results.Arrays) -> np.ndarray:
@@ -131,7 +170,8 @@ def endpoints(run: results.Arrays, *, target: float = 0.6) -> dict[str, float]:
 def rows_of(outcomes: list[Outcome]) -> list[dict]:
     """A row a reported run."""
     return [
-        {"entry": outcome.entry.label, "learning_rate": outcome.rate, "seed": seed, **endpoints(run)}
+        {"entry": outcome.entry.label, "learning_rate": outcome.trial.rate, "numbers": _written(outcome.trial.numbers), "seed": seed,
+         **endpoints(run)}
         for outcome in outcomes for seed, run in enumerate(outcome.runs)
     ]  # fmt: skip
 

@@ -1,0 +1,73 @@
+"""All methods on one budget: which is best, which is last, what each spends of its entropy, and how soon it gets there.
+
+    python -m experiments.studies.baselines [--scale=full]
+
+Every preset of the field and PAPO, each with the same search: three learning rates at the published strength and three at one
+that is scaled to this batch (64 answers and about 600 tokens an update, where a share of 2e-4 is no token at all). Methods
+without a strength of their own get three more learning rates instead. Four updates a rollout, so that clips and KL-Cov can act.
+Comparators that are matched in entropy stand beside PAPO: `entropy_bonus`, `stare` and weights by -sign(A).
+Dynamic sampling and length penalties are off for all: every method has the same rollouts. Seen on two CPU cores: quick 5
+minutes (four methods), full about two hours; stopped and started again, it goes on run by run.
+"""
+
+from experiments.studies import results, suite
+from experiments.studies.suite import Entry, Scale
+
+NAME = "baselines"
+TARGET = {"target_start": 0.3, "target_end": 0.3}
+ENTRIES = [
+    Entry("grpo", "grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
+    Entry("dapo", "dapo", scaled={"clip_high": 0.5}),
+    Entry("dr_grpo", "dr_grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
+    Entry("gspo", "gspo", scaled={"clip_low": 0.03, "clip_high": 0.04}),
+    Entry("reinforce", "reinforce", scaled={}),
+    Entry("rloo", "rloo", scaled={}),
+    Entry("cispo", "cispo", scaled={"weight_high": 2.0}),
+    Entry("psr", "psr", scaled={"clip_low": 0.1, "clip_high": 0.1}),
+    Entry("nsr", "nsr", scaled={"clip_low": 0.1, "clip_high": 0.1}),
+    Entry("w_reinforce", "w_reinforce", scaled={"right": 0.5}),
+    Entry("opefo", "opefo", scaled={}),
+    Entry("aer", "aer", scaled={"bonus_gain": 1e-2, "bonus_max": 0.05}),
+    Entry("clip_low", "clip_low", scaled={"clip_low": 0.05}),
+    Entry("epo", "epo", scaled={"entropy_coefficient": 1e-2}),
+    Entry("entropy_bonus", "entropy_bonus", scaled={"entropy_coefficient": 1e-2}),
+    Entry("adaptive_entropy", "adaptive_entropy", scaled={"bonus_step": 1e-3, "bonus_max": 0.05}),
+    Entry("entropy_advantage", "entropy_advantage", scaled={"entropy_alpha": 1.0}),
+    Entry("high_entropy_tokens", "high_entropy_tokens", scaled={"entropy_share": 0.5}),
+    Entry("clip_cov", "clip_cov", scaled={"covariance_share": 2e-2}),
+    Entry("kl_cov", "kl_cov", scaled={"penalised_share": 5e-2}),
+    Entry("clip_b", "clip_b", scaled={"batch_mu": 1.5}),
+    Entry("clip_v", "clip_v", scaled={"vocabulary_mu": 3.0, "vocabulary_share": 1e-2}),
+    Entry("steer", "steer", scaled={"damping_min": 0.5}),
+    Entry("ce_gppo", "ce_gppo", scaled={"below_beta": 0.5}),
+    Entry("a3po", "a3po", scaled={"right_factor": 2.0, "wrong_factor": 2.0}),
+    Entry("qae", "qae", scaled={"quantile": 0.6}),
+    Entry("bapo", "bapo", scaled={"positive_ratio": 1.0}),
+    Entry("bapo_code", "bapo_code", scaled={"positive_ratio": 1.0}),
+    Entry("stare", "stare", scaled={"right_weight": 1.5}),
+    Entry("stare_c2", "stare_c2", scaled={"right_weight": 1.5, "wrong_weight": 0.5}),
+    Entry("papo", "papo", scaled={"lam": 0.5}),
+    Entry("papo, 0.3 H0", "papo", TARGET, scaled={"lam": 0.5}),
+    Entry("sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
+    Entry("random signs", "papo_random", TARGET, scaled={"lam": 0.5}),
+]
+QUICK = ("grpo", "dapo", "papo", "clip_cov")
+SCALES = {"quick": Scale(rollouts=20, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
+
+
+def main() -> None:
+    """Makes, draws and judges."""
+    asked = results.arguments(__doc__, NAME)
+    entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
+    outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
+    rows = results.table(asked.place / "baselines.csv", suite.rows_of(outcomes))
+    order = sorted(outcomes, key=lambda outcome: -sum(suite.avg(run)[-1] for run in outcome.runs))
+    shown = [outcome for outcome in order if outcome in order[:8] or outcome.entry.label in ("dapo", "papo, 0.3 H0")]
+    suite.draw(asked.place / "baselines.png", shown, title="chains")
+    labels = [outcome.entry.label for outcome in order]
+    rows = sorted(rows, key=lambda row: labels.index(row["entry"]))
+    results.verdict(asked.place / "verdict.md", ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")])
+
+
+if __name__ == "__main__":
+    main()

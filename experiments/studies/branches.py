@@ -1,0 +1,38 @@
+"""What is each branch of polarity for?
+
+    python -m experiments.studies.branches [--scale=full]
+
+Updates that expand entropy alone, updates that contract it alone, both, and both reweighted, in both worlds: reward,
+entropy and pass@k over training. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation
+strengthened. Seen on two CPU cores: quick 5 minutes, full 25.
+"""
+
+from experiments.studies import results, suite
+from experiments.studies.suite import Entry, Scale
+
+NAME = "branches"
+ENTRIES = [
+    Entry("both", "dapo"),
+    Entry("positive only", "positive_branch"),
+    Entry("negative only", "negative_branch"),
+    Entry("reweighted (papo)", "papo", {"lam": 0.5, "target_start": 0.3, "target_end": 0.3}),
+]
+SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
+
+
+def main() -> None:
+    """Makes, draws and judges."""
+    asked = results.arguments(__doc__, NAME)
+    lines, rows = ["# Branches"], []
+    for world in ("chains", "sums") if asked.scale == "full" else ("chains",):
+        outcomes = suite.compare(asked.place, world, ENTRIES, SCALES[asked.scale])
+        own = suite.rows_of(outcomes)
+        rows += [{"world": world, **row} for row in own]
+        suite.draw(asked.place / f"{world}.png", outcomes, title=world)
+        lines += ["", f"## {world}", "", *suite.summary(own, base="both")]
+    results.table(asked.place / "branches.csv", rows)
+    results.verdict(asked.place / "verdict.md", lines)
+
+
+if __name__ == "__main__":
+    main()
