@@ -132,21 +132,24 @@ def draw(place: pathlib.Path, rows: list[dict]) -> None:
     settings = [pair for pair in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows) if pair[0] != "logits"]
 
     def panels(axes):
+        first, *others = axes.flat
         exact = [row for row in rows if row["setting"] == "logits"]
-        axes[0, 0].semilogx([r["step"] for r in exact], [r["sign"] for r in exact], "o-", label="sign agreement")
-        axes[0, 0].semilogx([r["step"] for r in exact], [r["slope"] for r in exact], "s-", label="slope")
-        axes[0, 0].set(title="logits: polarity P", xlabel="step of the logits", ylim=(0, 1.3))
-        axes[0, 0].legend()
-        for axis, (setting, optimiser) in zip(axes[0, 1:], settings, strict=True):
+        first.semilogx([r["step"] for r in exact], [r["sign"] for r in exact], "o-", label="sign agreement")
+        first.semilogx([r["step"] for r in exact], [r["slope"] for r in exact], "s-", label="slope")
+        first.set(title="logit space: polarity P", xlabel="step of the logits", ylim=(0, 1.3))
+        first.legend()
+        for axis, (setting, optimiser) in zip(others, settings, strict=False):
             own = [row for row in rows if (row["setting"], row["optimiser"]) == (setting, optimiser)]
+            steps = sorted({row["step"] for row in own})
             for name in dict.fromkeys(row["predictor"] for row in own):
-                steps = sorted({row["step"] for row in own})
                 mean = [np.mean([r["spearman"] for r in own if r["predictor"] == name and r["step"] == step]) for step in steps]
                 axis.semilogx(steps, mean, "o-", label=name, markersize=3)
-            axis.set(title=f"{setting}, {optimiser}", xlabel="learning rate", ylabel="Spearman with the realised change", ylim=(-0.3, 1.05))
-        axes[0, -1].legend(fontsize=6)
+            axis.set(title=f"{setting}, {optimiser}: Spearman", xlabel="learning rate", ylim=(-0.5, 1.05))
+        for axis in others[len(settings) :]:
+            axis.axis("off")
+        axes.flat[-1].legend(*others[0].get_legend_handles_labels(), fontsize=8, loc="center")
 
-    results.figure(place / "direction.png", panels, columns=1 + len(settings))
+    results.figure(place / "direction.png", panels, rows=2, columns=3)
 
 
 def by_size(place: pathlib.Path) -> list[dict]:

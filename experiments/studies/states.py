@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from kernels.token_stats import TokenStats
 from papo_jax.methods import advantages as estimators
 from papo_jax.methods import draws, phase, presets, signals
 from papo_jax.models import Policy
@@ -58,6 +59,10 @@ class Laboratory:
         texts = tokenizer.batch_decode(np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True)
         repeated = (jnp.repeat(jnp.asarray(array), self.samples, axis=0) for array in (prompts.tokens, prompts.valid))
         return Trajectories(*repeated, out.tokens, out.mask), texts
+
+    def statistics(self, states: States) -> TokenStats:
+        """Token statistics of every slot, [B, T]."""
+        return self._statistics(self.params, states.trajectories)
 
     def gradient(self, states: States):
         """The gradient of -1/N sum A log p(y) over the batch's N tokens."""
