@@ -118,6 +118,12 @@ class TestCovariance:
         np.testing.assert_array_equal(slope, -self.A)
         assert metrics["selected/tokens"] == 1  # and yet
 
+    def test_kl_cov_does_not_feel_rounding(self):
+        # two passes that should be one: log r = 4e-7 is no distance, 4e-5 is
+        slopes = [act("kl_cov", self.A, logprob=self.LOGPROB, ratio=np.exp(row(*[gap] * 4)), draws=row(0.9, 0.1, 0.2, 0.8))[1] for gap in (0.0, 4e-7, 4e-5)]
+        np.testing.assert_allclose(slopes[1], slopes[0], atol=1e-6)
+        assert np.abs(slopes[2] - slopes[0]).max() > 0.9
+
     @pytest.mark.parametrize("ratio, value, slope", [(2.0, -4 + LN2, -3), (0.5, -1 + LN2, -2), (9.0, -18 + 2 * math.log(3), -17)])
     def test_kl_cov_off_policy(self, ratio, value, slope):
         # token 0 is held: -2 r + abs(log r) and slope -2 r + sign(log r); no clip, nor on 3 (loss 2 r = 8), which ties with it

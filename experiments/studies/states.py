@@ -80,6 +80,11 @@ class Laboratory:
         mask = np.asarray(states.trajectories.mask)
         return np.asarray(change.directional)[mask], np.asarray(change.realised)[mask]
 
+    def mean_entropy(self, update, states: States) -> float:
+        """The mean entropy of the states after a step, nats; summed in float64, since differences of it are small."""
+        stats = self._statistics(optax.apply_updates(self.params, update), states.trajectories)
+        return float(np.asarray(stats.entropy, np.float64)[np.asarray(states.trajectories.mask)].mean())
+
     def signals(self, states: States, preconditioner=None) -> dict[str, np.ndarray]:
         """Every signal's prediction for the sampled token's state, name -> [n]."""
         rows, advantages = states.trajectories, jnp.where(states.trajectories.mask, states.advantages, 0.0)
