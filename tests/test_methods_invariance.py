@@ -27,8 +27,8 @@ COARSE = {
     "covariance_share": 0.05, "covariance_low": 0.2, "penalised_share": 0.1, "batch_mu": 1.0, "vocabulary_mu": 1.0,
     "vocabulary_share": 0.02, "positive_ratio": 2 / 3,
 }  # fmt: skip
-# One of each kind: a sum over tokens, a ratio of answers, a keyed draw, a top share, a search. Each compiles programs of its own.
-QUICK = ("entropy_bonus", "gspo", "clip_cov", "stare", "bapo")
+# A sum over tokens, a ratio of answers, a keyed draw; the others are slow. Each compiles programs of its own.
+QUICK = ("entropy_bonus", "gspo", "clip_cov")
 # Without the backend's optimisations a program is compiled in less than half the time.
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 

@@ -29,8 +29,8 @@ def distinct() -> list[str]:
     return [name for name in found.values() if name != "dapo"]  # the one that everything else here is measured with
 
 
-# Each on one mesh: in the default set three that look across tokens in different ways, the others dealt out in turn.
-QUICK, REST = ("clip_cov", "gspo", "high_entropy_tokens"), ("data8", "fsdp8", "data2_fsdp2_tensor2")
+# Each on one mesh: in the default set one that looks across tokens and draws, the others dealt out in turn.
+QUICK, REST = ("clip_cov",), ("data8", "fsdp8", "data2_fsdp2_tensor2")
 PLACED = {"data4_tensor2": QUICK} | {
     mesh: tuple(name for name in distinct() if name not in QUICK)[number :: len(REST)] for number, mesh in enumerate(REST)
 }

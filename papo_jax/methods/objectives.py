@@ -3,7 +3,7 @@
 Shapes: B sequences, T time, [B, T] float32 and a boolean mask. The ratio is r = exp(logprob - old_logprob).
 
 An objective takes (logprob, old_logprob, advantages, mask) and, as keywords, whatever else it names: numbers of its
-preset, and the arrays that `papo_jax.training.pull` lists (entropy, draws, ...). Its `Rule` says how tokens are averaged.
+preset, and the arrays that `papo_jax.training.gradients` gives (entropy, draws, ...). Its `Rule` says how tokens are averaged.
 """
 
 from collections.abc import Callable
