@@ -6,8 +6,8 @@ Every preset of the field and PAPO, each with the same search: three learning ra
 that is scaled to this batch (64 answers and about 600 tokens an update, where a share of 2e-4 is no token at all). Methods
 without a strength of their own get three more learning rates instead. Four updates a rollout, so that clips and KL-Cov can act.
 Comparators that are matched in entropy stand beside PAPO: `entropy_bonus`, `stare` and weights by -sign(A).
-Dynamic sampling and length penalties are off for all: every method has the same rollouts. Seen on two CPU cores: quick 5
-minutes (four methods), full about two hours; stopped and started again, it goes on run by run.
+Dynamic sampling and length penalties are off for all: every method has the same rollouts. A quick run has
+four methods; a full one takes hours, and stopped and started again it goes on run by run.
 """
 
 from experiments.studies import results, suite

@@ -4,7 +4,7 @@
 
 Updates that expand entropy alone, updates that contract it alone, both, and both reweighted, in both worlds: reward,
 entropy and pass@k over training. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation
-strengthened. Seen on two CPU cores: quick 5 minutes, full 25.
+strengthened.
 """
 
 from experiments.studies import results, suite
