@@ -164,7 +164,24 @@ def test_the_exact_signal_steers_and_random_signs_do_not():
 
 
 def test_every_entry_of_the_studies_is_a_preset_with_these_numbers():
-    from experiments.studies import control
+    from experiments.studies import baselines, branches, control
 
-    for entry in control.ENTRIES:
-        assert set(entry.numbers) | set(entry.choices) <= set(presets.numbers(entry.method)), entry.label
+    for entry in [*control.ENTRIES, *branches.ENTRIES, *baselines.ENTRIES]:
+        assert set(entry.numbers) | set(entry.choices) | set(entry.scaled or ()) <= set(presets.numbers(entry.method)), entry.label
+
+
+def test_every_method_gets_as_many_trials():
+    from experiments.studies import baselines
+
+    trials = {entry.label: suite._trials(entry, baselines.SCALES["full"]) for entry in baselines.ENTRIES}
+    assert {len(set(found)) for found in trials.values()} == {6}
+    # the published strength by name, so that both strengths share a compiled step; without one, three more rates
+    assert {trial.numbers for trial in trials["kl_cov"]} == {(("penalised_share", 2e-3),), (("penalised_share", 5e-2),)}
+    assert len({trial.rate for trial in trials["rloo"]}) == 6
+
+
+def test_every_preset_of_the_field_is_a_baseline():
+    from experiments.studies import baselines
+
+    ablations = {name for name in presets.PRESETS if name.startswith("papo_") or name.endswith("_branch")}
+    assert {entry.method for entry in baselines.ENTRIES} | ablations >= set(presets.PRESETS)
