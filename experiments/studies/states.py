@@ -116,7 +116,8 @@ def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: 
     encoded = laboratory.policy.tokenizer(asked, padding="max_length", max_length=14, return_tensors="np")
     tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
     rows, texts = laboratory.draw(Prompts(tokens, valid, np.arange(prompts)), jax.random.key(seed))
-    right = [text.split("=")[-1] == problems[n // laboratory.samples].answer for n, text in enumerate(texts)]
+    # Without leading zeros: the worlds' policies write three digits.
+    right = [text.split("=")[-1].lstrip("0") == problems[n // laboratory.samples].answer.lstrip("0") for n, text in enumerate(texts)]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
     return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
 
