@@ -13,7 +13,7 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies import authority, bases, results, states
+from experiments.studies import bases, results, states
 from experiments.studies.agreement import interval
 from papo_jax import models
 
@@ -47,7 +47,7 @@ def collect(place: pathlib.Path, scale: str) -> dict[tuple[str, int], list[resul
                 if laboratory is None:
                     policy = models.load("tiny") if name == "tiny" else bases.load(name)
                     laboratory = states.Laboratory(policy, parts=2, samples=16, max_new_tokens=24)
-                authority.train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=3)
+                states.train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=3)
                 done = stage
             make = lambda seed: measure(laboratory, seed, sizes["prompts"])  # noqa: E731
             found[name, stage] = [results.stored(place, file, lambda s=seed: make(s)) for seed, file in enumerate(files)]

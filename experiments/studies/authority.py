@@ -82,16 +82,6 @@ def measure(laboratory: states.Laboratory, make, optimiser: str, seed: int) -> r
     return out
 
 
-def train(laboratory: states.Laboratory, steps: int, *, prompts: int, difficulty: int) -> None:
-    """Moves the laboratory's parameters by so many Adam steps on fresh answers, at the default run's rate a rollout."""
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
-    state = optimiser.init(laboratory.params)
-    for step in range(steps):
-        here = states.own_answers(laboratory, 5000 + step, prompts=prompts, difficulty=difficulty)
-        updates, state = optimiser.update(laboratory.gradient(here), state)
-        laboratory.params = optax.apply_updates(laboratory.params, updates)
-
-
 def collect(place: pathlib.Path, scale: str) -> list[dict]:
     """Makes the runs that are not stored yet and returns a row for each run and signal."""
     sizes, rows = SCALES[scale], []
@@ -103,7 +93,7 @@ def collect(place: pathlib.Path, scale: str) -> list[dict]:
             if not all((place / "runs" / f"{name}.npz").exists() for name in names.values()):
                 if laboratory is None:
                     laboratory, done = states.Laboratory(models.load("tiny"), parts=2, samples=sizes["samples"], max_new_tokens=24), 0
-                train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=difficulty)
+                states.train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=difficulty)
                 done = stage
             make = lambda seed, d=difficulty: states.own_answers(laboratory, seed, prompts=sizes["prompts"], difficulty=d)  # noqa: E731
             for (optimiser, seed), name in names.items():
