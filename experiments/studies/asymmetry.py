@@ -40,15 +40,14 @@ def collect(place: pathlib.Path, scale: str) -> dict[tuple[str, int], list[resul
     """(policy, stage) -> the tokens of each seed."""
     sizes, found = SCALES[scale], {}
     for name in sizes["policies"]:
-        laboratory, done = None, 0
+        laboratory = None
         for stage in sizes["stages"]:
             files = [f"{name}_after{stage}_{sizes['prompts']}_{seed}" for seed in range(sizes["seeds"])]
             if not all((place / "runs" / f"{file}.npz").exists() for file in files):
                 if laboratory is None:
                     policy = models.load("tiny") if name == "tiny" else bases.load(name)
                     laboratory = states.Laboratory(policy, parts=2, samples=16, max_new_tokens=24)
-                states.train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=3)
-                done = stage
+                states.train(laboratory, stage, prompts=sizes["prompts"])
             make = lambda seed: measure(laboratory, seed, sizes["prompts"])  # noqa: E731
             found[name, stage] = [results.stored(place, file, lambda s=seed: make(s)) for seed, file in enumerate(files)]
     return found

@@ -92,9 +92,8 @@ def collect(place: pathlib.Path, scale: str) -> list[dict]:
                      for o in sizes["optimisers"] for seed in range(sizes["seeds"])}  # fmt: skip
             if not all((place / "runs" / f"{name}.npz").exists() for name in names.values()):
                 if laboratory is None:
-                    laboratory, done = states.Laboratory(models.load("tiny"), parts=2, samples=sizes["samples"], max_new_tokens=24), 0
-                states.train(laboratory, stage - done, prompts=sizes["prompts"], difficulty=difficulty)
-                done = stage
+                    laboratory = states.Laboratory(models.load("tiny"), parts=2, samples=sizes["samples"], max_new_tokens=24)
+                states.train(laboratory, stage, prompts=sizes["prompts"], difficulty=difficulty)
             make = lambda seed, d=difficulty: states.own_answers(laboratory, seed, prompts=sizes["prompts"], difficulty=d)  # noqa: E731
             for (optimiser, seed), name in names.items():
                 found = results.stored(place, name, lambda o=optimiser, s=seed, m=make: measure(laboratory, m, o, s))

@@ -41,6 +41,7 @@ class Laboratory:
         temperature = 1.0
         options = dict(graph=policy.graph, temperature=temperature)
         self.policy, self.params, self.samples = policy, policy.params, samples
+        self.trained = None  # (steps, optimiser's state) of `train`
         self._draw = jax.jit(lambda params, prompts, key: generate(
             policy.graph, params, prompts, key, samples=samples, max_new_tokens=max_new_tokens, stop_tokens=policy.stop_tokens,
         ))  # fmt: skip
@@ -122,14 +123,18 @@ def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: 
     return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
 
 
-def train(laboratory: Laboratory, steps: int, *, prompts: int, difficulty: int = 3) -> None:
-    """Moves the laboratory's parameters by so many Adam steps at 1e-4, each on fresh answers and with a clip of 1."""
+def train(laboratory: Laboratory, until: int, *, prompts: int, difficulty: int = 3) -> None:
+    """Trains on to `until` steps in all: Adam at 1e-4, a clip of 1, fresh answers at every step.
+
+    How far it has come, and its moments, are the laboratory's; so stages that are asked for one after another are those of one run.
+    """
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
-    state = optimiser.init(laboratory.params)
-    for step in range(steps):
-        here = own_answers(laboratory, 5000 + step, prompts=prompts, difficulty=difficulty)
+    step, state = laboratory.trained or (0, optimiser.init(laboratory.params))
+    for number in range(step, until):
+        here = own_answers(laboratory, 5000 + number, prompts=prompts, difficulty=difficulty)
         updates, state = optimiser.update(laboratory.gradient(here), state)
         laboratory.params = optax.apply_updates(laboratory.params, updates)
+    laboratory.trained = until, state
 
 
 def real_text(laboratory: Laboratory, seed: int, *, prompts: int) -> States:
