@@ -17,7 +17,7 @@ from papo_jax.methods.calling import keywords
 from papo_jax.methods.rivals import clip_v, opefo
 from papo_jax.training.weighing import weigh
 
-near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 LN2 = math.log(2)
 
 
@@ -84,10 +84,10 @@ class TestCovariance:
     def test_clip_cov_draws_one_of_the_eligible(self):
         # Cov = 1 is not above 1, whatever its number; of tokens 0 and 3 the number of 3 is lower: -2 - 2 + 2, without its 2
         total, slope, metrics = self.drawn(row(0.9, 0.1, 0.2, 0.8))
-        near(total, -2)
-        near(slope, row(-2, -2, 2, 0))
+        assert_near(total, -2)
+        assert_near(slope, row(-2, -2, 2, 0))
         assert (metrics["selected/tokens"], metrics["clip/fraction"], metrics["clip/ratio_outside"]) == (1, 1, 0)
-        near(self.drawn(row(0.7, 0.1, 0.2, 0.8))[1], row(0, -2, 2, 2))
+        assert_near(self.drawn(row(0.7, 0.1, 0.2, 0.8))[1], row(0, -2, 2, 2))
 
     @pytest.mark.parametrize("share, number", [(0.25, 1), (0.49, 1), (0.5, 2), (1.0, 2)])
     def test_clip_cov_draws_at_most_the_eligible(self, share, number):
@@ -100,17 +100,17 @@ class TestCovariance:
         # two tokens with A = (1, -1): Cov is half the distance of their log p, 4.5, 5 and 1 for both
         _, slope, metrics = self.drawn(row(0.5, 0.6), advantages=row(1, -1), logprob=row(-1, low_token))
         assert metrics["selected/tokens"] == number
-        near(slope, row(0 if number else -1, 1))  # none eligible: none drawn
+        assert_near(slope, row(0 if number else -1, 1))  # none eligible: none drawn
 
     def test_clip_covs_clipped_tokens_are_not_eligible(self):
         # clip 1 / 1: a ratio of 2.5 is cut to 2 where A > 0, and that token, of the lowest number, is not drawn but 3 is
         total, slope, metrics = self.drawn(row(0.1, 0.2, 0.3, 0.8), ratio=row(2.5, 1, 1, 1))
-        near(total, -2 * 2 - 2 + 2)
-        near(slope, row(0, -2, 2, 0))
+        assert_near(total, -2 * 2 - 2 + 2)
+        assert_near(slope, row(0, -2, 2, 0))
         assert (metrics["selected/tokens"], metrics["clip/fraction"], metrics["clip/ratio_outside"]) == (1, 2, 1)
         # ... and nothing else is cut: 1.9, 0.01, and anything where A < 0
         _, slope, metrics = self.drawn(row(0.1, 0.2, 0.3, 0.8), ratio=row(1, 1.9, 0.01, 9))
-        near(slope, row(0, -3.8, 0.02, 18))
+        assert_near(slope, row(0, -3.8, 0.02, 18))
         assert metrics["clip/fraction"] == 1
 
     def test_kl_cov_is_inert_on_policy(self):
@@ -129,8 +129,8 @@ class TestCovariance:
         # token 0 is held: -2 r + abs(log r) and slope -2 r + sign(log r); no clip, nor on 3 (loss 2 r = 8), which ties with it
         draws, ratios = row(0.1, 0.2, 0.3, 0.8), row(ratio, 1, 1, 4)
         out, found, metrics = act("kl_cov", self.A, logprob=self.LOGPROB, ratio=ratios, draws=draws)
-        near(out.total, value - 2 + 2 + 8)
-        near(found, row(slope, -2, 2, 8))
+        assert_near(out.total, value - 2 + 2 + 8)
+        assert_near(found, row(slope, -2, 2, 8))
         assert out.count == 4 and metrics["clip/fraction"] == 0
 
     @pytest.mark.parametrize("tokens, number", [(4, 1), (999, 1), (1000, 2), (1499, 2), (1500, 3)])
@@ -153,7 +153,7 @@ class TestDropped:
         mask = np.arange(slots) < np.full((2, 1), tokens)
         stats = TokenStats(*(in_slots(np.broadcast_to(each, (2, tokens)), slots) for each in (-1.0, 0.0, entropy, unit)))
         out, loss = weighed_and_loss(stats, row(*rewards), mask, numbers or {}, name=name)
-        near(out.pressure.sum(), 1)
+        assert_near(out.pressure.sum(), 1)
         np.testing.assert_array_equal(out.weights, out.loss_mask)
         assert not out.loss_mask[:, tokens:].any()
         return np.asarray(out.loss_mask)[:, :tokens], int(loss.count), float(loss.total)
@@ -170,7 +170,7 @@ class TestDropped:
         stays, count, total = self.weighed("clip_b", entropy=entropies, numbers={"batch_mu": mu})
         assert (~stays).sum() == dropped and stays[answer, 2] != dropped
         assert count == 10 - dropped  # from the denominator too
-        near(total, -5 + (5 - dropped), rtol=1e-4)
+        assert_near(total, -5 + (5 - dropped), rtol=1e-4)
         assert self.weighed("clip_b", entropy=0.3 * np.ones((2, 5)))[1] == 10  # nothing where all are equal
 
     # T is about 1 everywhere and its deviation below 0.08, so that all are above 8.5 deviations from 0, and none from the mean
@@ -182,7 +182,7 @@ class TestDropped:
         stays, count, total = self.weighed("clip_v", unit=self.UNIT, numbers={"vocabulary_share": share})
         assert stays[0].all() and np.flatnonzero(~stays[1]).tolist() == dropped
         assert count == 6 - len(dropped)
-        near(total, -3 + 3 - len(dropped), rtol=1e-4)
+        assert_near(total, -3 + 3 - len(dropped), rtol=1e-4)
 
     def test_clip_vs_threshold(self):
         # the deviation of three 0 and an x is x sqrt(3) / 4, so x is 4 / sqrt(3) = 2.309 of them from 0
@@ -217,22 +217,22 @@ class TestHighEntropyTokens:
     def test_a_fifth(self, all_tokens, count):
         out, slope, metrics = act("high_entropy_tokens", self.A, entropy=self.ENTROPY, options=(("all_tokens", all_tokens),))
         assert (out.total, out.count) == (-2, count)
-        near(slope, row(0, -2, 0, 0, 0))
+        assert_near(slope, row(0, -2, 0, 0, 0))
         assert (metrics["selected/tokens"], metrics["clip/fraction"]) == (1, 3)  # of four with A != 0
 
     def test_the_share_is_rounded_up_and_equals_stay_together(self):
         _, slope, _ = act("high_entropy_tokens", self.A, entropy=self.ENTROPY, numbers={"entropy_share": 0.41})  # 2.05: three
-        near(slope, row(0, -2, 3, -4, 0))
+        assert_near(slope, row(0, -2, 3, -4, 0))
         _, slope, metrics = act("high_entropy_tokens", self.A, entropy=row(0.5, 0.5, 0.3, 0.4, 0.5))
-        near(slope, row(-1, -2, 0, 0, 0))
+        assert_near(slope, row(-1, -2, 0, 0, 0))
         assert metrics["selected/tokens"] == 3
 
     def test_clipped_and_left_out_tokens_have_no_gradient(self):
         # kept: 1 (r = 1.5, cut to 1.28) and 3 (r = 1.2, inside); left out: 0 and 2
         ratio, numbers = row(1, 1.5, 1, 1.2, 1), {"entropy_share": 0.4}
         out, slope, metrics = act("high_entropy_tokens", self.A, ratio=ratio, entropy=self.ENTROPY, numbers=numbers)
-        near(out.total, -2 * 1.28 - 4 * 1.2)
-        near(slope, row(0, 0, 0, -4.8, 0))
+        assert_near(out.total, -2 * 1.28 - 4 * 1.2)
+        assert_near(slope, row(0, 0, 0, -4.8, 0))
         assert metrics["clip/fraction"] == 3
 
 
@@ -247,17 +247,17 @@ class TestSteer:
         # p = 1/2: Omega = A r (1 - p) (log p + H) = (1/2, -1/4, -1/2, 0): weights 0.8, sqrt 0.8, 0.8 and 1
         total, slope = self.damped(row(1, -1, 1, 2), row(-LN2, -LN2, -LN2, -LN2), row(1, 0.5, -1, 0))
         weights = row(0.8, math.sqrt(0.8), 0.8, 1)
-        near(total, -(0.8 - math.sqrt(0.8) + 0.8 + 2))
-        near(slope, -weights * row(1, -1, 1, 2))  # none through the weights
+        assert_near(total, -(0.8 - math.sqrt(0.8) + 0.8 + 2))
+        assert_near(slope, -weights * row(1, -1, 1, 2))  # none through the weights
 
     def test_probability_and_ratio_count(self):
         # Omega: p = 3/4, r = 2 / 1 and 1 - p = 1/4: 1/2;  p = 3/4: 1/4;  p = 1: 0. The first is cut to 1.28 and damped too.
         total, slope = self.damped(row(1, 1, 1), np.log(row(0.75, 0.75, 1)), row(1, 1, 1), ratio=row(2, 1, 1))
-        near(total, -(0.8 * 1.28 + math.sqrt(0.8) + 1))
-        near(slope, row(0, -math.sqrt(0.8), -1))
+        assert_near(total, -(0.8 * 1.28 + math.sqrt(0.8) + 1))
+        assert_near(slope, row(0, -math.sqrt(0.8), -1))
 
     def test_the_largest_counts_at_least_the_floor(self):
-        near(self.damped(row(0.02), row(-LN2), row(1))[0], -0.02 * math.sqrt(0.8))  # abs(Omega) = 0.01, of 0.02
+        assert_near(self.damped(row(0.02), row(-LN2), row(1))[0], -0.02 * math.sqrt(0.8))  # abs(Omega) = 0.01, of 0.02
 
 
 class TestBapo:
@@ -282,16 +282,16 @@ class TestBapo:
     # fmt: on
     def test_search(self, name, ratio, negative, bounds):
         out, slope, metrics = act(name, row(1, negative), ratio=row(ratio, 0.5))
-        near([metrics["bounds/low"], metrics["bounds/high"]], bounds)
+        assert_near([metrics["bounds/low"], metrics["bounds/high"]], bounds)
         # -min(r, c_high), with the slope -r where it is not cut; and c_low abs(A), which is cut
-        near(out.total, -min(ratio, bounds[1]) - bounds[0] * negative)
-        near(slope, row(-ratio if ratio < bounds[1] else 0, 0))
+        assert_near(out.total, -min(ratio, bounds[1]) - bounds[0] * negative)
+        assert_near(slope, row(-ratio if ratio < bounds[1] else 0, 0))
         assert out.count == 2
 
     @pytest.mark.parametrize("name", ["bapo", "bapo_code"])
     def test_without_negatives_the_first_bounds_do(self, name):
         _, _, metrics = act(name, row(1, 0), ratio=row(2, 1))
-        near([metrics["bounds/low"], metrics["bounds/high"]], [0.6, 1.2])
+        assert_near([metrics["bounds/low"], metrics["bounds/high"]], [0.6, 1.2])
 
 
 class TestStare:
@@ -307,8 +307,8 @@ class TestStare:
         out, slope, metrics = act(name, self.A, logprob=self.LOGPROB, ratio=row(1, 2, 1, 1, 1), **known)
         # 1 is cut to 1.28, and that is what its weight multiplies
         weighted = np.array(weights) * [1, 1.28, -1, -2, 0]
-        near(out.total, -weighted.sum())
-        near(slope, [-weighted * [1, 0, 1, 1, 1]])
+        assert_near(out.total, -weighted.sum())
+        assert_near(slope, [-weighted * [1, 0, 1, 1, 1]])
         assert out.count == 5 and metrics["selected/tokens"] == sum(weight != 1 for weight in weights)
 
     def test_the_share_is_of_one_sign_and_rounded_up(self):
@@ -316,7 +316,7 @@ class TestStare:
         advantages, logprob = row(*[1] * 11, *[-1] * 9), -np.arange(1.0, 21.0)[None]
         _, slope, metrics = act("stare", advantages, logprob=logprob, draws=0 * logprob, rollout_entropy=jnp.float32(0))
         assert metrics["selected/tokens"] == 2
-        near(slope, row(*[-1] * 9, -1.1, -1.1, *[1] * 9))
+        assert_near(slope, row(*[-1] * 9, -1.1, -1.1, *[1] * 9))
 
 
 class TestOpefo:
@@ -335,11 +335,11 @@ class TestOpefo:
         padded, mask = np.pad(advantages, ((0, 0), (0, 1)), constant_values=7), np.arange(5)[None] < 4
         stats = TokenStats(*[row(*unit, 5.0)] * 4)  # what stands in the padding would be the largest flow
         found = opefo.balanced(stats, padded, mask)[:, :4]
-        near(found, advantages * row(*factors))
-        near((found * row(*unit)).sum(), 0)
+        assert_near(found, advantages * row(*factors))
+        assert_near((found * row(*unit)).sum(), 0)
 
     def test_nothing_is_clipped(self):
         out, slope, metrics = act("opefo", row(1, -1), ratio=row(5, 0.1))
-        near(out.total, -5 + 0.1)
-        near(slope, row(-5, 0.1))
+        assert_near(out.total, -5 + 0.1)
+        assert_near(slope, row(-5, 0.1))
         assert out.count == 2 and metrics["clip/fraction"] == 0

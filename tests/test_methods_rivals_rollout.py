@@ -20,7 +20,7 @@ from papo_jax.settings import Settings
 from papo_jax.training.step import _minibatches
 from papo_jax.training.weighing import weigh
 
-near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
 
 
 def stats_of(probability):
@@ -71,18 +71,18 @@ class TestBaselines:
     @pytest.mark.parametrize("name, right, wrong", [("reinforce", 0.75, -0.25), ("dr_grpo", 0.75, -0.25), ("rloo", 1, -1 / 3)])
     def test_one_right_of_four(self, name, right, wrong):
         # less the mean, 1/4, without a division; leave one out: 1 - 0/3 and 0 - 1/3
-        near(advantages_of(name, [[1, 0, 0, 0]]), [[right, wrong, wrong, wrong]])
+        assert_near(advantages_of(name, [[1, 0, 0, 0]]), [[right, wrong, wrong, wrong]])
 
     def test_qae(self):
         # three wrong of 8: a share of 3/8 < 0.4 is not above 0, so b = 1 and only wrong ones act: -1 / sqrt(3/8 x 5/8)
         # four wrong of 8: 4/8 >= 0.4 is, so b = 0 and only right ones act: 1 / (1/2)
         three, four = [0] * 3 + [1] * 5, [0] * 4 + [1] * 4
-        near(advantages_of("qae", [three, four]), [[-2.0655911] * 3 + [0] * 5, [0] * 4 + [2] * 4])
+        assert_near(advantages_of("qae", [three, four]), [[-2.0655911] * 3 + [0] * 5, [0] * 4 + [2] * 4])
 
     def test_qae_is_not_the_interpolation_of_its_code(self):
         # torch.quantile: position 0.4 x 7 = 2.8 is 0.8 of the way from 0 to 1, so the right would get 0.2 / std, not 0
         three = [0] * 3 + [1] * 5
-        near(np.quantile(three, 0.4), 0.8)
+        assert_near(np.quantile(three, 0.4), 0.8)
         np.testing.assert_array_equal(advantages_of("qae", [three])[0, 3:], np.zeros(5))
 
     @pytest.mark.parametrize("samples, wrong", [(5, 2), (10, 4), (20, 8), (1000, 400)])
@@ -111,7 +111,7 @@ class TestSignedRewards:
     )
     def test_which_answers_stay(self, name, advantages, kept):
         out = weighed(name, REWARDS, ANSWERS)
-        near(out.advantages, np.array(advantages)[:, None] * ANSWERS)
+        assert_near(out.advantages, np.array(advantages)[:, None] * ANSWERS)
         np.testing.assert_array_equal(out.loss_mask, np.array(kept)[:, None] & ANSWERS)
         np.testing.assert_array_equal(out.weights, out.loss_mask)
 
@@ -120,8 +120,8 @@ class TestSignedRewards:
         # -A summed: -1 x 2; 1 x 5; -0.1 x 2 + 1 x 5. The slope is -A in each
         rollout = weighed(name, REWARDS, ANSWERS)
         out, slope, _ = at_ratio_one(name, rollout.advantages, rollout.loss_mask)
-        near(out.total, total)
-        near(slope, -rollout.advantages)
+        assert_near(out.total, total)
+        assert_near(slope, -rollout.advantages)
         assert out.count == tokens and out.metrics["clip/fraction"] == (0, tokens)
 
     @pytest.mark.parametrize("name", ["psr", "nsr", "w_reinforce"])
@@ -130,7 +130,7 @@ class TestSignedRewards:
         method, old, ones = presets.get(name), np.zeros((1, 2), np.float32), np.ones((1, 2), bool)
         loss, ratio = method["objective"].loss, np.log(np.array([[1.5, 0.5]], np.float32))
         out = loss(ratio, old, np.array([[1, -1]], np.float32), ones, **keywords(loss, method))
-        near(out.total, -1.2 + 0.8)
+        assert_near(out.total, -1.2 + 0.8)
         assert out.count == 2 and out.metrics["clip/fraction"] == (2, 2)
 
     @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ class TestA3PO:
         # right: max(1, int(0.6)) = 1 token, the rarest of its own answer though 0.05 stands elsewhere;
         # wrong: the commonest of its own though 0.9 stands elsewhere, and 1.0 on padding
         found = of_preset("a3po", "shape", stats_of(self.PROBABILITY), self.ADVANTAGES, self.MASK)
-        near(found, [[1, 5, 1], [-1, -5, 0]])
+        assert_near(found, [[1, 5, 1], [-1, -5, 0]])
 
     def test_loss(self):
         # at ratio 1, a mean over each answer: -(1 + 5 + 1) / 3 + (1 + 5) / 2
         enlarged = of_preset("a3po", "shape", stats_of(self.PROBABILITY), self.ADVANTAGES, self.MASK)
         out, slope, _ = at_ratio_one("a3po", enlarged, self.MASK)
-        near(out.total, -7 / 3 + 6 / 2)
-        near(slope, [[-1 / 3, -5 / 3, -1 / 3], [1 / 2, 5 / 2, 0]])
+        assert_near(out.total, -7 / 3 + 6 / 2)
+        assert_near(slope, [[-1 / 3, -5 / 3, -1 / 3], [1 / 2, 5 / 2, 0]])
         assert out.count == 2 and out.metrics["clip/fraction"] == (0, 5)
 
     @pytest.mark.parametrize("length, number", [(1, 1), (4, 1), (5, 1), (9, 1), (10, 2), (14, 2), (15, 3)])
@@ -189,26 +189,26 @@ class TestCoefficients:
     def test_adaptive_entropy_by_hand(self):
         # 1e-4 up below 0.2 nats and down from 0.2 on, within [0, 0.005]
         moved = lambda bonus, entropy: float(adaptive_entropy.moved(jnp.float32(bonus), jnp.float32(entropy)))  # noqa: E731
-        near([moved(0.002, 0.19), moved(0.002, 0.2), moved(0, 0.3), moved(0.00495, 0.1)], [0.0021, 0.0019, 0, 0.005])
+        assert_near([moved(0.002, 0.19), moved(0.002, 0.2), moved(0, 0.3), moved(0.00495, 0.1)], [0.0021, 0.0019, 0, 0.005])
 
     def test_adaptive_entropys_coefficient_stays_while_the_bonus_is_off(self):
         # up, up, down and off, up from where it was: had it been forgotten, the last would be 1e-4
         states = phases("adaptive_entropy", [0.1, 0.1, 0.3, 0.1])
-        near([state.bonus for state in states], [1e-4, 2e-4, 1e-4, 2e-4])
+        assert_near([state.bonus for state in states], [1e-4, 2e-4, 1e-4, 2e-4])
         advantages, mask = np.ones((1, 1), np.float32), np.ones((1, 1), bool)
         slopes = [
             at_ratio_one("adaptive_entropy", advantages, mask, bonus=state.bonus, rollout_entropy=state.entropy)[2]
             for state in states
         ]
-        near(np.array(slopes).reshape(-1), [-1e-4, -2e-4, 0, -2e-4])
+        assert_near(np.array(slopes).reshape(-1), [-1e-4, -2e-4, 0, -2e-4])
 
     def test_aer_by_hand(self):
         # H_0 = 1, target 0.4 nats: 0 + 1e-3 x (0.4 - 1) < 0, then + 1e-3 x 0.1, + 1e-3 x 0.4, - 1e-3 x 0.2
-        near([state.bonus for state in phases("aer", [1.0, 0.3, 0.0, 0.6])], [0, 1e-4, 5e-4, 3e-4])
+        assert_near([state.bonus for state in phases("aer", [1.0, 0.3, 0.0, 0.6])], [0, 1e-4, 5e-4, 3e-4])
         # 0.0099 + 1e-3 x 0.3 is above the bound
-        near(aer.moved(jnp.float32(0.0099), jnp.float32(0.1), initial_entropy=jnp.float32(1.0)), 0.01)
+        assert_near(aer.moved(jnp.float32(0.0099), jnp.float32(0.1), initial_entropy=jnp.float32(1.0)), 0.01)
 
     @pytest.mark.parametrize("name, step", [("adaptive_entropy", 1e-4), ("aer", 3e-4)])
     def test_an_entropy_that_is_not_finite_leaves_the_coefficient(self, name, step):
         # 0.1 nats moves it by 1e-4, or by 1e-3 x (0.4 x 1 - 0.1); NaN in between not at all
-        near([state.bonus for state in phases(name, [1.0, 0.1, np.nan, 0.1])], [0, step, step, 2 * step])
+        assert_near([state.bonus for state in phases(name, [1.0, 0.1, np.nan, 0.1])], [0, step, step, 2 * step])

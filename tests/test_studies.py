@@ -114,8 +114,8 @@ class TestSuite:
         assert found["rollouts to reward 0.6"] == 16
 
     def test_what_was_never_reached_is_said(self):
-        assert suite.cell(np.array([np.nan, np.nan])) == "never"
-        assert suite.cell(np.array([10.0, np.nan]), digits=0) == "10 (1 never)"
+        assert agreement.shown([np.nan, np.nan]) == "never"
+        assert agreement.shown([10.0, np.nan], digits=0) == "10 (1 never)"
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ def test_everything_is_that_of_one_device(measured, mesh):
     assert found["loss_apart"] < 1e-5
     assert found["statistics_apart"] < 1e-5
     assert found["directional_apart"] < 1e-5
+    assert found["steering_apart"] < 1e-5
     assert found["realised_apart"] < 1e-5  # nats: a difference of two entropies
     assert found["same_rows"] >= 0.999
 
@@ -119,7 +120,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     from papo_jax.models.layers import LOGICAL_AXES
     from papo_jax.telemetry import report, runfiles
     from papo_jax.methods import phase
-    from papo_jax.training import loop
+    from papo_jax.training import loop, steering
     from papo_jax.training.gradients import accumulate
     from papo_jax.training.session import prepare
     from papo_jax.training.trajectories import Batch
@@ -143,6 +144,15 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
         )  # fmt: skip
         rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
         return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole), compiler_options=options)
+
+    def steered(session):
+        """Parameter polarity of unit advantages under plain gradient steps."""
+        placed = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
+        function = lambda params, rows: steering.unit_parameter(  # noqa: E731
+            params, None, rows, graph=session.policy.graph, temperature=1.0, parts=2, mesh=session.mesh
+        )
+        rows = parallel.batch_sharding(session.mesh)
+        return jax.jit(function, in_shardings=(placed, rows), out_shardings=rows)
 
     def apart(first, second):
         """The largest difference, as a share of the largest entry of all leaves."""
@@ -187,6 +197,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
         "gradient_apart": apart(got, expected[0]),
         "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
         "statistics_apart": apart(hide(jax.device_get(session.programs.assess(state.params, trajectories))), hide(stats)),
+        "steering_apart": apart(steered(session)(state.params, trajectories), steered(one)(params, trajectories)),
         "directional_apart": apart(there.directional, change.directional),
         "realised_apart": float(np.abs(there.realised - change.realised).max()),
         "same_rows": float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean()),

@@ -67,14 +67,19 @@ def interval(values, *, level: float = 0.95) -> tuple[float, float, float]:
     return mean, mean - float(half), mean + float(half)
 
 
-def shown(values, *, digits: int = 3) -> str:
-    """Writes a mean with its interval.
+def shown(values, *, digits: int = 3, sign: str = "") -> str:
+    """Writes a mean with its interval; of values that are NaN only how many they are.
 
-    >>> shown([1.0, 2.0, 3.0])
-    '2.000 [-0.484, 4.484]'
+    >>> shown([1.0, 2.0, 3.0]), shown([1.0, 1.0, math.nan], digits=0, sign="+"), shown([math.nan])
+    ('2.000 [-0.484, 4.484]', '+1 [+1, +1] (1 never)', 'never')
     """
-    mean, low, high = interval(values)
-    return f"{mean:.{digits}f}" if math.isnan(low) else f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    values = np.asarray(values, np.float64)
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return "never"
+    mean, low, high = (f"{value:{sign}.{digits}f}" for value in interval(known))
+    bounds = f" [{low}, {high}]" if known.size > 1 else ""
+    return mean + bounds + (f" ({values.size - known.size} never)" if known.size < values.size else "")
 
 
 def _mean(flags: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.studies import bases, results, states
-from experiments.studies.agreement import interval
+from experiments.studies.agreement import interval, shown
 from papo_jax import models
 
 NAME = "asymmetry"
@@ -124,10 +124,7 @@ def judge(found) -> list[str]:
     names = list(shares(next(iter(found.values()))[0]))
     lines = ["# Asymmetry", "", "| policy, steps | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
     for (name, stage), runs in found.items():
-        cells = []
-        for figure in names:
-            mean, low, high = interval([shares(run)[figure] for run in runs])
-            cells.append(f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]")
+        cells = [shown([shares(run)[figure] for run in runs]) for figure in names]
         lines.append(f"| {name}, {stage} | " + " | ".join(cells) + " |")
     return lines
 

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from experiments.studies import results, states
-from experiments.studies.agreement import interval
+from experiments.studies.agreement import interval, shown
 from papo_jax import models
 
 NAME = "authority"
@@ -42,22 +42,18 @@ def authority_of(laboratory: states.Laboratory, here: states.States, optimiser: 
     ends = []
     for sign in (1.0, -1.0):
         weighted = here._replace(advantages=here.advantages * (1.0 + sign * LAM * weights))
-        step = jax.tree.map(jnp.negative, laboratory.gradient(weighted))
+        direction = laboratory.gradient(weighted)
         if optimiser == "adam":
-            updates, _ = optax.scale_by_adam().update(jax.tree.map(jnp.negative, step), state)
-            step = jax.tree.map(jnp.negative, updates)
-        ends.append(laboratory.mean_entropy(jax.tree.map(lambda leaf: RATES[optimiser] * leaf, step), here))
+            direction, _ = optax.scale_by_adam().update(direction, state)
+        ends.append(laboratory.mean_entropy(jax.tree.map(lambda leaf: -RATES[optimiser] * leaf, direction), here))
     return (ends[0] - ends[1]) / (2 * LAM)
 
 
 def measure(laboratory: states.Laboratory, make, optimiser: str, seed: int) -> results.Arrays:
     """Every signal's authority at one set of parameters on one batch: name -> [], and of a random signal [draws]."""
-    here, state = make(seed), optax.scale_by_adam().init(laboratory.params)
-    preconditioner = None
+    here, state, preconditioner = make(seed), None, None
     if optimiser == "adam":
-        for earlier in range(8):
-            _, state = optax.scale_by_adam().update(laboratory.gradient(make(1000 + 8 * seed + earlier)), state)
-        preconditioner = jax.tree.map(lambda second: 1.0 / (jnp.sqrt(second / (1 - 0.999**8)) + 1e-8), state.nu)
+        state, preconditioner = states.adam_under_way(laboratory, make, seed)
     known: dict[bytes, np.ndarray] = {}
 
     def of(weights: jax.Array) -> np.ndarray:
@@ -162,14 +158,9 @@ def judge(rows: list[dict]) -> list[str]:
         of = lambda name: np.array([row["of_exact"] for row in own if row["signal"] == name])  # noqa: E731
         lines += [f"{optimiser}, {len(of('polarity P'))} runs:", "", "| signal | share | P less it, paired |", "|---|---|---|"]
         for name in dict.fromkeys(row["signal"] for row in own):
-            lines.append(f"| {name} | {_cell(of(name))} | {_cell(of('polarity P') - of(name)) if name != 'polarity P' else ''} |")
+            lines.append(f"| {name} | {shown(of(name))} | {shown(of('polarity P') - of(name)) if name != 'polarity P' else ''} |")
         lines.append("")
     return lines
-
-
-def _cell(values: np.ndarray) -> str:
-    mean, low, high = interval(values)
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main() -> None:

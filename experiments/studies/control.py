@@ -12,7 +12,8 @@ Seen on two CPU cores beside other work: quick 4 minutes.
 import numpy as np
 
 from experiments.studies import results, suite
-from experiments.studies.suite import Entry, Scale, cell
+from experiments.studies.agreement import shown
+from experiments.studies.suite import Entry, Scale
 
 NAME = "control"
 TARGET = {"target_start": 0.3, "target_end": 0.3}
@@ -42,7 +43,7 @@ def holding(outcomes: list[suite.Outcome]) -> list[str]:
         if outcome.entry.numbers.get("target_start") or outcome.entry.label == "no correction":
             curves = [run["entropy"].astype(np.float64) for run in outcome.runs]
             gaps = [np.sqrt(np.mean((curve[len(curve) // 2 :] - 0.3 * curve[0]) ** 2)) for curve in curves]
-            lines.append(f"- {outcome.entry.label}: {cell(np.array(gaps))}")
+            lines.append(f"- {outcome.entry.label}: {shown(gaps)}")
     return lines
 
 

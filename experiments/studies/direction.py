@@ -62,21 +62,12 @@ def _entropy(p: np.ndarray) -> np.ndarray:
 def model_run(laboratory: states.Laboratory, make, seed: int, optimiser: str, rates: tuple[float, ...], **sizes) -> results.Arrays:
     """One step of each size from the same states: predictions and realised changes, [n] and [rates, n]."""
     here = make(laboratory, seed, **sizes)
-    gradient = laboratory.gradient(here)
-    preconditioner = None
-    step = jax.tree.map(jnp.negative, gradient)
+    direction, preconditioner = laboratory.gradient(here), None
     if optimiser == "adam":
-        # Moments of a run that is under way: eight earlier batches at these parameters.
-        adam = optax.scale_by_adam()
-        state = adam.init(laboratory.params)
-        for earlier in range(8):
-            batch = make(laboratory, 1000 + 8 * seed + earlier, **sizes)
-            _, state = adam.update(laboratory.gradient(batch), state)
-        preconditioner = jax.tree.map(lambda second: 1.0 / (jnp.sqrt(second / (1 - 0.999**8)) + 1e-8), state.nu)
-        updates, _ = adam.update(gradient, state)
-        step = jax.tree.map(jnp.negative, updates)
+        state, preconditioner = states.adam_under_way(laboratory, lambda other: make(laboratory, other, **sizes), seed)
+        direction, _ = optax.scale_by_adam().update(direction, state)
     arrays = {f"predicted/{name}": values for name, values in laboratory.signals(here, preconditioner).items()}
-    changes = [laboratory.change(jax.tree.map(lambda leaf: rate * leaf, step), here) for rate in rates]
+    changes = [laboratory.change(jax.tree.map(lambda leaf: -rate * leaf, direction), here) for rate in rates]
     arrays["directional"], arrays["realised"] = (np.stack(parts) for parts in zip(*changes, strict=True))
     return {**arrays, "rates": np.array(rates)}
 

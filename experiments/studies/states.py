@@ -4,6 +4,7 @@ Shapes: B sequences, T completion slots; everything that is returned is flat ove
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -121,6 +122,15 @@ def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: 
     right = [text.split("=")[-1].lstrip("0") == problems[n // laboratory.samples].answer.lstrip("0") for n, text in enumerate(texts)]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
     return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
+
+
+def adam_under_way(laboratory: Laboratory, make: Callable[[int], States], seed: int):
+    """Adam's state after eight earlier batches at the same parameters, and its preconditioner: (state, diagonal of M)."""
+    adam = optax.scale_by_adam()
+    state = adam.init(laboratory.params)
+    for earlier in range(8):
+        _, state = adam.update(laboratory.gradient(make(1000 + 8 * seed + earlier)), state)
+    return state, steering.adam_preconditioner(state, b2=0.999, epsilon=1e-8)
 
 
 def train(laboratory: Laboratory, until: int, *, prompts: int, difficulty: int = 3) -> None:

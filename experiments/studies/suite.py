@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.studies import results
-from experiments.studies.agreement import interval
+from experiments.studies.agreement import interval, shown
 from experiments.studies.runs import Run, make
 from papo_jax.evaluation import pass_at_k
 from papo_jax.methods import presets
@@ -178,26 +178,15 @@ def rows_of(outcomes: list[Outcome]) -> list[dict]:
 
 def summary(rows: list[dict], *, base: str) -> list[str]:
     """A Markdown table: mean [95 %] over seeds of each figure, and the paired difference of avg@16 from `base`."""
-    shown = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6")
-    lines = [f"| method | rate | {' | '.join(shown)} | avg@16 less {base}, paired |", "|" + "---|" * (len(shown) + 3)]
+    figures = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6")
+    lines = [f"| method | rate | {' | '.join(figures)} | avg@16 less {base}, paired |", "|" + "---|" * (len(figures) + 3)]
     of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
     for label in dict.fromkeys(row["entry"] for row in rows):
         rate = next(row["learning_rate"] for row in rows if row["entry"] == label)
-        cells = [cell(of(label, figure), digits=0 if figure.startswith("rollouts") else 3) for figure in shown]
-        less = "" if label == base else cell(of(label, "avg@16") - of(base, "avg@16"), sign="+")
+        cells = [shown(of(label, figure), digits=0 if figure.startswith("rollouts") else 3) for figure in figures]
+        less = "" if label == base else shown(of(label, "avg@16") - of(base, "avg@16"), sign="+")
         lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} | {less} |")
     return lines
-
-
-def cell(values: np.ndarray, *, digits: int = 3, sign: str = "") -> str:
-    """Writes a mean with its interval over seeds; runs that never got there are counted apart."""
-    known = values[~np.isnan(values)]
-    if known.size == 0:
-        return "never"
-    mean, low, high = interval(known)
-    missing = f" ({values.size - known.size} never)" if known.size < values.size else ""
-    bounds = "" if math.isnan(low) else f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
-    return f"{mean:{sign}.{digits}f}{bounds}{missing}"
 
 
 def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str) -> None:

@@ -107,7 +107,7 @@ def grpo(
     Returns:
       `Objective` whose count is the number of answers.
     """
-    average = _average(per_answer(mask), coefficients)
+    average = with_coefficients(per_answer(mask), coefficients)
     return _clipped(
         logprob, old_logprob, advantages, mask, average, clip_low, clip_high, kl_coefficient, reference_logprob
     )  # fmt: skip
@@ -144,10 +144,30 @@ def dapo(
     >>> round(float(out.total), 3), float(out.metrics["clip/fraction"][0])
     (-1.28, 1.0)
     """
-    average = _average(per_token(mask), coefficients)
+    average = with_coefficients(per_token(mask), coefficients)
     return _clipped(
         logprob, old_logprob, advantages, mask, average, clip_low, clip_high, kl_coefficient, reference_logprob
     )  # fmt: skip
+
+
+def unclipped(
+    logprob: jax.Array, old_logprob: jax.Array, advantages: jax.Array, mask: jax.Array, average: Average
+) -> Objective:
+    """Computes the policy gradient's surrogate without a clip, under any average.
+
+        L = -1/count sum_t c r A
+
+    Args:
+      logprob, old_logprob, advantages, mask: [B, T].
+      average: c and the count.
+
+    Returns:
+      `Objective`.
+    """
+    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    nowhere = jnp.zeros(mask.shape, bool)
+    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
+    return Objective(masked_sum(average.coefficients, -jnp.exp(log_ratio) * advantages, mask), average.count, metrics)
 
 
 def ratio_metrics(
@@ -217,8 +237,8 @@ def k3(log_ratio: jax.Array) -> jax.Array:
     return jnp.expm1(log_ratio) - log_ratio
 
 
-def _average(whole: Average, coefficients: jax.Array | None) -> Average:
-    """The caller's coefficients where there are any: tokens that stand without the rest of their answer."""
+def with_coefficients(whole: Average, coefficients: jax.Array | None) -> Average:
+    """Puts the caller's coefficients in, where there are any: of tokens that stand without the rest of their answer."""
     return whole if coefficients is None else whole._replace(coefficients=coefficients)
 
 

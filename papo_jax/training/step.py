@@ -109,7 +109,7 @@ def _minibatches(session: Session, state: TrainState, step: int, kept: np.ndarra
     """Yields (epoch, rows) of every minibatch.
 
     Rows that take part in the loss are dealt out evenly; where the method packs, they fill minibatches one after another,
-    and those that nothing is left for are not made.
+    and those that nothing is left for are not made, but for a first one, which every step has figures of.
     """
     count = session.settings.training.minibatches
     pack = session.settings.method_arguments()["pack"]
@@ -118,10 +118,11 @@ def _minibatches(session: Session, state: TrainState, step: int, kept: np.ndarra
         shuffled = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), session.settings.sequences))
         if not kept.all():
             shuffled = shuffled[np.argsort(~kept[shuffled], kind="stable")]
-        dealt = kept.all() or pack
-        for number, rows in enumerate(shuffled.reshape(count, -1) if dealt else shuffled.reshape(-1, count).T):
-            if number == 0 or not pack or kept[rows].any():
-                yield epoch, rows
+        one_by_one = pack or kept.all()
+        minibatches = list(shuffled.reshape(count, -1) if one_by_one else shuffled.reshape(-1, count).T)
+        if pack:
+            minibatches = [rows for rows in minibatches if kept[rows].any()] or minibatches[:1]
+        yield from ((epoch, rows) for rows in minibatches)
 
 
 def _save_skipped(workdir: pathlib.Path, minibatch: Batch, step: int, number: int) -> None:

@@ -49,7 +49,7 @@ def update(
 
     Returns:
       (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss / d log p(y_t)
-      with clip, ratio, weight and normaliser included.
+      with clip, ratio, weight and normaliser included; what an entropy bonus does by itself is not in it.
     """
     gradients, sums = accumulate(
         state.params, batch, key, state.phase, frozen, graph=graph, method=method, limit=limit,

@@ -121,7 +121,7 @@ def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: 
     advantages = jnp.where(loss_mask, of_answer, 0.0)
     arrays = {"rollout_entropy": entropy}
     if any(function and "draws" in calling.named(function) for function in (shape, drop)):
-        arrays["draws"] = draws.uniform(jax.random.fold_in(key, 1), sequences, mask.shape[1])
+        arrays["draws"] = draws.uniform(jax.random.fold_in(key, 2), sequences, mask.shape[1])
     if shape:
         advantages = jnp.where(loss_mask, shape(stats, advantages, loss_mask, **calling.keywords(shape, arrays, method)), 0.0)
     if drop:

@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    masked_log_ratio,
+    masked_sum,
+    per_token,
+    ratio_metrics,
+    with_coefficients,
+)
 
 
 def objective(
@@ -42,8 +50,7 @@ def objective(
     Returns:
       `Objective` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    coefficients = average.coefficients if coefficients is None else coefficients
+    average = with_coefficients(per_token(mask), coefficients)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     ratio, low, high = jnp.exp(log_ratio), 1.0 - clip_low, 1.0 + clip_high
     unit = jnp.exp(log_ratio - jax.lax.stop_gradient(log_ratio))  # 1, with the ratio's relative slope
@@ -52,7 +59,7 @@ def objective(
     cut = (advantages < 0) & (ratio > dual_clip)
     loss = -jnp.where(cut, dual_clip, passed) * advantages
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=cut, outside=(ratio < low) | (ratio > high))
-    return Objective(masked_sum(coefficients, loss, mask), average.count, metrics)
+    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
 
 
 def ce_gppo() -> Arguments:

@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    masked_log_ratio,
+    masked_sum,
+    per_token,
+    ratio_metrics,
+    with_coefficients,
+)
 
 
 def objective(
@@ -34,14 +42,13 @@ def objective(
     Returns:
       `Objective` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    coefficients = average.coefficients if coefficients is None else coefficients
+    average = with_coefficients(per_token(mask), coefficients)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     ratio = jnp.exp(log_ratio)
     pull = jax.lax.stop_gradient(jnp.where(mask, jnp.clip(ratio, weight_low, weight_high) * advantages, 0.0))
     outside = (ratio < weight_low) | (ratio > weight_high)
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=jnp.zeros(mask.shape, bool), outside=outside)
-    return Objective(masked_sum(coefficients, -pull * logprob, mask), average.count, metrics)
+    return Objective(masked_sum(average.coefficients, -pull * logprob, mask), average.count, metrics)
 
 
 def cispo() -> Arguments:

@@ -9,7 +9,7 @@ import jax
 
 from papo_jax.methods import advantages as estimators
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Average, Objective, Rule, dapo, per_limit
+from papo_jax.methods.objectives import Objective, Rule, dapo, per_limit, with_coefficients
 
 
 def objective(
@@ -36,10 +36,9 @@ def objective(
     Returns:
       `Objective` whose count is the number of answers.
     """
-    average: Average = per_limit(mask, limit)
-    coefficients = average.coefficients if coefficients is None else coefficients
+    coefficients, count = with_coefficients(per_limit(mask, limit), coefficients)
     surrogate = dapo(logprob, old_logprob, advantages, mask, clip_low=clip_low, clip_high=clip_high, coefficients=coefficients)
-    return surrogate._replace(count=average.count)
+    return surrogate._replace(count=count)
 
 
 def dr_grpo() -> Arguments:

@@ -7,7 +7,7 @@ as the loss is, over tokens here, under the current policy, with its gradient.
 import jax
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, dapo, masked_sum, per_token
+from papo_jax.methods.objectives import Objective, Rule, dapo, masked_sum, per_token, with_coefficients
 
 
 def objective(
@@ -37,7 +37,7 @@ def objective(
       `Objective` whose count is the number of tokens.
     """
     surrogate = dapo(logprob, old_logprob, advantages, mask, clip_low=clip_low, clip_high=clip_high, coefficients=coefficients)
-    coefficients = per_token(mask).coefficients if coefficients is None else coefficients
+    coefficients = with_coefficients(per_token(mask), coefficients).coefficients
     return surrogate._replace(total=surrogate.total - masked_sum(coefficients, entropy_coefficient * entropy, mask))
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, k3, masked_sum, per_token
+from papo_jax.methods.objectives import Objective, Rule, k3, masked_sum, per_token, with_coefficients
 from papo_jax.methods.rivals import entropy_bonus
 
 
@@ -58,7 +58,7 @@ def objective(
     inside = (entropy > corridor_low * past_entropy) & (entropy < corridor_high * past_entropy)
     terms = entropy_coefficient * jnp.where(inside, 0.0, corridor_penalty)
     terms += kl_coefficient * k3(jnp.where(mask, reference_logprob - logprob, 0.0))
-    coefficients = per_token(mask).coefficients if coefficients is None else coefficients
+    coefficients = with_coefficients(per_token(mask), coefficients).coefficients
     return out._replace(total=out.total + masked_sum(coefficients, terms, mask))
 
 

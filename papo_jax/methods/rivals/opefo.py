@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.objectives import Objective, Rule, per_token, unclipped, with_coefficients
 
 
 def balanced(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
@@ -54,12 +54,7 @@ def objective(
     Returns:
       `Objective` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    coefficients = average.coefficients if coefficients is None else coefficients
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    nowhere = jnp.zeros(mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
-    return Objective(masked_sum(coefficients, -jnp.exp(log_ratio) * advantages, mask), average.count, metrics)
+    return unclipped(logprob, old_logprob, advantages, mask, with_coefficients(per_token(mask), coefficients))
 
 
 def opefo() -> Arguments:

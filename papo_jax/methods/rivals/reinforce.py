@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from papo_jax.methods import advantages as estimators
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Average, Objective, Rule, masked_log_ratio, masked_sum, ratio_metrics
+from papo_jax.methods.objectives import Average, Objective, Rule, unclipped, with_coefficients
 
 
 def summed(mask: jax.Array, limit: int | None = None) -> Average:
@@ -37,12 +37,7 @@ def objective(
     Returns:
       `Objective` whose count is the number of answers.
     """
-    average = summed(mask)
-    coefficients = average.coefficients if coefficients is None else coefficients
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    nowhere = jnp.zeros(mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
-    return Objective(masked_sum(coefficients, -jnp.exp(log_ratio) * advantages, mask), average.count, metrics)
+    return unclipped(logprob, old_logprob, advantages, mask, with_coefficients(summed(mask), coefficients))
 
 
 RULE = Rule(objective, summed)
