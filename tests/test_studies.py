@@ -86,6 +86,23 @@ class TestStored:
         np.testing.assert_array_equal(first["x"], second["x"])
         assert made == [1] and [path.name for path in (tmp_path / "runs").iterdir()] == ["run.npz"]
 
+    def test_a_damaged_run_is_one_line_and_code_2(self, tmp_path, capsys):
+        (tmp_path / "runs").mkdir()
+        results.stored(tmp_path, "run", lambda: {"x": np.arange(300.0)})
+        path = tmp_path / "runs" / "run.npz"
+        path.write_bytes(path.read_bytes()[:200])
+        with pytest.raises(SystemExit) as stopped:
+            results.stored(tmp_path, "run", dict)
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2 and said.count("\n") == 1 and "run.npz is damaged; remove it" in said
+
+    def test_an_output_that_is_a_file_is_refused(self, tmp_path, monkeypatch, capsys):
+        (tmp_path / "taken").write_text("")
+        monkeypatch.setattr("sys.argv", ["direction", f"--output={tmp_path / 'taken'}"])
+        with pytest.raises(SystemExit) as stopped:
+            results.arguments(None, "direction")
+        assert stopped.value.code == 2 and "cannot hold results" in capsys.readouterr().err
+
     def test_names_tell_runs_apart(self):
         base = runs.Run("chains", "papo", 1e-4, 0, 150)
         others = [

@@ -148,18 +148,14 @@ def by_size(place: pathlib.Path) -> list[dict]:
     """Sign agreement by the size of the realised change, for the smallest step of every model's first seed."""
     rows = []
     for path in sorted((place / "runs").glob("*_0.npz")):
-        with np.load(path) as found:
-            setting, optimiser = path.stem.split("_")[:2]
-            if "directional" not in found:
-                continue
-            predictors = {"polarity P": found["predicted/polarity P"], "P over equal states": found["predicted/P over equal states"],
-                          DIRECTIONAL: found["directional"][0]}  # fmt: skip
-            for name, predicted in predictors.items():
-                sizes, same = sign_by_size(predicted, found["realised"][0])
-                rows += [
-                    {"setting": setting, "optimiser": optimiser, "predictor": name, "realised": float(size), "sign": float(share)}
-                    for size, share in zip(sizes, same, strict=True)
-                ]
+        found, (setting, optimiser) = results.load(path), path.stem.split("_")[:2]
+        predictors = {name: found[f"predicted/{name}"] for name in ("polarity P", "P over equal states")}
+        for name, predicted in {**predictors, DIRECTIONAL: found["directional"][0]}.items():
+            sizes, same = sign_by_size(predicted, found["realised"][0])
+            rows += [
+                {"setting": setting, "optimiser": optimiser, "predictor": name, "realised": float(size), "sign": float(share)}
+                for size, share in zip(sizes, same, strict=True)
+            ]
     return results.table(place / "by_size.csv", rows)
 
 

@@ -10,6 +10,9 @@ import argparse
 import csv
 import os
 import pathlib
+import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 
 import matplotlib.figure
@@ -27,7 +30,10 @@ def arguments(description: str | None, name: str) -> argparse.Namespace:
     parser.add_argument("--output", type=pathlib.Path, default=None, help="a folder; results/NAME (full) or results/quick/NAME")
     parsed = parser.parse_args()
     parsed.place = parsed.output or (HOME / name if parsed.scale == "full" else HOME / "quick" / name)
-    (parsed.place / "runs").mkdir(parents=True, exist_ok=True)
+    try:
+        (parsed.place / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--output {parsed.place} cannot hold results: {error.strerror.lower()}; choose another folder")
     return parsed
 
 
@@ -45,8 +51,17 @@ def stored(place: pathlib.Path, name: str, make: Callable[[], Arrays]) -> Arrays
     path = place / "runs" / f"{name}.npz"
     if not path.exists():
         save(path, make())
-    with np.load(path) as file:
-        return dict(file)
+    return load(path)
+
+
+def load(path: pathlib.Path) -> Arrays:
+    """Reads a stored run; exits with code 2 and one line where the file is damaged."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error):
+        print(f"error: {path} is damaged; remove it, and the same command makes that run again", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def save(path: pathlib.Path, arrays: Arrays) -> None:

@@ -89,11 +89,7 @@ def make(place: pathlib.Path, runs: list[Run]) -> dict[Run, results.Arrays]:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    found = {}
-    for run in runs:
-        with np.load(_path(place, run)) as file:
-            found[run] = dict(file)
-    return found
+    return {run: results.load(_path(place, run)) for run in runs}
 
 
 def _path(place: pathlib.Path, run: Run) -> pathlib.Path:
