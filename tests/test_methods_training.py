@@ -38,7 +38,7 @@ def weights_have_acted(rows, state):
     "method, has_acted",
     [
         ({"method.name": "adaptive_entropy", "method.entropy_target": 9.0}, bonus_has_moved),
-        ({"method.name": "papo_parameter"}, weights_have_acted),
+        pytest.param({"method.name": "papo_parameter"}, weights_have_acted, marks=pytest.mark.slow),
     ],
     ids=["adaptive_entropy", "papo_parameter"],
 )
