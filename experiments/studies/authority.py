@@ -11,7 +11,7 @@ It asks what reweighting buys, apart from what the update does anyway. Beside P:
 for SGD), P without its distributional correction, rivals, and random signs; P's own signs permuted, over the batch, within
 the sign of A, and within the sign of A and the decile of probability. All on the shipped policy as it is and after 30 and 60
 steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2 on real text where it is
-installed. -A (log p + H), -A S and -Omega always have equal signs, so here they are one signal. Seen on two CPU cores beside other work: quick 2 minutes.
+installed. -A (log p + H), -A S and -Omega always have equal signs, so here they are one signal. Seen on two CPU cores: quick half a minute.
 """
 
 import importlib.util

@@ -7,8 +7,8 @@ first order. `tiny`: the shipped policy on its own answers to arithmetic, a sing
 before and after. `smollm2`: SmolLM2-135M on real text, where it is installed. In the trained models the prediction is that of
 each token for its own state, which shares its parameters with all the others.
 
-Step sizes span five decades, to show where first order ends. Seen on two CPU cores beside other
-work: quick 2 minutes, full 18.
+Step sizes span five decades, to show where first order ends. Seen on two CPU cores: quick half a
+minute; full 18 minutes beside other work.
 Source of the claim: arXiv 2605.11775 (2026).
 """
 
