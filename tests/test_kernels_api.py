@@ -52,7 +52,8 @@ def test_default_by_platform_and_shape(platform, vocabulary, dtype, picked):
 
 @pytest.mark.parametrize("name", PALLAS)
 def test_a_kernel_of_another_platform_is_refused_by_name(name):
-    with pytest.raises(ValueError, match=f"^{name} does not run on cpu; use .*'chunked', or interpret=True"):
+    refused = pytest.raises(ValueError, match=f"^{name} does not run on cpu; use .*'chunked', or interpret=True")
+    with compiling_for("cpu"), refused:
         token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation=name)
 
 

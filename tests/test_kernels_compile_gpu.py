@@ -1,8 +1,8 @@
 """The Triton kernels compiled ahead of time for an H100, without one, at the size of a real model.
 
 The compiler refuses blocks over the shared memory that the hardware has. It does not say whether the numbers
-are right (the interpreter does, tests/test_kernels_token_stats.py), how fast they come, or whether registers spill.
-Compiled, never run. The environment has to be set before jax starts, so this file runs itself.
+are right (tests/test_kernels_token_stats.py does, in the interpreter or on a GPU), how fast they come, or whether registers spill.
+The environment has to be set before jax starts, so this file runs itself.
 """
 
 import functools

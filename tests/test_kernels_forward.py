@@ -64,6 +64,7 @@ class TestForward:
         np.testing.assert_allclose(jax.jit(jax.vmap(along))(heads), [one(head) for head in heads], atol=1e-13)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="cuBLAS's workspace outweighs logits as few as these")
 def test_chunks_never_hold_all_logits():
     time, width, vocabulary = 256, 8, 4096
     all_logits = 4 * time * vocabulary  # bytes

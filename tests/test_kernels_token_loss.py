@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.token_stats import chunked, linear_token_loss, linear_token_stats, loss
+from kernels.token_stats import linear_token_loss, linear_token_stats, sizes
 
 B, T, V, D = 3, 5, 300, 4
 
@@ -18,8 +18,7 @@ B, T, V, D = 3, 5, 300, 4
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Four chunks of four tokens, the last ragged; three tiles of columns, the last ragged."""
-    monkeypatch.setattr(loss, "CHUNK_ROWS", 4)
-    monkeypatch.setattr(chunked, "COLUMNS", 128)
+    monkeypatch.setattr(sizes, "current", lambda: sizes.ELSEWHERE._replace(columns=128, chunk_rows=4))
 
 
 def of_tokens(stats, context):
@@ -88,8 +87,7 @@ def temporary(function, *shapes) -> int:
 def test_memory_is_a_small_part_of_all_logits(name, monkeypatch):
     tokens, vocabulary, width = 512, 8192, 16
     all_logits = 4 * tokens * vocabulary
-    monkeypatch.setattr(loss, "CHUNK_ROWS", 32)
-    monkeypatch.setattr(chunked, "ROWS", 128)
+    monkeypatch.setattr(sizes, "current", lambda: sizes.ELSEWHERE._replace(rows=128, chunk_rows=32))
     shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((tokens, width), (vocabulary, width))]
     ids = jax.ShapeDtypeStruct((tokens,), jnp.int32)
 

@@ -1,6 +1,7 @@
 """Token statistics: every implementation against a float64 oracle, values and gradients, and known answers.
 
-Shapes: T rows (time), V vocabulary, D width. Pallas kernels run in the interpreter.
+Shapes: T rows (time), V vocabulary, D width. Pallas kernels run compiled where this machine's backend is theirs, in
+the interpreter elsewhere.
 """
 
 import functools
@@ -13,18 +14,21 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import linear_token_loss, linear_token_stats, token_stats
-from kernels.token_stats import chunked, forward, pallas_gpu, reference, sums, tpu_blocks
+from kernels.token_stats import api, chunked, forward, pallas_gpu, reference, sizes, sums, tpu_blocks
 
 T, V = 7, 300  # two blocks of rows and three tiles, the last ragged, with the sizes below
 PALLAS = ("pallas_tpu", "pallas_gpu")
+INTERPRETED = set(PALLAS) - {api.FOR_PLATFORM.get(jax.default_backend())}
+# Three TF32 products keep 22 bits of an operand of 24. Beside the sums of a product over a real width that is nothing; here,
+# where the product is with the identity, it is what there is to see.
+LOGIT_ERROR = {"linear_pallas_gpu": 2.0**-21} if "pallas_gpu" not in INTERPRETED else {}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     """Blocks of which these small problems need several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunked, "ROWS", 4)
-        patch.setattr(chunked, "COLUMNS", 128)
+        patch.setattr(sizes, "current", lambda: sizes.ELSEWHERE._replace(rows=4, columns=128))
         patch.setattr(chunked, "_logits_width", lambda logits: 128)
         patch.setattr(tpu_blocks, "SIZES", ((16, 128),))
         patch.setattr(pallas_gpu, "LOGITS_BLOCK", pallas_gpu.Block(rows=1, columns=128, depth=0, warps=4, stages=1))
@@ -41,7 +45,7 @@ def _through_an_identity(linear):
 
 
 def _named(function, name):
-    return functools.partial(function, implementation=name, interpret=name in PALLAS)
+    return functools.partial(function, implementation=name, interpret=name in INTERPRETED)
 
 
 LOGITS = {name: _named(token_stats, name) for name in ("reference", "chunked", *PALLAS)}
@@ -117,12 +121,14 @@ class TestEveryImplementation:
         weights = np.random.default_rng(1).normal(size=(4, T)).astype(np.float32)  # the last must have no effect
         stats, gradient = values_and_gradient(name, logits, tokens, temperature, weights)
         values, gradients = oracle(logits, tokens, temperature)
+        finite = np.nan_to_num(np.asarray(logits, np.float64), neginf=0.0)
+        slack = 2e-6 + LOGIT_ERROR.get(name, 0.0) * np.abs(finite).max() / temperature
         for field, got, want in zip(stats._fields, stats, values, strict=True):
             assert got.dtype == jnp.float32
-            np.testing.assert_allclose(got, want, rtol=1e-6, atol=2e-6, err_msg=field)
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=slack, err_msg=field)
         want = sum(weight[:, None] * each for weight, each in zip(weights, gradients, strict=False))
         # bfloat16 gradients come back in bfloat16: 8 bits of mantissa.
-        tolerance = 2e-6 if dtype == "float32" else 2.0**-8
+        tolerance = slack if dtype == "float32" else 2.0**-8
         assert gradient.dtype == logits.dtype
         error = np.abs(np.asarray(gradient, np.float64) - want) / np.maximum(1.0, np.abs(want))
         assert error.max() <= tolerance
@@ -275,7 +281,7 @@ def test_the_linear_form_at_a_vocabulary_of_real_size(name):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tpu_blocks, "SIZES", ((1024, 1024),))
-        patch.setattr(chunked, "COLUMNS", 4096)
+        patch.setattr(sizes, "current", lambda: sizes.ELSEWHERE._replace(rows=4, columns=4096))
         patch.setattr(pallas_gpu, "PULL_COLUMNS", 2048)
         (_, stats), gradients = everything(hidden, head)
     values, of_logits = oracle(np.asarray(reference.head(hidden, head)), tokens, 0.7)  # its own float32 logits

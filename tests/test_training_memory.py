@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from kernels.token_stats import chunked, forward, loss
+from kernels.token_stats import forward, sizes
 from papo_jax.methods import phase, presets
 from papo_jax.models import policy
 from papo_jax.models.architecture import ModelConfig
@@ -61,8 +61,7 @@ def _state(params, optimiser) -> dict:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """A chunk of 256 of the 2,048 tokens, as real vocabularies have it by themselves."""
-    monkeypatch.setattr(loss, "CHUNK_ROWS", 256)
-    monkeypatch.setattr(chunked, "ROWS", 256)
+    monkeypatch.setattr(sizes, "current", lambda: sizes.ELSEWHERE._replace(rows=256, chunk_rows=256))
     monkeypatch.setattr(forward, "CHUNK_ENTRIES", B * 8 * V)
 
 

@@ -12,15 +12,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import sums
+from kernels.token_stats import sizes, sums
 from kernels.token_stats.pieces import RowBlocks, Tiles, cut, slice_rows
-from kernels.token_stats.reference import wide
+from kernels.token_stats.reference import precision_of, wide
 from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.varying import varying_as
-
-# Of the sizes tried on two CPU cores (256 to 2,048 rows, 256 to 2,048 columns) no other was faster beyond the noise.
-ROWS = 2048
-COLUMNS = 512
 
 
 def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows) -> Sums:
@@ -98,9 +94,9 @@ def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull,
         gradient = sums.pull_tile(logits, columns, tokens, rows.limit, rows.temperature, pull)
         gradient, part = gradient.astype(dtype), part.astype(dtype)
         # h^T dz and a small transpose: a quarter faster on CPU than dz^T h.
-        of_part = jnp.matmul(factor.T, gradient, preferred_element_type=into.dtype).T
+        of_part = _product(factor.T, gradient, into.dtype).T
         into = jax.lax.dynamic_update_slice(into, slice_rows(into, start, tiles.width) + of_part, (start, 0))
-        return of_hidden + jnp.matmul(gradient, part, preferred_element_type=into.dtype), into
+        return of_hidden + _product(gradient, part, into.dtype), into
 
     start = varying_as((jnp.zeros(hidden.shape, into.dtype), into), hidden, unembedding, rows, pull)
     return jax.lax.fori_loop(0, tiles.count, step, start)
@@ -108,8 +104,8 @@ def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull,
 
 def _linear_forward(operands, rows: Rows) -> Sums:
     hidden, unembedding = operands
-    tiles = cut(unembedding.shape[0], COLUMNS)
-    blocks = RowBlocks.of(hidden.shape[0], ROWS)
+    size = sizes.current()
+    tiles, blocks = cut(unembedding.shape[0], size.columns), RowBlocks.of(hidden.shape[0], size.rows)
     hidden, padded = blocks.pad(hidden), blocks.pad_rows(rows)
 
     def step(index, out):
@@ -124,8 +120,8 @@ def _linear_forward(operands, rows: Rows) -> Sums:
 
 def _linear_backward(operands, rows: Rows, pull: Pull):
     hidden, unembedding = operands
-    tiles = cut(unembedding.shape[0], COLUMNS)
-    blocks = RowBlocks.of(hidden.shape[0], ROWS)
+    size = sizes.current()
+    tiles, blocks = cut(unembedding.shape[0], size.columns), RowBlocks.of(hidden.shape[0], size.rows)
     dtype = wide(*operands)
     padded, padded_hidden, padded_pull = blocks.pad_rows(rows), blocks.pad(hidden), jax.tree.map(blocks.pad, pull)
 
@@ -172,9 +168,14 @@ def _once(x: jax.Array) -> jax.Array:
 
 
 def _logits(hidden: jax.Array, unembedding: jax.Array, dtype) -> jax.Array:
-    return jnp.matmul(hidden, unembedding.T, preferred_element_type=dtype)
+    return _product(hidden, unembedding.T, dtype)
+
+
+def _product(left: jax.Array, right: jax.Array, dtype) -> jax.Array:
+    return jnp.matmul(left, right, precision=precision_of(left, right), preferred_element_type=dtype)
 
 
 def _logits_width(logits: jax.Array) -> int:
     """As many columns as make a tile of the usual size, and at least 128: a row is read in pieces of that length."""
-    return max(128, ROWS * COLUMNS // max(1, logits.shape[0]))
+    size = sizes.current()
+    return max(128, size.rows * size.columns // max(1, logits.shape[0]))

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import chunked, reference, sums
+from kernels.token_stats import chunked, reference, sizes, sums
 from kernels.token_stats.api import rows_of
 from kernels.token_stats.pieces import RowBlocks, cut
 from kernels.token_stats.reference import TokenStats, wide
@@ -26,8 +26,6 @@ from kernels.token_stats.sums import Rows
 from kernels.token_stats.varying import varying_as
 
 PyTree = Any
-CHUNK_ENTRIES = 2**27  # logits alive at a time: 512 MB in float32
-CHUNK_ROWS = 512
 
 
 def linear_token_loss(
@@ -101,8 +99,9 @@ def _go_through(loss, axis_name, operands, rows: Rows, context, *, with_gradient
     """All chunks in turn: (L, stats [N], the gradient in the operands or None)."""
     hidden, unembedding = operands
     count, dtype = hidden.shape[0], rows.temperature.dtype
-    tiles = cut(unembedding.shape[0], chunked.COLUMNS)
-    blocks = RowBlocks.of(count, max(1, min(CHUNK_ROWS, CHUNK_ENTRIES // unembedding.shape[0])))
+    size = sizes.current()
+    tiles = cut(unembedding.shape[0], size.columns)
+    blocks = RowBlocks.of(count, max(1, min(size.chunk_rows, size.chunk_entries // unembedding.shape[0])))
     padded = jax.tree.map(blocks.pad, (hidden, context))
     padded_rows = blocks.pad_rows(rows)
 

@@ -6,13 +6,14 @@ Shapes: N tokens, V vocabulary, D width; S splits of the vocabulary, so that few
                writes them to [S, N]; S parts of a row combine outside. Linear form: a tile of logits is made from
                chunks of D, h [rows, depth] by u [columns, depth], and never leaves the chip. Logits form: one row a
                program, each logit read once.
-    backward   linear form: for each [2048, 2048] tile of logits a kernel makes it again and writes its gradient dz,
-               small enough for the second-level cache, from which two matrix products read it:
-               dh += dz u and du += dz^T h. No atomics: the same bits every time. Logits form: one fused XLA operation.
+    backward   linear form: for each [4096, 8192] tile of logits a kernel makes it again and writes its gradient dz, from
+               which two matrix products read it: dh += dz u and du += dz^T h. No atomics: the same bits every time.
+               Logits form: one fused XLA operation.
 
-Products accumulate in float32. Those of float32 operands ask for Precision.HIGHEST, which is true float32 in Triton and
-in cuBLAS: the default may be TF32, 10 bits of mantissa. Compiled for an H100 and run by the interpreter; never run on a
-GPU. Since 0.11 jax calls Pallas's Triton backend deprecated; 0.12 still has it.
+Products accumulate in float32. Those of float32 operands are true float32 in cuBLAS (Precision.HIGHEST; the default may
+be TF32, 10 bits of mantissa) and three TF32 products of the operands' halves in Triton, which is as exact and keeps to
+the tensor cores: on an H200 a seventh of the time of float32 arithmetic. Sizes are the fastest of those tried there.
+Since 0.11 jax calls Pallas's Triton backend deprecated; 0.12 still has it.
 """
 
 import functools
@@ -28,10 +29,11 @@ from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.varying import shaped_as, varying_as
 
 EXACT = jax.lax.Precision.HIGHEST
+THREE_PRODUCTS = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
 OUTSIDE = -2  # as a token, in no tile (a column left out of a tile is -1); as a limit, of a row that is not needed
 # Four times what an H100's 132 multiprocessors hold at a time, by their registers: unequal programs even out.
 PROGRAMS, LOGITS_PROGRAMS = 4 * 132, 4 * 4 * 132
-PULL_ROWS, PULL_COLUMNS = 2048, 2048  # 16 MB of dz: a third of an H100's second-level cache
+PULL_ROWS, PULL_COLUMNS = 4096, 8192  # 134 MB of dz: products of a size that cuBLAS is fast at
 
 
 class Block(NamedTuple):
@@ -42,23 +44,21 @@ class Block(NamedTuple):
     depth: int
     warps: int
     stages: int
+    precision: jax.lax.Precision | jax.lax.DotAlgorithmPreset = EXACT
 
 
 def block_for(dtype, width: int) -> Block:
-    """Picks the linear form's block, by arithmetic and by what the compiler says: no choice here has been timed.
+    """Picks the linear form's block: of nine in 16 bits and thirteen in float32 the fastest on an H200.
 
     A chunk is 128 bytes of a row, or less if the width is, and a stage of the pipeline holds rows + columns of them:
-    three stages take 96 KB in 16 bits and 48 KB in float32, of the 227 KB that a program may have on Hopper and within
-    the 99 KB of smaller devices. Registers bind first: 64 logits a thread in 16 bits (128 spilled to memory when
-    compiled for an H100), 16 in float32, whose products keep their operands in registers too (64 spilled).
+    three stages take 96 KB, of the 227 KB that a program may have on Hopper and within the 99 KB of smaller devices.
 
-    >>> block_for(jnp.bfloat16, 2048)
-    Block(rows=128, columns=128, depth=64, warps=8, stages=3)
+    >>> block_for(jnp.bfloat16, 2048)[:5]
+    (128, 128, 64, 4, 3)
     """
     size = jnp.dtype(dtype).itemsize
-    side = 128 if size == 2 else 64
     depth = min(128 // size, max(16, pl.next_power_of_2(width)))  # Triton's products contract at least 16
-    return Block(side, side, depth, warps=8, stages=3)
+    return Block(128, 128, depth, 4, 3) if size == 2 else Block(128, 128, depth, 8, 3, THREE_PRODUCTS)
 
 
 LOGITS_BLOCK = Block(rows=1, columns=4096, depth=0, warps=4, stages=1)  # 32 logits a thread; no product
@@ -85,9 +85,7 @@ def logits_sums(logits: jax.Array, rows: Rows, *, interpret: bool = False) -> Su
 
 
 def _linear_forward(operands, rows: Rows, *, interpret: bool) -> Sums:
-    hidden, unembedding = operands
-    block = block_for(jnp.promote_types(hidden.dtype, unembedding.dtype), hidden.shape[1])
-    return _forward(_product, operands, rows, unembedding.shape[0], block, PROGRAMS, interpret)
+    return _forward(_product, operands, rows, operands[1].shape[0], _block(*operands, interpret), PROGRAMS, interpret)
 
 
 def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
@@ -127,8 +125,7 @@ def _backward_of_part(part, columns, blocks: pieces.RowBlocks, hidden, rows: Row
         of_hidden, of_part = carry
         take = functools.partial(blocks.take, index=index)
         here = take(hidden)
-        dz = _pull(here, part, columns, blocks.take_rows(rows, index), jax.tree.map(take, pull), interpret)
-        for factor in sums.factors(dz, part.dtype):
+        for factor in _pull(here, part, columns, blocks.take_rows(rows, index), jax.tree.map(take, pull), interpret):
             of_hidden = blocks.put(of_hidden, take(of_hidden) + dot(factor, part), index)
             of_part += dot(factor.T, here)
         return of_hidden, of_part
@@ -169,13 +166,23 @@ def _forward(tile_of, operands, rows: Rows, vocabulary: int, block: Block, progr
     return Sums(maximum[0], *(part.sum(axis=0) for part in parts[1:]))
 
 
-def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, interpret: bool) -> jax.Array:
-    """The gradient in the logits hidden @ unembedding^T, [N, V] in float32; at places columns [V]."""
-    shape = hidden.shape[0], unembedding.shape[0]
+def _block(hidden: jax.Array, unembedding: jax.Array, interpret: bool) -> Block:
     block = block_for(jnp.promote_types(hidden.dtype, unembedding.dtype), hidden.shape[1])
+    return block._replace(precision=EXACT) if interpret else block  # TF32 is the hardware's
+
+
+def _pull(hidden, unembedding, columns: jax.Array, rows: Rows, pull: Pull, interpret: bool) -> list[jax.Array]:
+    """The gradient in the logits hidden @ unembedding^T as `sums.factors` [N, V]; at places columns [V].
+
+    The kernel makes the factors: XLA takes a rounding to 16 bits and back for excess precision and leaves it out, and then
+    the second factor is zero.
+    """
+    shape = hidden.shape[0], unembedding.shape[0]
+    block = _block(hidden, unembedding, interpret)
     grid = pl.cdiv(shape[0], block.rows), pl.cdiv(shape[1], block.columns)
     operands = (hidden, unembedding, columns, *_asked(rows), *pull)
-    out = jax.ShapeDtypeStruct(shape, jnp.float32)
+    parts = jax.eval_shape(lambda: sums.factors(jnp.zeros(shape, jnp.float32), unembedding.dtype))
+    out = [jax.ShapeDtypeStruct(shape, part.dtype) for part in parts]
     return _call(functools.partial(_pull_kernel, block=block), grid, operands, out, block, interpret)
 
 
@@ -212,14 +219,15 @@ def _sums_kernel(*refs, tile_of, vocabulary: int, splits: int, block: Block):
 
 
 def _pull_kernel(hidden, unembedding, columns, tokens, limits, temperature, *refs, block: Block):
-    """Writes the gradient of one tile of logits; refs: the four of `Pull`, one output."""
-    *pull, out = refs
+    """Writes the gradient of one tile of logits; refs: the four of `Pull`, an output for each of `sums.factors`."""
+    pull, outs = refs[: len(Pull._fields)], refs[len(Pull._fields) :]
     row, column = pl.program_id(0) * block.rows, pl.program_id(1) * block.columns
     tokens, limits, *pull = (_read(ref, (row,), (block.rows,))[:, None] for ref in (tokens, limits, *pull))
     columns = _read(columns, (column,), (block.columns,))[None]
     logits = _product(hidden, unembedding, row, column, block)
     gradient = sums.pull_tile(logits, columns, tokens, limits, temperature[0], Pull(*pull))
-    _write(out, (row, column), gradient.astype(out.dtype))
+    for out, factor in zip(outs, sums.factors(gradient, outs[0].dtype), strict=True):
+        _write(out, (row, column), factor)
 
 
 def _product(hidden, unembedding, row: jax.Array, column: jax.Array, block: Block) -> jax.Array:
@@ -230,7 +238,7 @@ def _product(hidden, unembedding, row: jax.Array, column: jax.Array, block: Bloc
         at = index * block.depth
         h = _read(hidden, (row, at), (block.rows, block.depth)).astype(dtype)
         u = _read(unembedding, (column, at), (block.columns, block.depth)).astype(dtype)
-        return logits + plgpu.dot(h, u, trans_b=True, precision=EXACT)
+        return logits + plgpu.dot(h, u, trans_b=True, precision=block.precision)
 
     zero = jnp.zeros((block.rows, block.columns), jnp.float32)
     return jax.lax.fori_loop(0, pl.cdiv(hidden.shape[1], block.depth), step, zero)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from kernels.token_stats import pieces, sums, target, tpu_blocks, tpu_grid
+from kernels.token_stats.reference import precision_of
 from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.tpu_blocks import Blocks
 from kernels.token_stats.varying import shaped_as
@@ -228,7 +229,7 @@ def _multiply(hidden, unembedding) -> jax.Array:
 
 def _dot(left: jax.Array, right: jax.Array, contracted) -> jax.Array:
     """A product with float32 sums; float32 operands are multiplied as such, not rounded to bfloat16."""
-    precision = jax.lax.Precision.HIGHEST if left.dtype == jnp.float32 else jax.lax.Precision.DEFAULT
+    precision = precision_of(left, right)
     return jax.lax.dot_general(left, right, (contracted, ((), ())), precision=precision, preferred_element_type=jnp.float32)
 
 
