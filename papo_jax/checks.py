@@ -5,7 +5,7 @@ import dataclasses
 from papo_jax.errors import InputError
 from papo_jax.models.architecture import Lora
 from papo_jax.models.lora import targets_of
-from papo_jax.methods import phase, presets, reweighting, signals
+from papo_jax.methods import advantages, phase, presets, reweighting, signals
 from papo_jax.settings import Evaluation, Method, Settings
 
 
@@ -138,6 +138,8 @@ def _check_method(settings: Settings) -> None:
     for key in presets.numbers(name):
         if type(method[key]) in (int, float) and key not in ("lam", "w_min", "w_max", "fixed", "direction"):
             _check_number(key, method[key])
+    if method["advantage"] is advantages.signed and method["overlong"] > 0:
+        raise InputError(f"method.overlong = {method['overlong']} lowers rewards, and {name!r} takes rewards of 0 and 1; leave it out")
     _check_pairs(method)
 
 
@@ -151,6 +153,7 @@ def _check_taken(method: Method) -> None:
 
 _ABOVE_ZERO = (
     "tau", "kappa", "initial_rollouts", "target_steps", "target", "hard_below", "bound_step", "quantile", "damping_min",
+    "omega_floor",
 )  # fmt: skip
 _FROM_ONE = ("entropy_kappa", "dual_clip")
 _SHARES = ("decay", "overlong", "quantile", "damping_min")

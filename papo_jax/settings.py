@@ -53,7 +53,9 @@ def _method_section() -> type:
     """A class with `name` and a field for every number that some preset has: the presets are where these are declared."""
     kinds = {"target": float}  # None in every preset, so its value does not tell
     for name in presets.PRESETS:
-        kinds |= {key: type(value) for key, value in presets.numbers(name).items() if value is not None}
+        for key, value in presets.numbers(name).items():
+            if value is not None and kinds.setdefault(key, type(value)) is not type(value):
+                raise TypeError(f"{key} of the method {name!r} is {value!r}; another method's is {kinds[key].__name__}")
     fields = [(key, kind | None, None) for key, kind in kinds.items()]
     text = "A preset's name, and what differs from it; None keeps the preset's value (`methods.presets`)."
     # Its home, for pickle; Python 3.12 has an argument for it.

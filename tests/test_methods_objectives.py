@@ -171,7 +171,7 @@ class TestPresets:
     def test_every_array_that_an_objective_asks_for_exists(self, name):
         arguments = presets.get(name)
         loss, whole = arguments["objective"].loss, arguments["objective"].whole
-        given = {"entropy", "unit_polarity", "old_entropy", "reference_logprob", "accuracy", "draws", "limit"}
+        given = {"entropy", "unit_polarity", "reference_logprob", "accuracy", "draws", "limit"}
         given |= {"bonus", "rollout_entropy", "past_entropy"} | (set() if whole else {"coefficients"})
         needed = {n for n, p in inspect.signature(loss).parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
         assert needed <= given | set(arguments)

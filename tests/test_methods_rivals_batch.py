@@ -294,6 +294,44 @@ class TestBapo:
         assert_near([metrics["bounds/low"], metrics["bounds/high"]], [0.6, 1.2])
 
 
+@pytest.mark.parametrize("name", [name for name in presets.PRESETS if presets.get(name)["objective"].whole])
+def test_a_rules_average_is_the_one_that_its_loss_uses(name):
+    """The weights are renormalised under the average, so it has to be the loss's own: at ratio 1, of tokens that all pull alike."""
+    advantages, numbers = row(1, 1, 1, 1), {}
+    if name == "high_entropy_tokens":
+        numbers = {"entropy_share": 1.0}
+    known = {"entropy": row(1, 1, 1, 1), "unit_polarity": row(0, 0, 0, 0), "draws": row(0, 0.2, 0.4, 0.6)}
+    out, slope, _ = act(name, advantages, numbers=numbers, rollout_entropy=jnp.float32(9), **known)
+    average = presets.get(name)["objective"].average(np.arange(8)[None] < 4, 8)
+    assert float(out.count) == float(average.count)
+    assert_near(-slope.sum(), average.coefficients.sum())
+
+
+class TestTokensOfAnAnswer:
+    REWARDS, MASK = row(1, 0), np.array([[1, 1, 1], [1, 1, 0]], bool)
+    LOGPROB = np.log(np.array([[0.1, 0.9, 0.5], [0.8, 0.05, 1.0]], np.float32))
+
+    def weighed(self, name, kept=(True, True)):
+        stats = TokenStats(self.LOGPROB, *[0 * self.LOGPROB + 0.3] * 2, np.sign(self.LOGPROB + 0.4))
+        return weigh(
+            stats, self.REWARDS, self.MASK, np.array([kept]), np.arange(2), jnp.float32(1), phase.init(), jax.random.key(0),
+            method=presets.get(name), limit=30,
+        )  # fmt: skip
+
+    def test_an_answers_advantage_is_not_its_first_tokens(self):
+        out, _ = self.weighed("a3po")  # five times as much for the rarest right and the commonest wrong token
+        assert_near(out.advantages, [[5, 1, 1], [-5, -1, 0]])
+        assert_near(out.of_answer, [1, -1])
+
+    def test_what_is_dropped_is_counted(self):
+        # T = (-1, 1, -1) and (1, -1): P < 0 at two tokens of the first answer and at one of the second
+        out, metrics = self.weighed("positive_branch")
+        assert metrics["dropped/tokens"] == 3 and out.loss_mask.sum() == 2
+        assert_near(out.of_answer, [1, -1])
+        out, metrics = self.weighed("positive_branch", kept=(False, True))
+        assert metrics["dropped/tokens"] == 1 and out.of_answer.tolist() == [0, -1]
+
+
 class TestStare:
     A = row(1, 1, -1, -2, 0)
     LOGPROB = row(-1, -2, -3, -4, -9)  # a tenth of two tokens is one: 1 of the right and 3 of the wrong

@@ -183,12 +183,14 @@ def batch():
     return token_stats(logits, tokens), jnp.asarray(advantages), mask
 
 
-@functools.partial(compiled, static_argnames="signal")
-def weigh(stats, advantages, mask, sequences, key, *, signal):
+@functools.partial(compiled, static_argnames=("signal", "renormalise"))
+def weigh(stats, advantages, mask, sequences, key, *, signal, renormalise=False):
     """(weights before and after the permutation, strata)."""
     steered = signals.SIGNALS[signal](stats, advantages, mask)
     strata = signals.strata(signal, stats, advantages, mask)
-    make = functools.partial(reweighting.papo, steered, advantages, mask, 0.8, lam=0.3, weighting="graded", renormalise=False)
+    make = functools.partial(
+        reweighting.papo, steered, advantages, mask, 0.8, lam=0.3, weighting="graded", renormalise=renormalise
+    )
     return make(), make(key=key, sequences=sequences, strata=strata), strata
 
 
@@ -203,6 +205,15 @@ class TestControls:
         for group in [None, *groups]:
             chosen = mask & (strata == group) if group is not None else mask
             np.testing.assert_array_equal(np.sort(moved[chosen]), np.sort(plain[chosen]))
+
+    def test_renormalised_weights_have_the_histogram_up_to_one_factor_and_the_pressure(self, signal):
+        stats, advantages, mask = batch()
+        found = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal, renormalise=True)
+        plain, moved = (np.asarray(weights, np.float64) for weights in found[:2])
+        shape = lambda weights: np.sort(weights[mask]) / weights[mask].sum()  # noqa: E731
+        np.testing.assert_allclose(shape(moved), shape(plain), rtol=1e-5)
+        pressure = [(weights * np.abs(advantages))[mask].sum() for weights in (plain, moved, mask)]
+        np.testing.assert_allclose(pressure[:2], pressure[2], rtol=1e-5)
 
     def test_tokens_change_places_within_their_stratum(self, signal):
         stats, advantages, mask = batch()

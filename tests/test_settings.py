@@ -128,6 +128,8 @@ def test_derived_sizes():
         ("clip_cov,covariance_share=-0.1", "method.covariance_share is -0.1; it must be in [0, 1]"),
         ("stare,surprising_share=1.5", "method.surprising_share is 1.5; it must be in [0, 1]"),
         ("qae,quantile=0", "method.quantile is 0; it must be above 0"),
+        ("steer,omega_floor=0", "method.omega_floor is 0; it must be above 0"),
+        ("psr,overlong=0.1", "method.overlong = 0.1 lowers rewards, and 'psr' takes rewards of 0 and 1; leave it out"),
         ("clip_cov,clip_low=0", "method.clip_low is 0; it must be above 0"),
         ("gspo,clip_high=0", "method.clip_high is 0; it must be above 0"),
         ("entropy_bonus,entropy_coefficient=-1", "method.entropy_coefficient is -1.0; it must be at least 0"),
@@ -143,6 +145,12 @@ def test_what_cannot_be_is_said(variant, said):
     with pytest.raises(InputError) as raised:
         checks.check(changed(variant))
     assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_number_that_is_of_two_types_in_two_methods_is_said(monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "other", lambda: {**presets.get("ce_gppo"), "dual_clip": 3})
+    with pytest.raises(TypeError, match="dual_clip of the method 'other' is 3; another method's is float"):
+        settings._method_section()
 
 
 def test_default_passes_the_checks():

@@ -171,9 +171,7 @@ def measure(mesh: str, place: pathlib.Path) -> dict:
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
     identities = np.arange(len(log_ratio), dtype=np.int32), rng.random(len(log_ratio)).astype(np.float32)
-    batch = Batch(
-        trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, stats.entropy, *identities
-    )
+    batch = Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, *identities)
     quarter = jax.tree.map(lambda leaf: leaf[::4], batch)
     expected = jax.device_get(gradients(one)(params, quarter))
     hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), tree)  # noqa: E731

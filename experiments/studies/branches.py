@@ -3,7 +3,7 @@
     python -m experiments.studies.branches [--scale=full]
 
 Updates that expand entropy alone, updates that contract it alone, both, and both reweighted, in both worlds: reward,
-entropy and pass@k over training. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation
+entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation
 strengthened.
 """
 
@@ -28,7 +28,7 @@ def main() -> None:
         outcomes = suite.compare(asked.place, world, ENTRIES, SCALES[asked.scale])
         own = suite.rows_of(outcomes)
         rows += [{"world": world, **row} for row in own]
-        suite.draw(asked.place / f"{world}.png", outcomes, title=world)
+        suite.draw(asked.place / f"{world}.png", outcomes, title=world, shaded=tuple(entry.label for entry in ENTRIES))
         lines += ["", f"## {world}", "", *suite.summary(own, base="both")]
     results.table(asked.place / "branches.csv", rows)
     results.verdict(asked.place / "verdict.md", lines)

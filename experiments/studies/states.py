@@ -25,6 +25,8 @@ from papo_jax.training.trajectories import Batch, Trajectories, statistics
 RIVALS = {
     "-A (log p + H)": "surprisal", "-Cov of Clip-Cov": "covariance", "-sign(A)": "advantage_sign", "-A S": "sampled",
 }  # fmt: skip
+EARLIER, BATCHES = 1000, 8  # of Adam's earlier batches: the first one's seed, and how many they are
+TEXT = pathlib.Path(__file__).with_name("text.txt")
 _MEAN = presets.get("opefo")["objective"]  # the plain policy gradient, a mean over tokens
 
 
@@ -55,11 +57,12 @@ class Laboratory:
         self._parameter = jax.jit(lambda params, scale, rows: steering.unit_parameter(params, scale, rows, parts=parts, **options))
 
     def draw(self, prompts: Prompts, key: jax.Array) -> tuple[Trajectories, list[str]]:
-        """Samples completions: (trajectories, texts)."""
+        """Samples completions: (trajectories, texts); the text of an answer that did not end is empty."""
         out = self._draw(self.params, prompts, key)
         tokenizer = self.policy.tokenizer
         texts = tokenizer.batch_decode(np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True)
         repeated = (jnp.repeat(jnp.asarray(array), self.samples, axis=0) for array in (prompts.tokens, prompts.valid))
+        texts = [text if ended else "" for text, ended in zip(texts, ~np.asarray(out.truncated), strict=True)]
         return Trajectories(*repeated, out.tokens, out.mask), texts
 
     def statistics(self, states: States) -> TokenStats:
@@ -72,7 +75,7 @@ class Laboratory:
         stats = self._statistics(self.params, rows)
         count = rows.mask.shape[0]
         numbers = jnp.arange(count), jnp.zeros(count)
-        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, stats.entropy, *numbers)
+        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, *numbers)
         return self._gradient(self.params, batch)
 
     def change(self, update, states: States) -> tuple[np.ndarray, np.ndarray]:
@@ -118,18 +121,27 @@ def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: 
     encoded = laboratory.policy.tokenizer(asked, padding="max_length", max_length=14, return_tensors="np")
     tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
     rows, texts = laboratory.draw(Prompts(tokens, valid, np.arange(prompts)), jax.random.key(seed))
-    # Without leading zeros: the worlds' policies write three digits.
-    right = [text.split("=")[-1].lstrip("0") == problems[n // laboratory.samples].answer.lstrip("0") for n, text in enumerate(texts)]
+    right = [is_right(text, problems[n // laboratory.samples].answer) for n, text in enumerate(texts)]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
     return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
+
+
+def is_right(text: str, answer: str) -> bool:
+    """Compares numbers, since the worlds' policies write three digits.
+
+    >>> is_right("12+21=033", "33"), is_right("", "0"), is_right("3=", "0")
+    (True, False, False)
+    """
+    written = text.split("=")[-1]
+    return written.isdigit() and int(written) == int(answer)
 
 
 def adam_under_way(laboratory: Laboratory, make: Callable[[int], States], seed: int):
     """Adam's state after eight earlier batches at the same parameters, and its preconditioner: (state, diagonal of M)."""
     adam = optax.scale_by_adam()
     state = adam.init(laboratory.params)
-    for earlier in range(8):
-        _, state = adam.update(laboratory.gradient(make(1000 + 8 * seed + earlier)), state)
+    for earlier in range(BATCHES):
+        _, state = adam.update(laboratory.gradient(make(EARLIER + BATCHES * seed + earlier)), state)
     return state, steering.adam_preconditioner(state, b2=0.999, epsilon=1e-8)
 
 
@@ -148,14 +160,18 @@ def train(laboratory: Laboratory, until: int, *, prompts: int, difficulty: int =
 
 
 def real_text(laboratory: Laboratory, seed: int, *, prompts: int) -> States:
-    """Pieces of this repository's README with an advantage of +1 or -1 each: tokens that the policy did not sample."""
-    text = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
-    ids = np.array(laboratory.policy.tokenizer(text)["input_ids"], np.int32)
-    rng = np.random.default_rng(seed)
-    pieces = np.stack([ids[start : start + 48] for start in rng.choice(len(ids) - 48, size=prompts, replace=False)])
-    everywhere = np.ones(pieces.shape, bool)
-    rows = Trajectories(pieces[:, :8], everywhere[:, :8], pieces[:, 8:], everywhere[:, 8:])
-    signs = rng.permutation(np.resize([-1.0, 1.0], prompts)).astype(np.float32)
+    """Pieces of a stored text with an advantage of +1 or -1 each: tokens that the policy did not sample.
+
+    The text is this repository's pages as they once were, in pieces of 48 tokens in one random order. A seed has its own
+    pieces; those of Adam's earlier batches (`adam_under_way`), the same for every seed, are others.
+    """
+    ids = np.array(laboratory.policy.tokenizer(TEXT.read_text())["input_ids"], np.int32)
+    pieces = np.random.default_rng(0).permutation(ids[: len(ids) // 48 * 48].reshape(-1, 48))
+    batches = pieces[: len(pieces) // prompts * prompts].reshape(-1, prompts, 48)
+    chosen = batches[seed if seed < EARLIER else -1 - seed % BATCHES]
+    everywhere = np.ones(chosen.shape, bool)
+    rows = Trajectories(chosen[:, :8], everywhere[:, :8], chosen[:, 8:], everywhere[:, 8:])
+    signs = np.random.default_rng(seed).permutation(np.resize([-1.0, 1.0], prompts)).astype(np.float32)
     return States(jax.tree.map(jnp.asarray, rows), jnp.broadcast_to(signs[:, None], (prompts, 40)))
 
 

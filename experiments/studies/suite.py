@@ -1,7 +1,8 @@
 """A comparison of methods in one world: an equal search for each, then seeds that no search has seen.
 
     search   every learning rate of `RATES`, at both strengths where an entry has two, on seeds and problems of its own; the
-             trial with the highest avg@16 at the last evaluation is the method's
+             trial with the highest avg@16 at the last evaluation is the method's. An entry without a strength has twice the
+             seeds instead, so that all are given as many runs and no rate that others are not
     report   seeds 0, 1, ... of that trial, evaluated on other held-out problems; the last evaluation counts, not the best
 
 The same seed means the same prompts in the same order and the same random numbers, so methods are compared in pairs.
@@ -21,8 +22,8 @@ from papo_jax.evaluation import pass_at_k
 from papo_jax.methods import presets
 
 RATES = (3e-5, 1e-4, 3e-4)
-MORE_RATES = (5e-5, 2e-4, 5e-4)  # for methods without a strength to search
 SEARCH_SEEDS = (100, 101)
+MORE_SEEDS = (102, 103)  # for methods without a strength to search
 SAMPLES = 16
 
 
@@ -34,7 +35,8 @@ class Entry(NamedTuple):
       method: a preset's name.
       numbers: of the method that differ from the preset's.
       choices: of the method that are no numbers.
-      scaled: numbers of a second strength, which is searched beside the first; None for one strength.
+      scaled: numbers of a second strength, which is searched beside the first; None for one strength, {} for one that is
+        searched on more seeds instead.
     """
 
     label: str
@@ -46,7 +48,7 @@ class Entry(NamedTuple):
     @property
     def strengths(self) -> list[dict[str, float]]:
         """The numbers of each strength, all with the same names, so that they share a compiled step."""
-        if self.scaled is None:
+        if not self.scaled:
             return [self.numbers]
         published = {name: presets.get(self.method)[name] for name in self.scaled}
         return [{**published, **self.numbers}, {**published, **self.numbers, **self.scaled}]
@@ -99,7 +101,7 @@ def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale)
     if len(scale.rates) > 1:
         chosen = _search(place, world, entries, scale)
     planned = {
-        entry.label: [_run(world, entry, chosen[entry.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)]
+        entry.label: [run_of(world, entry, chosen[entry.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)]
         for entry in entries
     }
     found = make(place, [run for runs in planned.values() for run in runs])
@@ -107,34 +109,35 @@ def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale)
 
 
 def _trials(entry: Entry, scale: Scale) -> list[Trial]:
-    """As many for every entry that has a second strength, be it only more learning rates (`scaled` = {})."""
-    if entry.scaled == {} and len(scale.rates) > 1:
-        return [Trial(tuple(sorted(entry.numbers.items())), rate) for rate in scale.rates + MORE_RATES]
     return [Trial(tuple(sorted(numbers.items())), rate) for numbers in entry.strengths for rate in scale.rates]
 
 
+def _seeds(entry: Entry, scale: Scale) -> tuple[int, ...]:
+    return scale.search_seeds + (MORE_SEEDS if entry.scaled == {} else ())
+
+
 def _search(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale) -> dict[str, Trial]:
-    """Makes the trials and returns each entry's best; all of them go into search.csv."""
+    """Makes the trials and returns each entry's best; all of them go into search_{world}.csv."""
     asked = {
-        (entry.label, trial, seed): _run(world, entry, trial, seed, scale.rollouts, "search")
-        for entry in entries for trial in _trials(entry, scale) for seed in scale.search_seeds
-    }  # fmt: skip
-    found = make(place, list(asked.values()))
-    score = lambda label, trial: float(np.mean([avg(found[asked[label, trial, seed]])[-1] for seed in scale.search_seeds]))  # noqa: E731
-    chosen = {entry.label: max(_trials(entry, scale), key=lambda trial, e=entry: score(e.label, trial)) for entry in entries}
-    results.table(place / "search.csv", [
-        {"entry": entry.label, "learning_rate": trial.rate, "numbers": _written(trial.numbers), "avg@16": score(entry.label, trial),
-         "chosen": int(trial == chosen[entry.label])}
+        (entry.label, trial): [run_of(world, entry, trial, seed, scale.rollouts, "search") for seed in _seeds(entry, scale)]
         for entry in entries for trial in _trials(entry, scale)
+    }  # fmt: skip
+    found = make(place, [run for runs in asked.values() for run in runs])
+    score = {key: float(np.mean([avg(found[run])[-1] for run in runs])) for key, runs in asked.items()}
+    chosen = {entry.label: max(_trials(entry, scale), key=lambda trial, e=entry: score[e.label, trial]) for entry in entries}
+    results.table(place / f"search_{world}.csv", [
+        {"entry": label, "learning_rate": trial.rate, "numbers": written(trial.numbers), "seeds": len(asked[label, trial]),
+         "avg@16": value, "chosen": int(trial == chosen[label])}
+        for (label, trial), value in score.items()
     ])  # fmt: skip
     return chosen
 
 
-def _written(numbers: tuple[tuple[str, float], ...]) -> str:
+def written(numbers: tuple[tuple[str, float], ...]) -> str:
     return " ".join(f"{name}={value:g}" for name, value in numbers)
 
 
-def _run(world: str, entry: Entry, trial: Trial, seed: int, rollouts: int, panel: str) -> Run:
+def run_of(world: str, entry: Entry, trial: Trial, seed: int, rollouts: int, panel: str) -> Run:
     return Run(world, entry.method, trial.rate, seed, rollouts, trial.numbers, tuple(sorted(entry.choices.items())), panel)
 
 
@@ -164,54 +167,62 @@ def endpoints(run: results.Arrays, *, target: float = 0.6) -> dict[str, float]:
         "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
         "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)), "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
         f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
+        "tokens chosen": float(run["selected/tokens"].mean(dtype=np.float64)) if "selected/tokens" in run else math.nan,
     }  # fmt: skip
 
 
 def rows_of(outcomes: list[Outcome]) -> list[dict]:
     """A row a reported run."""
     return [
-        {"entry": outcome.entry.label, "learning_rate": outcome.trial.rate, "numbers": _written(outcome.trial.numbers), "seed": seed,
+        {"entry": outcome.entry.label, "learning_rate": outcome.trial.rate, "numbers": written(outcome.trial.numbers), "seed": seed,
          **endpoints(run)}
         for outcome in outcomes for seed, run in enumerate(outcome.runs)
     ]  # fmt: skip
 
 
 def summary(rows: list[dict], *, base: str) -> list[str]:
-    """A Markdown table: mean [95 %] over seeds of each figure, and the paired difference of avg@16 from `base`."""
-    figures = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6")
-    lines = [f"| method | rate | {' | '.join(figures)} | avg@16 less {base}, paired |", "|" + "---|" * (len(figures) + 3)]
+    """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`, paired by seed."""
+    figures, paired = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6"), ("avg@16", "pass@16", "entropy")
+    columns = ["method", "rate", *figures, *(f"{figure} less {base}" for figure in paired)]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
     for label in dict.fromkeys(row["entry"] for row in rows):
         rate = next(row["learning_rate"] for row in rows if row["entry"] == label)
         cells = [shown(of(label, figure), digits=0 if figure.startswith("rollouts") else 3) for figure in figures]
-        less = "" if label == base else shown(of(label, "avg@16") - of(base, "avg@16"), sign="+")
-        lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} | {less} |")
+        cells += ["" if label == base else shown(of(label, figure) - of(base, figure), sign="+") for figure in paired]
+        lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} |")
     return lines
 
 
-def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str) -> None:
-    """Four panels: reward and entropy by rollout, avg@16 and pass@16 by evaluation; the mean over seeds, shaded by its 95 %."""
+def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tuple[str, ...]) -> None:
+    """Four panels: reward and entropy by rollout, avg@16 and pass@16 by evaluation.
+
+    Lines are means over seeds; the entries named in `shaded` have their 95 % beside.
+    """
 
     def panels(axes):
         for number, outcome in enumerate(outcomes):
-            style = dict(color=f"C{number % 10}", linestyle=("-", "--", ":", "-.")[number // 10 % 4], linewidth=1.2)
-            for axis, name in zip(axes[0], ("reward/mean", "entropy"), strict=True):
-                curves = np.stack([smooth(run[name]) for run in outcome.runs])
-                _band(axis, np.arange(curves.shape[1]), curves, outcome.entry.label, style)
+            style = dict(color=f"C{number % 10}", linestyle=("-", "--")[number // 10 % 2], linewidth=1.3)
+            name, band = outcome.entry.label, outcome.entry.label in shaded
+            for axis, metric in zip(axes[0], ("reward/mean", "entropy"), strict=True):
+                curves = np.stack([smooth(run[metric]) for run in outcome.runs])
+                _line(axis, np.arange(curves.shape[1]), curves, name, style, band)
             for axis, figure in zip(axes[1], (avg, lambda run: passed(run, SAMPLES)), strict=True):
                 curves = np.stack([figure(run) for run in outcome.runs])
-                _band(axis, outcome.runs[0]["evaluated"], curves, outcome.entry.label, style)
+                _line(axis, outcome.runs[0]["evaluated"], curves, name, style, band)
         for axis, what in zip(axes.flat, ("reward", "entropy, nats", "avg@16, held out", "pass@16, held out"), strict=True):
-            axis.set(xlabel="rollouts of 256 answers", title=f"{title}: {what}")
+            axis.set(xlabel="rollouts of 256 answers", ylabel=what)
         axes[0, 1].set_yscale("log")
-        axes[1, 1].legend(fontsize=6, ncols=1 + len(outcomes) // 12)
+        canvas = axes[0, 0].figure
+        canvas.suptitle(title)
+        canvas.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 
     results.figure(path, panels, rows=2, columns=2, size=(5.2, 3.6))
 
 
-def _band(axis, x, curves: np.ndarray, label: str, style: dict) -> None:
+def _line(axis, x, curves: np.ndarray, label: str, style: dict, band: bool) -> None:
     mean = curves.mean(axis=0)
     axis.plot(x, mean, label=label, **style)
-    if len(curves) > 1:
+    if band and len(curves) > 1:
         low, high = np.array([interval(column)[1:] for column in curves.T]).T
         axis.fill_between(x, np.maximum(low, 1e-4), high, color=style["color"], alpha=0.12, linewidth=0)

@@ -139,8 +139,8 @@ class Trainer:
         if method.get("kl_coefficient"):
             reference = weighing.assess(self.policy.params, trajectories, parts=1, **options).logprob
         batch = Batch(
-            trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask, stats.entropy,
-            sequences, jnp.repeat(rewards.mean(axis=1), SAMPLES),
+            trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask, sequences,
+            jnp.repeat(rewards.mean(axis=1), SAMPLES),
         )  # fmt: skip
         state, updates = self._updates(state._replace(phase=weighed.phase), batch, method)
         metrics |= _rollout_metrics(trajectories, truncated, rewards, weighed) | updates
@@ -155,7 +155,10 @@ class Trainer:
         )
 
     def _updates(self, state: states.TrainState, batch: Batch, method: dict):
-        """Deals the sequences out to the minibatches, those that are left out last, and updates once for each."""
+        """Deals the sequences out to the minibatches, those that are left out last, and updates once for each.
+
+        As `training.step` does, but for sequences that all take part: it cuts their random order into pieces, which is as good.
+        """
         key = states.stream_key(state.key, state.step, states.Stream.MINIBATCHES)
         shuffled = jax.random.permutation(key, batch.loss_mask.shape[0])
         shuffled = shuffled[jnp.argsort(~batch.loss_mask.any(axis=1)[shuffled], stable=True)]

@@ -20,6 +20,7 @@ from papo_jax.methods import advantages
 from papo_jax.methods.objectives import Rule
 
 Arguments = dict[str, Any]
+FUNCTIONS = ("advantage", "shape", "drop", "bonus_rule", "objective")
 
 
 def arguments(objective: Rule, **changes: Any) -> Arguments:

@@ -75,7 +75,7 @@ def highest(values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, t
 
 
 def at_most(share: float, number: jax.Array | int) -> jax.Array:
-    """Returns max(1, floor(share number)), [] int32: no more than a share of the tokens, but at least one.
+    """Returns max(1, floor(share number)), int32 like `number`: no more than a share of the tokens, but at least one.
 
     >>> int(at_most(1e-4, 19_999)), int(at_most(1e-4, 20_000))
     (1, 2)

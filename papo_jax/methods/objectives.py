@@ -182,7 +182,8 @@ def ratio_metrics(
     Args:
       log_ratio: [B, T] log r.
       advantages: [B, T].
-      mask: [B, T] boolean, generated tokens: all of them, those that the objective leaves out included.
+      mask: [B, T] boolean, the loss's tokens: those that the objective leaves out included, those that a method dropped before
+        not.
       zeroed: [B, T] boolean, without a gradient.
       outside: [B, T] boolean, out of range.
     """

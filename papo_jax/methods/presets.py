@@ -7,7 +7,7 @@ mean is said in `methods.arguments`.
 from collections.abc import Callable
 
 from papo_jax.methods import objectives, rivals
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.arguments import FUNCTIONS, Arguments, arguments
 
 
 def grpo() -> Arguments:
@@ -57,7 +57,7 @@ def papo_parameter() -> Arguments:
 
 
 def papo_random() -> Arguments:
-    """PAPO's weights permuted over the batch: the same histogram without information; the control."""
+    """PAPO's weights permuted over the batch: the same histogram (but for one factor) without information; the control."""
     return {**papo(), "signal": "random"}
 
 
@@ -109,5 +109,7 @@ def numbers(name: str) -> Arguments:
 
     >>> sorted(set(numbers("clip_cov")) - set(numbers("reinforce")))
     ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share']
+    >>> "target" in numbers("reinforce"), "drop" in numbers("reinforce")  # None in both, a number and a function
+    (True, False)
     """
-    return {key: value for key, value in get(name).items() if value is None or isinstance(value, (bool, int, float, str))}
+    return {key: value for key, value in get(name).items() if key not in FUNCTIONS}

@@ -52,8 +52,8 @@ def papo(
       w_min, w_max: bounds before renormalising.
       renormalise: keep the batch's total pressure.
       coefficients: [B, T] the base loss's token coefficients c; None for all equal.
-      key: if given, the finished weights are permuted among the tokens of each of the `strata`: the control with the
-        same histogram and no information beyond them.
+      key: if given, the weights are permuted among the tokens of each of the `strata` before they are renormalised: the
+        control with the same histogram, up to that one factor, and no information beyond them.
       sequences: [B] identities that the permutation is keyed by; None for the rows' numbers.
       strata: [B, T] integers; None for a single one.
 

@@ -77,14 +77,15 @@ def summarise(
 
     Args:
       change: [B, T] directional and realised.
-      pressure: [B, T] the predicted change g T of each token, for the groups' prediction.
+      pressure: [B, T] the predicted change g T of each token at ratio 1, for the groups' prediction.
       polarity: [B, T] P = A T, for the branches.
       advantages: [B, T] A.
       mask: [B, T] boolean.
 
     Returns:
-      name -> [] nats. A group's figures are its sum over the mean's denominator, so the four groups and the
-      tokens without polarity add up to the whole.
+      name -> [] nats. A group's figures are its sum over the mean's denominator, so the four groups and the tokens without
+      polarity add up to the whole; the predicted ones to `entropy_change/polarity` as far as ratios are near 1 and the
+      objective lets every token pull.
     """
     tokens = jnp.maximum(mask.sum(), 1)
     positive, negative = theory.branches(polarity, mask, dead_band=0.0)

@@ -4,9 +4,10 @@ An objective is a function of token statistics, [B, T]. Where it is a sum over t
 and gradient chunk by chunk of tokens in one pass. Where it looks across tokens (`Rule.whole`), a first pass without
 gradient makes the statistics of the whole minibatch; the objective's slopes in them,
 
-    g_t = d L / d log p(y_t),   h_t = d L / d H_t,
+    a_t = d L / d log p(y_t),   h_t = d L / d H_t,
 
-are then numbers, and the second pass differentiates sum_t g_t log p(y_t) + h_t H_t: the same gradient.
+are then numbers, and the second pass differentiates sum_t a_t log p(y_t) + h_t H_t: the same gradient. What the step
+predicts of entropy is sum_t g_t T_t with g = -a, since a step goes down.
 
 Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
 """
@@ -101,7 +102,7 @@ def _arrays(rule: Rule, batch: Batch, key: jax.Array, limit: int) -> Arrays:
     mask = batch.loss_mask
     arrays = {
         "old_logprob": batch.old_logprob, "advantages": batch.advantages, "mask": mask,
-        "reference_logprob": batch.reference_logprob, "old_entropy": batch.old_entropy,
+        "reference_logprob": batch.reference_logprob,
         "accuracy": jnp.broadcast_to(batch.accuracy[:, None], mask.shape),
     }  # fmt: skip
     if not rule.whole:

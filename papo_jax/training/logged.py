@@ -13,11 +13,11 @@ FAILURES = 8  # a step; the counts are in its row
 SHOWN = 2000  # characters of an answer that could not be judged: its end, where graders look
 
 
-def rollout_metrics(gathered: Gathered) -> dict[str, float]:
+def rollout_metrics(gathered: Gathered, weighed: Weighed) -> dict[str, float]:
     """Returns the figures of a step's rollout.
 
     They are of all draws, so that dynamic sampling does not change what they speak of; `rollout/kept` is the share of
-    the trained answers that take part in the loss.
+    the trained answers that take part in the loss, be it with some of their tokens.
     """
     # In NumPy: these few sums are not worth a compilation.
     drawn, rewards = gathered.all, gathered.all.rewards
@@ -33,7 +33,7 @@ def rollout_metrics(gathered: Gathered) -> dict[str, float]:
         "length/truncated": np.asarray(drawn.completions.truncated).mean(),
         "rollout/draws": gathered.draws,
         "rollout/informative": informative(rewards).mean(),
-        "rollout/kept": gathered.kept.mean(),
+        "rollout/kept": np.asarray(weighed.loss_mask).any(axis=1).mean(),
         "grader/error": verdicts[ERROR] / len(drawn.judgements),
         "grader/timeout": reasons[TIMEOUT] / len(drawn.judgements),
         "kl/sampler_trainer": (np.expm1(gap) - gap).mean(),  # k3, as in methods.objectives
@@ -44,7 +44,7 @@ def rollout_metrics(gathered: Gathered) -> dict[str, float]:
 def samples(session: Session, step: int, chosen: Draw, weighed: Weighed) -> list[dict]:
     """Returns the first sample of the first few trained prompts, as they go to samples.jsonl."""
     group = session.settings.rollout.samples
-    advantages = np.asarray(weighed.advantages)[:, 0].reshape(-1, group)
+    advantages = np.asarray(weighed.of_answer).reshape(-1, group)
     truncated = np.asarray(chosen.completions.truncated).reshape(-1, group)
     return [
         {

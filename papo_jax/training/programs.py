@@ -87,7 +87,7 @@ def build(
         weigh=jax.jit(
             functools.partial(weighing.weigh, method=method, limit=limit),
             in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows if steered else None),
-            out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, whole), whole),
+            out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, rows, whole), whole),
         ),
         take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
                      in_shardings=(rows, whole), out_shardings=rows),

@@ -56,9 +56,7 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     reference = programs.assess(session.reference, trajectories).logprob if session.reference else stats.logprob
     weighted = weighed.weights * weighed.advantages
     accuracy = np.repeat(chosen.rewards.mean(axis=1), settings.rollout.samples)
-    batch = Batch(
-        trajectories, stats.logprob, reference, weighted, weighed.loss_mask, stats.entropy, sequences, accuracy
-    )
+    batch = Batch(trajectories, stats.logprob, reference, weighted, weighed.loss_mask, sequences, accuracy)
     diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
     cursor = state.cursor + gathered.draws * settings.rollout.prompts
@@ -67,10 +65,10 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     clock.lap("update")
 
     updates["entropy_change/polarity"] = updates.pop("entropy_change/sum") / max(1, int(trajectories.mask.sum()))
-    row = rollout_metrics(gathered) | metrics | updates
+    row = rollout_metrics(gathered, weighed) | metrics | updates
     if diagnosed:
         change = programs.entropy_change(before, state.params, trajectories)
-        # A minibatch's count is its share of the rollout's, so every update pulls that much harder.
+        # A minibatch's count is its share of the rollout's, so every update that is made pulls that much harder.
         predicted = updates["update/made"] * weighed.pressure * weighed.polarity
         row |= programs.summarise(change, predicted, weighed.polarity, weighed.advantages, trajectories.mask)
     row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}}
@@ -83,7 +81,8 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
     """Makes every update of a rollout: epochs x minibatches, each epoch in an order of its own.
 
     Returns:
-      (state, metrics): skips and `entropy_change/sum` summed over the updates, their number, everything else averaged.
+      (state, metrics): skips, updates made and `entropy_change/sum` summed, everything else averaged over the updates that
+      were made (over all, where none was).
     """
     training, found = session.settings.training, []
     kept = np.asarray(batch.loss_mask).any(axis=1)
@@ -97,11 +96,11 @@ def run_updates(session: Session, state: TrainState, batch: Batch, step: int) ->
             _save_skipped(session.workdir, minibatch, step, number)
         if int(state.skipped) >= training.max_skipped:
             break  # the loop writes this step's row and stops
-    kept = [metrics for metrics in found if not metrics["update/skipped"]] or found
-    averages = {name: float(np.mean([metrics[name] for metrics in kept])) for name in found[0]}
-    averages["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in kept)
-    averages["update/skipped"] = sum(metrics["update/skipped"] for metrics in found)
-    averages["update/made"] = len(found)
+    made = [metrics for metrics in found if metrics["update/made"]] or found
+    averages = {name: float(np.mean([metrics[name] for metrics in made])) for name in found[0]}
+    averages["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in made)
+    for name in ("update/skipped", "update/made"):
+        averages[name] = sum(metrics[name] for metrics in found)
     return state, averages
 
 

@@ -40,7 +40,6 @@ class Batch(NamedTuple):
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       advantages: w A, the weighted advantages.
       loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not left out.
-      old_entropy: under the parameters that sampled, nats.
       sequences: [B] int32, a sequence's identity within the rollout, for random choices among tokens.
       accuracy: [B] the share of right answers among the samples of the sequence's prompt.
     """
@@ -50,7 +49,6 @@ class Batch(NamedTuple):
     reference_logprob: jax.Array
     advantages: jax.Array
     loss_mask: jax.Array
-    old_entropy: jax.Array
     sequences: jax.Array
     accuracy: jax.Array
 

@@ -63,5 +63,6 @@ def update(
     made = finite & (sums.pop("count") > 0)
     proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
     kept = jax.tree.map(lambda new, old: jnp.where(made, new, old), proposed, state)
-    metrics = {"loss": loss, "grad_norm": norm, "update/skipped": 1 - finite.astype(jnp.int32), **sums}
+    counts = {"update/made": made.astype(jnp.int32), "update/skipped": 1 - finite.astype(jnp.int32)}
+    metrics = {"loss": loss, "grad_norm": norm, **counts, **sums}
     return kept._replace(skipped=jnp.where(finite, 0, state.skipped + 1)), metrics

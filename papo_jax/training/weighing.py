@@ -23,14 +23,17 @@ class Weighed(NamedTuple):
     """A rollout with its advantages and weights, [B, T] unless said otherwise.
 
     Attributes:
+      of_answer: [B] the answer's A, before a method gives its tokens their own; 0 where the answer is left out.
       advantages: A, before weighting.
       weights: w, 0 where the mask is false.
       polarity: P = A T, 0 in the dead band.
-      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1.
+      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1, under an
+        objective that lets every token of the loss pull by its advantage (what a selecting one leaves out is not known yet).
       loss_mask: boolean, the tokens that take part in the loss.
       phase: the new phase state.
     """
 
+    of_answer: jax.Array
     advantages: jax.Array
     weights: jax.Array
     polarity: jax.Array
@@ -89,7 +92,9 @@ def weigh(
         known = {"initial_entropy": phase_state.initial}
         bonus = method["bonus_rule"](phase_state.bonus, entropy, **calling.keywords(method["bonus_rule"], known, method))
         phase_state = phase_state._replace(bonus=bonus)
-    advantages, loss_mask = _advantages(stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit)
+    of_answer, advantages, loss_mask = _advantages(
+        stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit
+    )
     steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
     signal = signals.SIGNALS[method["signal"]]
     average = method["objective"].average(loss_mask, limit)
@@ -106,12 +111,14 @@ def weigh(
         **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
     )
     metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
+    if method["drop"]:
+        metrics["dropped/tokens"] = (mask & kept.reshape(-1, 1)).sum() - loss_mask.sum()
     pressure = weights * average.coefficients / jnp.maximum(average.count, 1)
-    return Weighed(advantages, weights, steered, pressure, loss_mask, phase_state), metrics
+    return Weighed(of_answer, advantages, weights, steered, pressure, loss_mask, phase_state), metrics
 
 
-def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: dict, limit: int) -> tuple[jax.Array, jax.Array]:
-    """(A [B, T], which tokens take part in the loss): of each answer, then of each token, then without what is dropped."""
+def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: dict, limit: int):
+    """(A of each answer [B], A of each token [B, T], which tokens take part in the loss): what is dropped has A = 0."""
     buffer = round(method["overlong"] * limit)
     lengths = mask.sum(axis=1).reshape(rewards.shape)
     shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
@@ -127,7 +134,7 @@ def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: 
     if drop:
         loss_mask &= ~drop(stats, advantages, loss_mask, **calling.keywords(drop, arrays, method))
         advantages = jnp.where(loss_mask, advantages, 0.0)
-    return advantages, loss_mask
+    return jnp.where(kept.reshape(-1), of_answer[:, 0], 0.0), advantages, loss_mask
 
 
 def _weigh_metrics(polarity, weights, mask) -> Metrics:

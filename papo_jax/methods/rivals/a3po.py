@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
+from papo_jax.methods import draws
 from papo_jax.methods.arguments import Arguments, arguments
 from papo_jax.methods.objectives import GRPO
 
@@ -41,7 +42,7 @@ def enlarged(
     Returns:
       [B, T] advantages.
     """
-    number = jnp.maximum(1, jnp.floor(ranked_share * mask.sum(axis=1, keepdims=True) + 1e-4))
+    number = draws.at_most(ranked_share, mask.sum(axis=1, keepdims=True))
     rank = lambda values: jnp.argsort(jnp.argsort(jnp.where(mask, values, jnp.inf), axis=1, stable=True), axis=1)  # noqa: E731
     rarest, commonest = (rank(sign * stats.logprob) < number for sign in (1.0, -1.0))
     factor = jnp.where(rarest & (advantages > 0), right_factor, jnp.where(commonest & (advantages < 0), wrong_factor, 1.0))

@@ -1,7 +1,8 @@
 """One branch of polarity alone: the ablations that ask what each of the two is for.
 
 Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that the other branch's tokens leave
-numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate is DAPO's.
+numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate and the length penalty are
+PAPO's, so that they differ in the branch alone.
 """
 
 import jax
@@ -23,13 +24,13 @@ def expanding(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead
 
 
 def positive_branch() -> Arguments:
-    """Updates that expand entropy alone, P > 0; clip 0.2 / 0.28, token mean."""
-    return arguments(DAPO, drop=contracting, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0)
+    """Updates that expand entropy, P > 0, and tokens in the dead band; clip 0.2 / 0.28, token mean."""
+    return arguments(DAPO, drop=contracting, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
 
 
 def negative_branch() -> Arguments:
-    """Updates that contract entropy alone, P < 0; clip 0.2 / 0.28, token mean."""
-    return arguments(DAPO, drop=expanding, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0)
+    """Updates that contract entropy, P < 0, and tokens in the dead band; clip 0.2 / 0.28, token mean."""
+    return arguments(DAPO, drop=expanding, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
 
 
 PRESETS = (positive_branch, negative_branch)
