@@ -50,6 +50,7 @@ def test_table_has_every_preset():
 @pytest.mark.parametrize("line", [line for line in TABLE.splitlines() if line.startswith("| `")], ids=lambda line: line.split("`")[1])
 def test_table_has_the_numbers_of_the_presets(line):
     names, _, _, settings, _ = line.strip("| ").split(" | ")
+    settings = re.sub(r" \([^)]*\)", "", settings)  # what other presets of the row have instead: the next test's
     said = {key: fractions.Fraction(value) for key, value in re.findall(r"`(\w+)`:? ([\d./e-]*\d)", settings)}
     for low, high in re.findall(r"clip ([\d.e-]+)(?: / ([\d.e-]+))?", settings):
         said |= {"clip_low": fractions.Fraction(low), "clip_high": fractions.Fraction(high or low)}
@@ -58,6 +59,23 @@ def test_table_has_the_numbers_of_the_presets(line):
     # What it has beside what every preset has is there; a KL coefficient of 0 need not be.
     own = numbers.keys() - arguments.arguments(None).keys() - ({"kl_coefficient"} if not numbers.get("kl_coefficient") else set())
     assert {key for key in own if f"`{key}`" not in settings} <= said.keys()
+
+
+VARIANTS = [  # of the row, what its brackets say
+    ("nsr", {"right": 0, "wrong": 1}), ("w_reinforce", {"right": 0.1, "wrong": 1}),
+    ("bapo_code", {"positive_ratio": 0.5, "low_first": True}), ("stare_c2", {"wrong_weight": 0.9}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, differs", VARIANTS, ids=[name for name, _ in VARIANTS])
+def test_the_other_presets_of_a_row_differ_as_its_brackets_say(name, differs):
+    (line,) = (line for line in TABLE.splitlines() if line.startswith("| `") and f"`{name}`" in line.split("|")[1])
+    first = line.split("`")[1]
+    numbers, beside = presets.numbers(name), presets.numbers(first)
+    assert {key: numbers[key] for key in numbers if numbers[key] != beside[key] and key != "pack"} == differs
+    said = " ".join(re.findall(r"\(([^)]*)\)", line.split(" | ")[3]))
+    for value in differs.values():
+        assert re.search(rf"\b{str(value).lower()}\b", said), said
 
 
 def test_objective_by_hand(file):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies import agreement, bases, direction, results, runs, states, suite, worlds
+from experiments.studies import agreement, authority, bases, direction, matching, results, runs, states, suite, worlds
 from papo_jax.methods import presets
 from papo_jax.training.trajectories import Trajectories
 
@@ -13,10 +13,12 @@ from papo_jax.training.trajectories import Trajectories
 class TestWorlds:
     @pytest.mark.parametrize("name", worlds.WORLDS)
     def test_splits_share_no_problem_and_panels_are_distinct(self, name):
-        world = worlds.WORLDS[name]
-        train, held_out = (worlds.problems(world, split, 256) for split in ("train", "held_out"))
-        texts = [{row.tobytes() for row in split.prompts.tokens} for split in (train, held_out)]
-        assert len(texts[1]) == 256 and not texts[0] & texts[1]
+        from experiments.studies import training
+
+        # all that is ever trained on, and both panels, of the search and of the report
+        world, sizes = worlds.WORLDS[name], {"train": training.POOL, "held_out": 2 * training.PANEL}
+        train, held_out = ({row.tobytes() for row in worlds.problems(world, split, size).prompts.tokens} for split, size in sizes.items())
+        assert len(held_out) == 2 * training.PANEL and not train & held_out
 
     def test_answers_are_judged_by_their_last_tokens(self):
         encode = worlds.tokenizer()
@@ -44,15 +46,23 @@ class TestAgreement:
     def test_figures_by_hand(self):
         # signs: equal, equal, unequal; the larger half (>= median 2) has 2 and 3: one of two equal
         found = agreement.agreement(np.array([1.0, -1.0, -2.0]), np.array([1.0, -2.0, 3.0]))
-        assert found.sign == pytest.approx(2 / 3) and found.sign_large == pytest.approx(1 / 2)
+        assert found.sign == pytest.approx(2 / 3) and found.sign_large == pytest.approx(1 / 2) and found.silent == 0
         # ranks of predicted 3, 2, 1 and of realised 2, 1, 3: 1 - 6 (1 + 1 + 4) / (3 x 8) = -0.5
         assert found.spearman == pytest.approx(-0.5)
         assert found.slope == pytest.approx((1 + 2 - 6) / 6)
 
+    def test_a_prediction_of_0_is_no_wrong_sign_and_moves_no_other_predictors_half(self):
+        # what did not move is left out; the half is 3 and 4 for both, though the second says nothing of 3
+        realised = np.array([0.0, 1.0, -2.0, 3.0, 4.0])
+        all_said = agreement.agreement(np.array([1.0, 1.0, 1.0, 1.0, -1.0]), realised)
+        assert (all_said.silent, all_said.sign, all_said.sign_large) == (0, 2 / 4, 1 / 2)
+        silent = agreement.agreement(np.array([1.0, 1.0, 1.0, 0.0, -1.0]), realised)
+        assert (silent.silent, silent.sign, silent.sign_large) == (1 / 4, pytest.approx(1 / 3), (0.5 + 0) / 2)
+
     def test_bins_of_size(self):
-        sizes, same = agreement.sign_by_size(np.array([1.0, -1.0, 1.0, 1.0]), np.array([0.1, 0.2, 3.0, 5.0]), bins=2)
-        np.testing.assert_allclose(sizes, [0.15, 4.0])
-        np.testing.assert_allclose(same, [0.5, 1.0])
+        rows = agreement.sign_by_size(np.array([1.0, -1.0, 1.0, 0.0, 7.0]), np.array([0.1, 0.2, 3.0, 5.0, 0.0]), bins=2)
+        assert [row["realised"] for row in rows] == pytest.approx([0.15, 4.0])
+        assert [(row["sign"], row["silent"]) for row in rows] == [(0.5, 0.0), (1.0, 0.5)]
 
 
 def test_polarity_is_exact_in_logit_space():
@@ -60,6 +70,18 @@ def test_polarity_is_exact_in_logit_space():
     kept = np.abs(found["realised"]) > 1e-9
     figures = agreement.agreement(found["predicted/polarity P"][kept], found["realised"][kept])
     assert figures.sign >= 0.999 and abs(figures.slope - 1) < 0.01 and kept.mean() > 0.9
+
+
+def test_authority_is_pooled_over_the_settings_of_a_seed_first():
+    # in units of the exact signal's mean in each setting: 2 and 4 -> P has 1/2, 1/2 and 3/4, 1/4; by seed 5/8 and 3/8
+    exact, signal = {"easy": (2, 2), "hard": (4, 4)}, {"easy": (1, 1), "hard": (3, 1)}
+    rows = [
+        {"setting": f"tiny, {setting}", "optimiser": "sgd", "seed": seed, "signal": name, "authority": float(values[setting][seed])}
+        for setting in exact for name, values in (("parameter polarity", exact), ("polarity P", signal)) for seed in (0, 1)
+    ]  # fmt: skip
+    assert authority.by_seed(authority.of_exact(rows), "polarity P").tolist() == [5 / 8, 3 / 8]
+    text = "\n".join(authority.judge(authority.of_exact(rows)))
+    assert "| polarity P | 0.500 [-1.088, 2.088] |  | 0.500 | 0.500 |" in text  # 0.5 -+ 12.706 x 0.1768 / sqrt 2
 
 
 def test_first_order_ends_with_large_steps():
@@ -130,6 +152,49 @@ class TestSuite:
         # the running mean over 10 rollouts is 0.6 once six of them have reward 1, after rollout 16
         assert found["rollouts to reward 0.6"] == 16
 
+    def run_of(self, right, entropy):
+        """A run that ends with so many right answers of 16 on one problem."""
+        return {**self.RUN, "counts": np.array([[0], [right]], np.uint8), "entropy": np.full(20, entropy)}
+
+    def test_the_search_takes_the_trial_with_the_best_mean_and_reports_other_seeds(self, tmp_path, monkeypatch):
+        asked = []
+        right = {3e-5: (8, 8), 1e-4: (16, 4), 3e-4: (12, 0)}  # of the two seeds of the search: means 8, 10, 6 of 16
+
+        def made(place, planned):
+            asked.append(planned)
+            return {run: self.run_of(right[run.learning_rate][run.seed % 2], 0.1) for run in planned}
+
+        monkeypatch.setattr(suite, "make", made)
+        (found,) = suite.compare(tmp_path, "chains", [suite.Entry("one", "dapo")], suite.Scale(rollouts=20, seeds=3))
+        assert found.trial.rate == 1e-4 and len(found.runs) == 3
+        searched, reported = ({(run.seed, run.panel) for run in planned} for planned in asked)
+        assert searched == {(100, "search"), (101, "search")} and reported == {(seed, "report") for seed in range(3)}
+        table = (tmp_path / "search_chains.csv").read_text().splitlines()
+        assert [line.split(",")[-2:] for line in table[1:]] == [["0.5", "0"], ["0.625", "1"], ["0.375", "0"]]
+
+    def test_differences_are_paired_by_seed(self):
+        # seeds differ by more than methods do, but the second is 1/16 better and 0.01 nats lower on each
+        outcomes = [
+            suite.Outcome(suite.Entry(label, "dapo"), suite.Trial((), 1e-4), [self.run_of(n + more, 0.1 * n - less) for n in (1, 8, 15)])
+            for label, more, less in (("base", 0, 0.0), ("better", 1, 0.01))
+        ]
+        *_, base, better = suite.summary(suite.rows_of(outcomes), base="base")
+        assert base.endswith("|  |  |  |")
+        assert "| +0.062 [+0.062, +0.062] |" in better and better.endswith("| -0.010 [-0.010, -0.010] |")
+
+    def test_a_comparator_is_matched_by_its_entropy_on_the_searchs_seeds(self, tmp_path, monkeypatch):
+        entropy = {0.2: 0.9, 0.4: 0.52, 0.8: 0.1}  # PAPO's is 0.5
+
+        def made(place, planned):
+            of = lambda run: 0.5 if run.method == "papo" else entropy[dict(run.numbers)["lam"]]  # noqa: E731
+            return {run: self.run_of(8, of(run)) for run in planned}
+
+        monkeypatch.setattr(matching, "make", made)
+        target = suite.Outcome(suite.Entry("papo", "papo"), suite.Trial((), 3e-4), [])
+        candidates = {"signs": [suite.Entry(f"signs {lam}", "sign_advantage", {"lam": lam}) for lam in entropy]}
+        (found,) = matching.match(tmp_path, "chains", target, candidates, suite.Scale(rollouts=20, seeds=3))
+        assert found.entry.label == "signs" and found.trial == suite.Trial((("lam", 0.4),), 3e-4) and len(found.runs) == 3
+
     def test_what_was_never_reached_is_said(self):
         assert agreement.shown([np.nan, np.nan]) == "never"
         assert agreement.shown([10.0, np.nan], digits=0) == "10 (1 never)"
@@ -170,8 +235,6 @@ def test_search_and_report_see_other_problems():
 
 @pytest.mark.slow
 def test_no_signal_steers_harder_than_the_exact_one():
-    from experiments.studies import authority
-
     laboratory = states.Laboratory(bases.load("chains"), parts=1, samples=16, max_new_tokens=20)
     found = authority.measure(laboratory, lambda seed: states.own_answers(laboratory, seed, prompts=8, difficulty=2), "sgd", 0)
     exact = float(found["parameter polarity"])
@@ -190,11 +253,12 @@ def test_every_entry_of_the_studies_is_a_preset_with_these_numbers():
 def test_every_method_gets_as_many_trials():
     from experiments.studies import baselines
 
-    trials = {entry.label: suite._trials(entry, baselines.SCALES["full"]) for entry in baselines.ENTRIES}
-    assert {len(set(found)) for found in trials.values()} == {6}
-    # the published strength by name, so that both strengths share a compiled step; without one, three more rates
+    scale = baselines.SCALES["full"]
+    trials = {entry.label: suite._trials(entry, scale) for entry in baselines.ENTRIES}
+    assert {len(set(trials[entry.label])) * len(suite._seeds(entry, scale)) for entry in baselines.ENTRIES} == {12}
+    # the published strength by name, so that both strengths share a compiled step; without one, twice the seeds
     assert {trial.numbers for trial in trials["kl_cov"]} == {(("penalised_share", 2e-3),), (("penalised_share", 5e-2),)}
-    assert len({trial.rate for trial in trials["rloo"]}) == 6
+    assert {trial.rate for found in trials.values() for trial in found} == set(suite.RATES)
 
 
 def test_every_preset_of_the_field_is_a_baseline():

@@ -139,7 +139,7 @@ class TestRun:
         assert clear.sum() > 0.5 * mask.sum()
         np.testing.assert_allclose(np.asarray(weighed.weights)[clear], 1 + 0.4 * np.sign(signal[clear]), rtol=1e-6)
 
-    @pytest.mark.slow  # that such a run goes through is a default test of test_methods_training.py
+    @pytest.mark.slow  # ten seconds to compile; `test_weights` is the default test of the signal
     def test_steps(self, session):
         # the first under M = 1, the second under Adam's own
         current = jax.tree.map(jnp.copy, session.initial)

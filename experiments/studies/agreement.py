@@ -11,12 +11,15 @@ class Agreement(NamedTuple):
     """Of a prediction with what was realised.
 
     Attributes:
+      silent: share of predictions that are 0, among changes that are not.
       sign: share of equal signs, among those where both are not 0.
-      sign_large: the same on the half with the larger realised change.
-      spearman, pearson: correlations.
+      sign_large: share of equal signs in the half with the larger realised change, the same tokens for every predictor; a
+        prediction of 0 counts one half, like a coin.
+      spearman, pearson: correlations, predictions of 0 included.
       slope: least squares through 0 of realised on predicted.
     """
 
+    silent: float
     sign: float
     sign_large: float
     spearman: float
@@ -28,29 +31,38 @@ def agreement(predicted: np.ndarray, realised: np.ndarray) -> Agreement:
     """Compares them.
 
     >>> agreement(np.array([1.0, -2.0, 3.0]), np.array([2.0, -4.0, 6.0]))
-    Agreement(sign=1.0, sign_large=1.0, spearman=1.0, pearson=1.0, slope=2.0)
+    Agreement(silent=0.0, sign=1.0, sign_large=1.0, spearman=1.0, pearson=1.0, slope=2.0)
     """
     predicted, realised = np.asarray(predicted, np.float64), np.asarray(realised, np.float64)
-    both = (predicted != 0) & (realised != 0)
-    same = np.sign(predicted[both]) == np.sign(realised[both])
-    size = np.abs(realised[both])
-    large = size >= np.median(size) if size.size else size > 0
+    moved = realised != 0
+    score, size = _score(predicted, realised), np.abs(realised)
+    large = moved & (size >= np.median(size[moved])) if moved.any() else moved
     square = (predicted**2).sum()
     defined = predicted.std() > 0 and realised.std() > 0
     return Agreement(
-        sign=_mean(same), sign_large=_mean(same[large]),
+        silent=_mean(predicted[moved] == 0), sign=_mean(score[moved & (predicted != 0)]), sign_large=_mean(score[large]),
         spearman=float(stats.spearmanr(predicted, realised).statistic) if defined else math.nan,
         pearson=float(np.corrcoef(predicted, realised)[0, 1]) if defined else math.nan,
         slope=float((predicted * realised).sum() / square) if square else math.nan,
     )  # fmt: skip
 
 
-def sign_by_size(predicted: np.ndarray, realised: np.ndarray, *, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (the median size of the realised change, the share of equal signs) of equally full bins of size."""
-    order = np.argsort(np.abs(realised))
-    same = np.sign(predicted) == np.sign(realised)
-    parts = np.array_split(order, bins)
-    return np.array([np.median(np.abs(realised[part])) for part in parts]), np.array([same[part].mean() for part in parts])
+def sign_by_size(predicted: np.ndarray, realised: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
+    """Cuts the changes that are not 0 into equally full bins of size, and gives a row for each.
+
+    "realised" is the median size, "sign" the share of equal signs where a prediction is not 0, "silent" the share that is.
+    """
+    moved = np.nonzero(realised)[0]
+    order, score = moved[np.argsort(np.abs(realised[moved]))], _score(predicted, realised)
+    return [
+        {"realised": float(np.median(np.abs(realised[part]))), "sign": _mean(score[part][predicted[part] != 0]),
+         "silent": _mean(predicted[part] == 0)}
+        for part in np.array_split(order, bins)
+    ]  # fmt: skip
+
+
+def _score(predicted: np.ndarray, realised: np.ndarray) -> np.ndarray:
+    return np.where(predicted == 0, 0.5, np.sign(predicted) == np.sign(realised))
 
 
 def interval(values, *, level: float = 0.95) -> tuple[float, float, float]:
@@ -82,5 +94,5 @@ def shown(values, *, digits: int = 3, sign: str = "") -> str:
     return mean + bounds + (f" ({values.size - known.size} never)" if known.size < values.size else "")
 
 
-def _mean(flags: np.ndarray) -> float:
-    return float(flags.mean()) if flags.size else math.nan
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan

@@ -5,7 +5,8 @@
 Unit polarity T against the probability of the sampled token and the entropy of its state, on the policy's own answers; and the
 shares of tokens and of polarity mass by branch and by the sign of A, at stages of training. The paper (arXiv 2605.11775) says
 that reinforcing frequent, likely tokens contracts and that expansion needs unlikely samples or a stronger correction C.
-On the shipped policy and on the base policy of the world `chains`. Seen on two CPU cores: quick 6 seconds.
+On the shipped policy and on the base policy of the world `chains`. A seed is a batch of prompts and answers; stages are those of
+one training run. Seen on two CPU cores: quick 6 seconds.
 """
 
 import pathlib
@@ -54,7 +55,7 @@ def collect(place: pathlib.Path, scale: str) -> dict[tuple[str, int], list[resul
 
 
 def shares(tokens: results.Arrays) -> dict[str, float]:
-    """Shares of tokens and of mass by sign of A and branch, among tokens with A != 0 outside the dead band."""
+    """Shares of tokens and of mass, abs(A T), by sign of A and branch, among tokens with A != 0 outside the dead band."""
     polarity = tokens["A"] * tokens["T"]
     acting = (tokens["A"] != 0) & (np.abs(tokens["T"]) > DEAD_BAND)
     out = {"acting": float(acting.mean())}
@@ -78,12 +79,12 @@ def by_probability(tokens: results.Arrays) -> list[dict]:
         if chosen.any():
             unit = tokens["T"][chosen]
             rows.append({"p from": float(low), "p to": float(high), "share of tokens": float(chosen.mean()), "mean T": float(unit.mean()),
-                         "share T > 0": float((unit > DEAD_BAND).mean()), "share of mass": float(np.abs(unit).sum() / np.abs(tokens["T"]).sum())})  # fmt: skip
+                         "share T > 0": float((unit > DEAD_BAND).mean()), "share of abs(T)": float(np.abs(unit).sum() / np.abs(tokens["T"]).sum())})  # fmt: skip
     return rows
 
 
 def draw(place: pathlib.Path, found) -> None:
-    """For each policy: T against p at the first stage, coloured by H; the four shares of tokens over training."""
+    """For each policy: T against p at the first stage, coloured by H; the four shares of polarity mass over training."""
     policies = list(dict.fromkeys(name for name, _ in found))
 
     def panels(axes):

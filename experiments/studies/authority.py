@@ -11,7 +11,8 @@ It asks what reweighting buys, apart from what the update does anyway. Beside P:
 for SGD), P without its distributional correction, rivals, and random signs; P's own signs permuted, over the batch, within
 the sign of A, and within the sign of A and the decile of probability. All on the shipped policy as it is and after 30 and 60
 steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2 on real text where it is
-installed. -A (log p + H), -A S and -Omega always have equal signs, so here they are one signal. Seen on two CPU cores: quick half a minute.
+installed. A seed is a batch of prompts and answers; the stages of a difficulty are those of one training run, so intervals
+speak of other batches and not of other trainings. -A (log p + H), -A S and -Omega always have equal signs, so here they are one signal. Seen on two CPU cores: quick half a minute.
 """
 
 import importlib.util
@@ -136,33 +137,51 @@ def of_exact(rows: list[dict]) -> list[dict]:
 
 
 def draw(place: pathlib.Path, rows: list[dict]) -> None:
-    """A panel for each optimiser: every signal's share of the exact signal's authority, a dot for each run."""
-    optimisers = list(dict.fromkeys(row["optimiser"] for row in rows))
+    """A panel for each policy and optimiser: shares of the exact signal's authority, a dot for each seed and setting."""
+    groups = list(dict.fromkeys(map(_group, rows)))
     names = list(dict.fromkeys(row["signal"] for row in rows))[::-1]
 
     def panels(axes):
-        for axis, optimiser in zip(axes[0], optimisers, strict=True):
+        for axis, group in zip(axes[0], groups, strict=True):
+            own = [row for row in rows if _group(row) == group]
             for place_of, name in enumerate(names):
-                values = [row["of_exact"] for row in rows if row["optimiser"] == optimiser and row["signal"] == name]
-                mean, low, high = interval(values)
+                values = [row["of_exact"] for row in own if row["signal"] == name]
+                mean, low, high = interval(by_seed(own, name))
                 axis.plot(values, [place_of] * len(values), ".", color="0.7", markersize=4)
                 axis.plot([low, high], [place_of] * 2, "-", color="C0")
                 axis.plot([mean], [place_of], "o", color="C0", markersize=5)
-            axis.set(title=optimiser, xlabel="authority / that of parameter polarity", yticks=range(len(names)), yticklabels=names)
+            axis.set(title=", ".join(group), xlabel="authority / that of parameter polarity", yticks=range(len(names)), yticklabels=names)
             axis.axvline(0, color="0.8", linewidth=0.8)
 
-    results.figure(place / "authority.png", panels, columns=len(optimisers), size=(5.6, 4.2))
+    results.figure(place / "authority.png", panels, columns=len(groups), size=(5.4, 4.2))
+
+
+def _group(row: dict) -> tuple[str, str]:
+    return row["setting"].split(",")[0], row["optimiser"]
+
+
+def by_seed(rows: list[dict], name: str) -> np.ndarray:
+    """A signal's share of the exact authority, averaged over the settings of each seed, [seeds]."""
+    seeds: dict[int, list[float]] = {}
+    for row in rows:
+        if row["signal"] == name:
+            seeds.setdefault(row["seed"], []).append(row["of_exact"])
+    return np.array([np.mean(values) for _, values in sorted(seeds.items())])
 
 
 def judge(rows: list[dict]) -> list[str]:
-    """What the study says: a line a signal, and P less its nearest relatives, paired by run."""
-    lines = ["# Authority", "", "Share of parameter polarity's authority, mean [95 %] over runs:", ""]
-    for optimiser in dict.fromkeys(row["optimiser"] for row in rows):
-        own = [row for row in rows if row["optimiser"] == optimiser]
-        of = lambda name: np.array([row["of_exact"] for row in own if row["signal"] == name])  # noqa: E731
-        lines += [f"{optimiser}, {len(of('polarity P'))} runs:", "", "| signal | share | P less it, paired |", "|---|---|---|"]
+    """What the study says: a line a signal with its share in every setting, and P less it, paired by seed."""
+    lines = ["# Authority", "", "Share of parameter polarity's authority, mean [95 %] over seeds, each the mean of its settings.", ""]
+    for group in dict.fromkeys(map(_group, rows)):
+        own = [row for row in rows if _group(row) == group]
+        settings = list(dict.fromkeys(row["setting"] for row in own))
+        apart = [setting.split(", ", 1)[1] for setting in settings] if len(settings) > 1 else []
+        columns = ["signal", "share", "P less it, paired", *apart]
+        lines += [f"{', '.join(group)}:", "", f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
         for name in dict.fromkeys(row["signal"] for row in own):
-            lines.append(f"| {name} | {shown(of(name))} | {shown(of('polarity P') - of(name)) if name != 'polarity P' else ''} |")
+            less = shown(by_seed(own, "polarity P") - by_seed(own, name), sign="+") if name != "polarity P" else ""
+            each = [[row["of_exact"] for row in own if (row["setting"], row["signal"]) == (s, name)] for s in settings if apart]
+            lines.append(f"| {' | '.join([name, shown(by_seed(own, name)), less, *(f'{np.mean(values):.3f}' for values in each)])} |")
         lines.append("")
     return lines
 

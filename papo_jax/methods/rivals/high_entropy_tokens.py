@@ -3,7 +3,8 @@
 Source: Wang et al. 2025, arXiv 2506.01939. The threshold is over the whole minibatch at the current policy, padding
 excluded (their code takes it over each micro-batch). The paper's equation divides by all tokens, as TRL does, and is
 followed; their code divides by those that are kept: `all_tokens = False`, a loss five times as large.
-On DAPO's settings: clip 0.2 / 0.28, token mean, 512 prompts x 16 in minibatches of 32.
+Clip 0.2 / 0.28 and token mean are DAPO's; its dynamic sampling and length penalty, on there (512 prompts x 16 in
+minibatches of 32), are off here.
 """
 
 import jax
