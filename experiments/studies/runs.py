@@ -63,7 +63,8 @@ def make(place: pathlib.Path, runs: list[Run]) -> dict[Run, results.Arrays]:
       runs: which.
 
     Returns:
-      run -> {"counts": [E, M], "evaluated": [E], and its metrics [K] by name}.
+      run -> {"counts": [E, M], "evaluated": [E], and its metrics [K] by name}; of a run of the search the last evaluation is
+      all that is sure to be there.
     """
     groups = defaultdict(list)
     for run in dict.fromkeys(runs):
@@ -105,7 +106,8 @@ def _make_group(place: pathlib.Path, group: list[Run]) -> int:
     trainer = training.Trainer(world, bases.load(first.world), first.method, panel=first.panel, **dict(first.choices))
     for run in group:
         numbers = {"learning_rate": run.learning_rate, **dict(run.numbers)}
-        course = trainer.run(run.seed, numbers, rollouts=run.rollouts, evaluate_every=max(1, run.rollouts // EVALUATIONS))
+        every = max(1, run.rollouts // EVALUATIONS)
+        course = trainer.run(run.seed, numbers, rollouts=run.rollouts, evaluate_every=every, curve=run.panel == "report")
         # Half the digits and half the bytes; no figure here has more than three that mean anything.
         metrics = {name: values.astype(np.float16) if name != "entropy_change/sum" else values for name, values in course.metrics.items()}
         results.save(_path(place, run), {"counts": course.counts, "evaluated": course.evaluated, **metrics})

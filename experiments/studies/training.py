@@ -76,7 +76,7 @@ class Trainer:
         self._block = jax.jit(self._steps)
         self._evaluate = jax.jit(self._count_right)
 
-    def run(self, seed: int, numbers: dict[str, float], *, rollouts: int, evaluate_every: int) -> Course:
+    def run(self, seed: int, numbers: dict[str, float], *, rollouts: int, evaluate_every: int, curve: bool = True) -> Course:
         """Trains once.
 
         Args:
@@ -84,6 +84,7 @@ class Trainer:
           numbers: learning_rate, and any other number of the method.
           rollouts: K, a multiple of `evaluate_every`.
           evaluate_every: so many rollouts, and before the first.
+          curve: false to evaluate after the last rollout alone, which is all that a search looks at.
 
         Returns:
           `Course`.
@@ -91,14 +92,16 @@ class Trainer:
         numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
         state = _start(self.policy.params, seed)
         rows = order.identifiers(seed, 0, rollouts * PROMPTS, POOL).reshape(rollouts, PROMPTS)
-        metrics, counts = [], [self._evaluate(state.params)]
+        metrics, counts = [], {0: self._evaluate(state.params)} if curve else {}
         for first in range(0, rollouts, evaluate_every):
-            state, found = self._block(state, numbers, jnp.asarray(rows[first : first + evaluate_every]))
+            made = first + evaluate_every
+            state, found = self._block(state, numbers, jnp.asarray(rows[first:made]))
             metrics.append(jax.device_get(found))
-            counts.append(self._evaluate(state.params))
+            if curve or made == rollouts:
+                counts[made] = self._evaluate(state.params)
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *metrics)
-        evaluated = np.arange(len(counts)) * evaluate_every
-        return Course(joined, evaluated, np.stack(counts).astype(np.uint8), jax.device_get(state.params))
+        right = np.stack(list(counts.values())).astype(np.uint8)
+        return Course(joined, np.array(list(counts)), right, jax.device_get(state.params))
 
     def _steps(self, state: states.TrainState, numbers: Numbers, rows: jax.Array):
         """A block of rollouts with their updates: (state, metrics [K])."""
