@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.token_stats import api, linear_token_stats, token_stats, tpu_blocks
+from kernels.token_stats import api, linear_token_loss, linear_token_stats, token_stats, tpu_blocks
 
 PALLAS = ["pallas_tpu", "pallas_gpu"]
 
@@ -18,14 +18,14 @@ def compiling_for(platform, kind="some device"):
     return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), (), abstract_device=device))
 
 
-def pallas_calls(jaxpr):
-    """The Pallas calls of a jaxpr, inside other calls too."""
+def equations(jaxpr, primitive):
+    """Those of a primitive in a jaxpr, inside other calls too."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "pallas_call":
+        if equation.primitive.name == primitive:
             yield equation
         else:
             for inside in jax.extend.core.jaxprs_in_params(equation.params):
-                yield from pallas_calls(inside)
+                yield from equations(inside, primitive)
 
 
 @pytest.mark.parametrize("implementation", [None, "reference", "forward", "chunked"])
@@ -61,6 +61,22 @@ def test_a_kernel_of_another_platform_is_refused_by_name(name):
 def test_float64_is_refused_by_kernels(name):
     with jax.enable_x64(True), pytest.raises(ValueError, match=f"{name} computes in float32.*chunked"):
         token_stats(np.zeros((1, 2)), np.array([0]), implementation=name)
+
+
+@pytest.mark.parametrize("name", ["reference", "forward", "chunked", "loss"])
+def test_float32_operands_are_multiplied_as_such(name):
+    """It makes no difference on a CPU; by default a GPU would round them to TF32 and a TPU to bfloat16."""
+
+    def total(hidden, head):
+        if name == "loss":
+            return linear_token_loss(lambda stats, _: stats.entropy.sum(), hidden, head, jnp.zeros(3, int), ())[0]
+        return linear_token_stats(hidden, head, jnp.zeros(3, int), implementation=name).entropy.sum()
+
+    operands = jax.ShapeDtypeStruct((3, 4), jnp.float32), jax.ShapeDtypeStruct((5, 4), jnp.float32)
+    for function, least in ((total, 1), (jax.grad(total, argnums=(0, 1)), 3)):
+        products = list(equations(jax.make_jaxpr(function)(*operands).jaxpr, "dot_general"))
+        asked = {product.params["precision"] for product in products}
+        assert len(products) >= least and asked == {(jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)}
 
 
 def test_interpreting_what_is_no_kernel_is_refused():
@@ -102,7 +118,7 @@ def test_the_logits_form_declares_and_makes_one_read_of_the_logits():
     shape = 4096, 151_936
     logits, tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16), jax.ShapeDtypeStruct(shape[:1], jnp.int32)
     with compiling_for("tpu", "TPU v5 lite"):
-        (call,) = pallas_calls(jax.make_jaxpr(token_stats)(logits, tokens).jaxpr)
+        (call,) = equations(jax.make_jaxpr(token_stats)(logits, tokens).jaxpr, "pallas_call")
     assert call.params["cost_estimate"].bytes_accessed == 2 * shape[0] * shape[1]
     (read,) = [mapping for mapping in call.params["grid_mapping"].block_mappings if mapping.array_aval.shape == shape]
     rows, columns = (size.block_size for size in read.block_shape)

@@ -12,7 +12,8 @@ for SGD), P without its distributional correction, rivals, and random signs; P's
 the sign of A, and within the sign of A and the decile of probability. All on the shipped policy as it is and after 30 and 60
 steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2 on real text where it is
 installed. A seed is a batch of prompts and answers; the stages of a difficulty are those of one training run, so intervals
-speak of other batches and not of other trainings. -A (log p + H), -A S and -Omega always have equal signs, so here they are one signal. Seen on two CPU cores: quick half a minute.
+speak of other batches and not of other trainings. -A (log p + H), -A S and -Omega have equal signs but where p is so small that
+the dead band takes -A S, so here they are nearly one signal. Seen on two CPU cores: quick half a minute.
 """
 
 import importlib.util

@@ -6,8 +6,8 @@ Every preset of the field and PAPO, each with the same search: three learning ra
 that is scaled to this batch (64 answers and 300 to 1,200 tokens an update, where a share of 2e-4 is the least there is, one
 token). Methods without a strength of their own get twice the seeds instead. Four updates a rollout, so that clips and KL-Cov can
 act. Three comparators are matched to PAPO's entropy (`experiments.studies.matching`): `entropy_bonus`, `stare` and weights by
--sign(A). Dynamic sampling and length penalties are off for all: every method has the same rollouts. A quick run has
-four methods; a full one takes hours, and stopped and started again it goes on run by run.
+-sign(A). Dynamic sampling and length penalties are off for all: every method has the same rollouts. A quick run has four
+methods and no matching; a full one takes hours, and stopped and started again it goes on run by run.
 """
 
 import pathlib

@@ -3,8 +3,8 @@
     python -m experiments.studies.branches [--scale=full]
 
 Updates that expand entropy alone, updates that contract it alone, both, and both reweighted, in both worlds: reward,
-entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation
-strengthened.
+entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The paper
+(arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation strengthened.
 """
 
 from experiments.studies import results, suite
