@@ -50,7 +50,7 @@ def policy():
         qk_norm=True, max_positions=64,
     )  # fmt: skip
     graph, params = initialise(config, jax.random.key(0))
-    return graph, jax.device_get(jax.tree.map(lambda leaf: jnp.where(leaf == 1, leaf, 15 * leaf), params))
+    return graph, jax.device_get(jax.tree.map(lambda leaf: jnp.where(leaf == 1, leaf, 8 * leaf), params))
 
 
 @pytest.fixture(scope="module")

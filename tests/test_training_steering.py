@@ -141,11 +141,13 @@ class TestRun:
 
     @pytest.mark.slow  # ten seconds to compile; `test_weights` is the default test of the signal
     def test_steps(self, session):
-        # the first under M = 1, the second under Adam's own
+        # The first under M = 1, the second under Adam's own. What is drawn, and so whether tokens of both signs are among it,
+        # differs from processor to processor.
         current = jax.tree.map(jnp.copy, session.initial)
         for number in range(2):
             before = jax.device_get(current.params)
             current, record = step.train_step(session, current, number)
-            np.testing.assert_allclose((record.row["weight/min"], record.row["weight/max"]), (0.6, 1.4), rtol=1e-6)
+            lowest, highest = (round(record.row[f"weight/{end}"], 6) for end in ("min", "max"))
+            assert lowest in (0.6, 1) and highest in (1, 1.4) and lowest < highest
             assert record.row["update/skipped"] == 0 and record.row["grad_norm"] > 0
             assert not jax.tree.all(jax.tree.map(np.array_equal, before, jax.device_get(current.params)))
