@@ -151,6 +151,12 @@ class TestSuite:
         assert found["pass@4"] == pytest.approx((1 + 1 - 70 / 1820) / 2)
         # the running mean over 10 rollouts is 0.6 once six of them have reward 1, after rollout 16
         assert found["rollouts to reward 0.6"] == 16
+        assert np.isnan(found["reward at 0.1 H0"])  # entropy never falls
+
+    def test_reward_where_entropy_has_fallen_to_a_tenth_by_hand(self):
+        # running means over 10: after rollout 19 entropy is 0.1, one 1 and nine 0, and reward 0.9
+        falling = {**self.RUN, "entropy": np.repeat([1.0, 0.0], 10)}
+        assert suite.endpoints(falling)["reward at 0.1 H0"] == pytest.approx(0.9)
 
     def run_of(self, right, entropy):
         """A run that ends with so many right answers of 16 on one problem."""
@@ -179,8 +185,8 @@ class TestSuite:
             for label, more, less in (("base", 0, 0.0), ("better", 1, 0.01))
         ]
         *_, base, better = suite.summary(suite.rows_of(outcomes), base="base")
-        assert base.endswith("|  |  |  |")
-        assert "| +0.062 [+0.062, +0.062] |" in better and better.endswith("| -0.010 [-0.010, -0.010] |")
+        assert base.endswith("|  |  |  |  |")
+        assert "| +0.062 [+0.062, +0.062] |" in better and better.endswith("| -0.010 [-0.010, -0.010] | never |")
 
     def test_a_comparator_is_matched_by_its_entropy_on_the_searchs_seeds(self, tmp_path, monkeypatch):
         entropy = {0.2: 0.9, 0.4: 0.52, 0.8: 0.1}  # PAPO's is 0.5

@@ -12,7 +12,7 @@ methods and no matching; a full one takes hours, and stopped and started again i
 
 import pathlib
 
-from experiments.studies import matching, results, suite
+from experiments.studies import curves, matching, results, suite
 from experiments.studies.suite import Entry, Scale
 
 NAME = "baselines"
@@ -74,7 +74,8 @@ def main() -> None:
     order = sorted(outcomes, key=lambda outcome: -sum(suite.avg(run)[-1] for run in outcome.runs))
     rows = results.table(asked.place / "baselines.csv", suite.rows_of(order))
     best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in ("dapo", "papo")]
-    suite.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=("dapo", "papo"))
+    curves.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=("dapo", "papo"))
+    curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base="dapo")
     lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")]
     if asked.scale == "full":
         lines += matched(asked.place, outcomes)
@@ -85,7 +86,7 @@ def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
     """Makes, draws and tells of PAPO beside other means to its entropy."""
     papo = next(outcome for outcome in outcomes if outcome.entry.label == "papo")
     beside = [papo, *matching.match(place, "chains", papo, MATCHED, SCALES["full"])]
-    suite.draw(place / "matched.png", beside, title="chains: PAPO and what is matched to its entropy", shaded=("papo",))
+    curves.draw(place / "matched.png", beside, title="chains: PAPO and what is matched to its entropy", shaded=("papo",))
     rows = results.table(place / "matched.csv", suite.rows_of(beside))
     return ["", "Matched to PAPO's entropy, at its learning rate:", "", *suite.summary(rows, base="papo")]
 

@@ -7,7 +7,7 @@ entropy and pass@k over training. Tokens in the dead band, about half of all, st
 (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation strengthened.
 """
 
-from experiments.studies import results, suite
+from experiments.studies import curves, results, suite
 from experiments.studies.suite import Entry, Scale
 
 NAME = "branches"
@@ -28,7 +28,7 @@ def main() -> None:
         outcomes = suite.compare(asked.place, world, ENTRIES, SCALES[asked.scale])
         own = suite.rows_of(outcomes)
         rows += [{"world": world, **row} for row in own]
-        suite.draw(asked.place / f"{world}.png", outcomes, title=world, shaded=tuple(entry.label for entry in ENTRIES))
+        curves.draw(asked.place / f"{world}.png", outcomes, title=world, shaded=tuple(entry.label for entry in ENTRIES))
         lines += ["", f"## {world}", "", *suite.summary(own, base="both")]
     results.table(asked.place / "branches.csv", rows)
     results.verdict(asked.place / "verdict.md", lines)

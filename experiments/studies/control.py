@@ -11,7 +11,7 @@ Seen on two CPU cores: quick a minute and a half.
 
 import numpy as np
 
-from experiments.studies import results, suite
+from experiments.studies import curves, results, suite
 from experiments.studies.agreement import shown
 from experiments.studies.suite import Entry, Scale
 
@@ -52,8 +52,8 @@ def holding(outcomes: list[suite.Outcome]) -> list[str]:
     lines = ["", "Distance of entropy from 0.3 H_0 over the last half (root mean square of each run, nats):", ""]
     for outcome in outcomes:
         if outcome.entry.numbers.get("target_start") or outcome.entry.label == "no correction":
-            curves = [run["entropy"].astype(np.float64) for run in outcome.runs]
-            gaps = [np.sqrt(np.mean((curve[len(curve) // 2 :] - 0.3 * curve[0]) ** 2)) for curve in curves]
+            entropies = [run["entropy"].astype(np.float64) for run in outcome.runs]
+            gaps = [np.sqrt(np.mean((entropy[len(entropy) // 2 :] - 0.3 * entropy[0]) ** 2)) for entropy in entropies]
             lines.append(f"- {outcome.entry.label}: {shown(gaps)}")
     return lines
 
@@ -66,7 +66,7 @@ def main() -> None:
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
     for name, labels, title in FIGURES:
         shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
-        suite.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:2])
+        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:2])
     results.verdict(
         asked.place / "verdict.md", ["# Control", "", *suite.summary(rows, base="no correction"), *holding(outcomes)]
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.studies import results
-from experiments.studies.agreement import interval, shown
+from experiments.studies.agreement import shown
 from experiments.studies.runs import Run, make
 from papo_jax.evaluation import pass_at_k
 from papo_jax.methods import presets
@@ -158,15 +158,26 @@ def smooth(values: np.ndarray, width: int = 10) -> np.ndarray:
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
 
 
-def endpoints(run: results.Arrays, *, target: float = 0.6) -> dict[str, float]:
-    """What a run is judged by: the figures of a row."""
-    reward = smooth(run["reward/mean"])
+def endpoints(run: results.Arrays, *, target: float = 0.6, share: float = 0.1) -> dict[str, float]:
+    """What a run is judged by: the figures of a row; NaN for what it never reached.
+
+    Args:
+      run: what a run left.
+      target: a reward, to be reached.
+      share: of the first entropy, to be fallen to: what had been learnt by then?
+
+    Returns:
+      name -> figure; reward and entropy as running means.
+    """
+    reward, entropy = smooth(run["reward/mean"]), smooth(run["entropy"])
     reached = np.nonzero(reward >= target)[0]
+    spent = np.nonzero(entropy <= share * run["entropy"][0])[0]
     return {
         "avg@16": float(avg(run)[-1]), "avg@16 best": float(avg(run).max()), "pass@16": float(passed(run, 16)[-1]),
         "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
         "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)), "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
         f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
+        f"reward at {share:g} H0": float(reward[spent[0]]) if spent.size else math.nan,
         "tokens chosen": float(run["selected/tokens"].mean(dtype=np.float64)) if "selected/tokens" in run else math.nan,
     }  # fmt: skip
 
@@ -182,7 +193,8 @@ def rows_of(outcomes: list[Outcome]) -> list[dict]:
 
 def summary(rows: list[dict], *, base: str) -> list[str]:
     """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`, paired by seed."""
-    figures, paired = ("avg@16", "pass@16", "area", "entropy", "rollouts to reward 0.6"), ("avg@16", "pass@16", "entropy")
+    figures = ("avg@16", "pass@16", "area", "entropy", "reward at 0.1 H0", "rollouts to reward 0.6")
+    paired = ("avg@16", "pass@16", "entropy", "reward at 0.1 H0")
     columns = ["method", "rate", *figures, *(f"{figure} less {base}" for figure in paired)]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
@@ -192,37 +204,3 @@ def summary(rows: list[dict], *, base: str) -> list[str]:
         cells += ["" if label == base else shown(of(label, figure) - of(base, figure), sign="+") for figure in paired]
         lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} |")
     return lines
-
-
-def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tuple[str, ...]) -> None:
-    """Four panels: reward and entropy by rollout, avg@16 and pass@16 by evaluation.
-
-    Lines are means over seeds; the entries named in `shaded` have their 95 % beside.
-    """
-
-    def panels(axes):
-        for number, outcome in enumerate(outcomes):
-            style = dict(color=f"C{number % 10}", linestyle=("-", "--")[number // 10 % 2], linewidth=1.3)
-            name, band = outcome.entry.label, outcome.entry.label in shaded
-            for axis, metric in zip(axes[0], ("reward/mean", "entropy"), strict=True):
-                curves = np.stack([smooth(run[metric]) for run in outcome.runs])
-                _line(axis, np.arange(curves.shape[1]), curves, name, style, band)
-            for axis, figure in zip(axes[1], (avg, lambda run: passed(run, SAMPLES)), strict=True):
-                curves = np.stack([figure(run) for run in outcome.runs])
-                _line(axis, outcome.runs[0]["evaluated"], curves, name, style, band)
-        for axis, what in zip(axes.flat, ("reward", "entropy, nats", "avg@16, held out", "pass@16, held out"), strict=True):
-            axis.set(xlabel="rollouts of 256 answers", ylabel=what)
-        axes[0, 1].set_yscale("log")
-        canvas = axes[0, 0].figure
-        canvas.suptitle(title)
-        canvas.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
-
-    results.figure(path, panels, rows=2, columns=2, size=(5.2, 3.6))
-
-
-def _line(axis, x, curves: np.ndarray, label: str, style: dict, band: bool) -> None:
-    mean = curves.mean(axis=0)
-    axis.plot(x, mean, label=label, **style)
-    if band and len(curves) > 1:
-        low, high = np.array([interval(column)[1:] for column in curves.T]).T
-        axis.fill_between(x, np.maximum(low, 1e-4), high, color=style["color"], alpha=0.12, linewidth=0)

@@ -1,0 +1,102 @@
+"""Figures of a comparison: whole curves, against the answers drawn and against entropy, and where methods end."""
+
+import pathlib
+
+import matplotlib.ticker
+import numpy as np
+
+from experiments.studies import results, suite
+from experiments.studies.agreement import interval
+from experiments.studies.suite import Outcome
+
+ENTROPY, DRAWN = "entropy, nats", "rollouts of 256 answers"
+
+
+def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tuple[str, ...]) -> None:
+    """Entropy by rollout, and reward, avg@16 and pass@16 by rollout (above) and by entropy (below).
+
+    Lines are means over seeds; the entries named in `shaded` have their 95 % beside. Reward and entropy are running means of ten
+    rollouts. Against entropy training runs from right to left, mostly, and ends at the dot.
+
+    Args:
+      path: of the PNG.
+      outcomes: what is drawn.
+      title: above all panels.
+      shaded: labels.
+    """
+
+    def panels(axes):
+        for number, outcome in enumerate(outcomes):
+            style = dict(color=f"C{number % 10}", linestyle=("-", "--")[number // 10 % 2], linewidth=1.3)
+            _curves(axes, outcome, style, outcome.entry.label in shaded)
+        axes[0, 0].set(xlabel=DRAWN, ylabel=ENTROPY, yscale="log")
+        _in_decimals(axes[0, 0].yaxis)
+        for above, below, what in zip(axes[0, 1:], axes[1, 1:], ("reward", "avg@16, held out", "pass@16, held out"), strict=True):
+            above.set(xlabel=DRAWN, ylabel=what)
+            below.set(xlabel=ENTROPY, ylabel=what, xscale="log")
+            _in_decimals(below.xaxis)
+        axes[1, 0].axis("off")
+        axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False)
+        axes[0, 0].figure.suptitle(title)
+
+    results.figure(path, panels, rows=2, columns=4, size=(3.9, 3.2))
+
+
+def _curves(axes, outcome: Outcome, style: dict, band: bool) -> None:
+    entropy = np.stack([suite.smooth(run["entropy"]) for run in outcome.runs])
+    drawn, evaluated = np.arange(entropy.shape[1]), outcome.runs[0]["evaluated"]
+    # A policy that has made k rollouts is the one whose entropy the next one shows; the running mean ends before it.
+    before = np.maximum(evaluated.astype(int) - 1, 0)
+    _line(axes[0, 0], drawn, entropy, outcome.entry.label, style, band)
+    for column, (x, places, figure) in enumerate((
+        (drawn, drawn, lambda run: suite.smooth(run["reward/mean"])),
+        (evaluated, before, suite.avg),
+        (evaluated, before, lambda run: suite.passed(run, suite.SAMPLES)),
+    ), start=1):  # fmt: skip
+        values = np.stack([figure(run) for run in outcome.runs])
+        _line(axes[0, column], x, values, outcome.entry.label, style, band)
+        path = entropy.mean(axis=0)[places], values.mean(axis=0)
+        axes[1, column].plot(*path, **style)
+        axes[1, column].plot(path[0][-1:], path[1][-1:], "o", color=style["color"], markersize=4)
+
+
+def _line(axis, x, curves: np.ndarray, label: str, style: dict, band: bool) -> None:
+    axis.plot(x, curves.mean(axis=0), label=label, **style)
+    if band and len(curves) > 1:
+        low, high = np.array([interval(column)[1:] for column in curves.T]).T
+        axis.fill_between(x, np.maximum(low, 1e-4), high, color=style["color"], alpha=0.12, linewidth=0)
+
+
+def _in_decimals(axis) -> None:
+    """Marks 1, 2 and 5 of each decade of a logarithmic axis, as plain numbers."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
+def forest(path: pathlib.Path, outcomes: list[Outcome], *, title: str, base: str) -> None:
+    """A row a method, as given: its endpoints with 95 % intervals over seeds, beside a line at the base's.
+
+    Args:
+      path: of the PNG.
+      outcomes: what is drawn, the first on top.
+      title: above all panels.
+      base: the label of the method to compare with.
+    """
+    figures = {"avg@16": "avg@16, held out", "pass@16": "pass@16, held out", "area": "mean reward", "entropy": f"{ENTROPY}, at the end"}
+    labels = [outcome.entry.label for outcome in outcomes]
+
+    def panels(axes):
+        for axis, (figure, what) in zip(axes[0], figures.items(), strict=True):
+            found = np.array([interval([suite.endpoints(run)[figure] for run in outcome.runs]) for outcome in outcomes])
+            mean, low, high = found.T
+            low = np.maximum(low, 0.5 * mean)  # of a positive figure: for the logarithmic axis
+            axis.errorbar(mean, range(len(labels)), xerr=(mean - low, high - mean), fmt="o", markersize=3, linewidth=1)
+            axis.axvline(mean[labels.index(base)], color="grey", linewidth=0.6)
+            axis.set(xlabel=what, yticks=range(len(labels)), yticklabels=labels if axis is axes[0, 0] else ())
+            axis.invert_yaxis()
+        axes[0, -1].set_xscale("log")
+        _in_decimals(axes[0, -1].xaxis)
+        axes[0, 0].figure.suptitle(title)
+
+    results.figure(path, panels, columns=4, size=(3.4, 1 + 0.2 * len(labels)))
