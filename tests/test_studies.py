@@ -156,7 +156,8 @@ class TestSuite:
     def test_reward_where_entropy_has_fallen_to_a_tenth_by_hand(self):
         # running means over 10: after rollout 19 entropy is 0.1, one 1 and nine 0, and reward 0.9
         falling = {**self.RUN, "entropy": np.repeat([1.0, 0.0], 10)}
-        assert suite.endpoints(falling)["reward at 0.1 H0"] == pytest.approx(0.9)
+        found = suite.endpoints(falling)
+        assert found["rollouts to 0.1 H0"] == 19 and found["reward at 0.1 H0"] == pytest.approx(0.9)
 
     def run_of(self, right, entropy):
         """A run that ends with so many right answers of 16 on one problem."""

@@ -177,6 +177,7 @@ def endpoints(run: results.Arrays, *, target: float = 0.6, share: float = 0.1) -
         "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
         "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)), "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
         f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
+        f"rollouts to {share:g} H0": float(spent[0] + 1) if spent.size else math.nan,
         f"reward at {share:g} H0": float(reward[spent[0]]) if spent.size else math.nan,
         "tokens chosen": float(run["selected/tokens"].mean(dtype=np.float64)) if "selected/tokens" in run else math.nan,
     }  # fmt: skip
