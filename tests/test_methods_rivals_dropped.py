@@ -12,9 +12,9 @@ import pytest
 from rows import assert_near, in_slots, row
 
 from kernels.token_stats import TokenStats
-from papo_jax.methods import phase, presets
+from papo_jax.methods import draws, phase, presets
 from papo_jax.methods.calling import keywords
-from papo_jax.methods.rivals import clip_v
+from papo_jax.methods.rivals import clip_v, one_branch
 from papo_jax.training.weighing import weigh
 
 
@@ -94,6 +94,16 @@ class TestDropped:
         positive, negative = (self.weighed(name, unit=unit, numbers={"dead_band": 1e-7})[0] for name in names)  # 5e-7 expands
         assert (positive & negative).sum() == 1 and positive[0, 2] and not negative[0, 2]
         assert self.weighed("positive_branch", unit=unit)[1] == 4
+
+    def test_a_random_half_of_what_has_a_polarity(self):
+        logprob = jnp.zeros((1, 5))
+        stats = TokenStats(logprob, logprob, logprob, row(0.2, -0.2, 0.2, -0.2, 0.0))
+        drawn = row(0.1, 0.9, 0.6, 0.49, 0.1)  # lost, won, won, lost, nothing to lose
+        gone = one_branch.a_random_half(stats, jnp.ones((1, 5)), jnp.ones((1, 5), bool), draws=drawn)
+        assert gone.tolist() == [[True, False, False, True, False]]
+        tossed = np.asarray(draws.uniform(jax.random.fold_in(jax.random.key(0), 2), jnp.arange(2), 6))[:, :5]
+        stays, count, _ = self.weighed("random_branch", unit=np.full((2, 5), 0.2))
+        assert (stays == (tossed >= 0.5)).all() and 0 < count == stays.sum() < 10
 
 
 class TestTokensOfAnAnswer:

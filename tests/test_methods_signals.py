@@ -51,6 +51,7 @@ class TestSignalsByHand:
         "random": (-3 / 8 * LN2, -3 / 16 * LN2),
         "random_in_sign": (-3 / 8 * LN2, -3 / 16 * LN2),
         "random_in_probability": (-3 / 8 * LN2, -3 / 16 * LN2),
+        "random_in_mass": (-3 / 8 * LN2, -3 / 16 * LN2),
     }
 
     @pytest.mark.parametrize("name", signals.SIGNALS)
@@ -164,13 +165,30 @@ class TestStrata:
         # log p in order -3, -2, -1, -1; the edges are entries k 4 // 10: 0 0 1 1 2 2 2 3 3, that is -3 -3 -2 -2 and five -1,
         # and the decile is the number of edges that are reached: 2, 4, 9, 9
         assert of("random_in_probability").tolist() == [[29, 4, 12, 29]]
+        # abs(P) = abs(A T) = 0.6, 0.2, 0, 0.1; by log p that is 0 at -3, 0.2 at -2, 0.7 at -1. Of nine edges, 0.09 to 0.81, two are
+        # reached at -2, and all at -1
+        assert self.by_mass() == [[29, 2, 10, 29]]
         assert all(of(name) is None for name in signals.SIGNALS if not name.startswith("random"))
 
-    def test_deciles_leave_padding_out_and_equals_together(self):
+    def by_mass(self):
+        stats = self.STATS._replace(unit_polarity=row(0.6, 0.2, 7.0, -0.2))
+        return signals.strata("random_in_mass", stats, self.A, on(self.A)).tolist()
+
+    def test_tenths_leave_padding_out_and_equals_together(self):
         values = jnp.concatenate([jnp.repeat(jnp.arange(10.0), 3), jnp.full(7, -99.0)])[None]
         mask = jnp.arange(37)[None] < 30
-        assert signals.deciles(values, mask)[0, :30].tolist() == [tenth for tenth in range(10) for _ in range(3)]
-        assert len(set(signals.deciles(jnp.zeros((1, 25)), jnp.ones((1, 25), bool)).ravel().tolist())) == 1
+        equal = jnp.where(mask, 1.0, jnp.nan)
+        assert signals.tenths(values, equal, mask)[0, :30].tolist() == [tenth for tenth in range(10) for _ in range(3)]
+        assert len(set(signals.tenths(jnp.zeros((1, 25)), jnp.ones((1, 25)), jnp.ones((1, 25), bool)).ravel().tolist())) == 1
+
+    def test_each_tenth_holds_a_tenth_of_the_mass(self):
+        rng = np.random.default_rng(0)
+        values, mass = rng.normal(size=(2, 500)), rng.exponential(size=(2, 500)) ** 4  # most of it in few tokens
+        found = np.asarray(signals.tenths(jnp.asarray(values), jnp.asarray(mass), jnp.ones((2, 500), bool)))
+        of_values = found.ravel()[np.argsort(values, axis=None)]
+        assert (np.diff(of_values) >= 0).all()
+        held = np.array([mass[found == tenth].sum() for tenth in range(10)]) / mass.sum()
+        assert np.abs(held - 0.1).max() < mass.max() / mass.sum() < 0.2
 
 
 @functools.cache
@@ -194,14 +212,14 @@ def weigh(stats, advantages, mask, sequences, key, *, signal, renormalise=False)
     return make(), make(key=key, sequences=sequences, strata=strata), strata
 
 
-@pytest.mark.parametrize("signal", ["random", "random_in_sign", "random_in_probability"])
+@pytest.mark.parametrize("signal", ["random", "random_in_sign", "random_in_probability", "random_in_mass"])
 class TestControls:
     def test_same_histogram_in_every_stratum(self, signal):
         stats, advantages, mask = batch()
         plain, moved, strata = map(np.asarray, weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal))
         assert not moved[~mask].any()
         groups = np.unique(strata[mask])
-        assert groups.size == {"random": 1, "random_in_sign": 3, "random_in_probability": 30}[signal]
+        assert groups.size == {"random": 1, "random_in_sign": 3, "random_in_probability": 30, "random_in_mass": 30}[signal]
         for group in [None, *groups]:
             chosen = mask & (strata == group) if group is not None else mask
             np.testing.assert_array_equal(np.sort(moved[chosen]), np.sort(plain[chosen]))
@@ -229,6 +247,7 @@ class TestControls:
             "random": {"sign": False, "decile": False},
             "random_in_sign": {"sign": True, "decile": False},
             "random_in_probability": {"sign": True, "decile": True},
+            "random_in_mass": {"sign": True, "decile": False},
         }[signal]
 
     def test_order_of_sequences_and_padding_do_not_matter(self, signal):

@@ -9,9 +9,11 @@ half the difference of the mean entropy after them on the same states, per unit 
 
 It asks what reweighting buys, apart from what the update does anyway. Beside P: P through shared parameters (exact to first order
 for SGD), P without its distributional correction, rivals, and random signs; P's own signs permuted, over the batch, within
-the sign of A, and within the sign of A and the decile of probability. All on the shipped policy as it is and after 30 and 60
-steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2 on real text where it is
-installed. A seed is a batch of prompts and answers; the stages of a difficulty are those of one training run, so intervals
+the sign of A, and within the sign of A and bins of probability: deciles, or tenths of the mass of abs(P). All on the shipped
+policy as it is and after 30 and 60 steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2
+on real text where it is installed.
+
+A seed is a batch of prompts and answers; the stages of a difficulty are those of one training run, so intervals
 speak of other batches and not of other trainings. -A (log p + H), -A S and -Omega have equal signs but where p is so small that
 the dead band takes -A S, so here they are nearly one signal. Seen on two CPU cores: quick half a minute.
 """
@@ -35,7 +37,7 @@ SCALES = {
     "quick": dict(seeds=2, prompts=8, samples=8, stages=(0,), difficulties=(3,), optimisers=("sgd",), text=0),
     "full": dict(seeds=5, prompts=16, samples=16, stages=(0, 30, 60), difficulties=(2, 3), optimisers=("sgd", "adam"), text=5),
 }
-CONTROLS = ("random", "random_in_sign", "random_in_probability")
+CONTROLS = ("random", "random_in_sign", "random_in_probability", "random_in_mass")
 RANDOM_DRAWS = 4
 
 

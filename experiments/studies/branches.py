@@ -2,9 +2,9 @@
 
     python -m experiments.studies.branches [--scale=full]
 
-Updates that expand entropy alone, updates that contract it alone, both, and both reweighted, in both worlds: reward,
-entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The paper
-(arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation strengthened.
+Updates that expand entropy alone, updates that contract it alone, a random half of both, both, and both reweighted, in both
+worlds: reward, entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The
+paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation strengthened.
 """
 
 from experiments.studies import curves, results, suite
@@ -13,8 +13,9 @@ from experiments.studies.suite import Entry, Scale
 NAME = "branches"
 ENTRIES = [
     Entry("both", "dapo"),
-    Entry("positive only", "positive_branch"),
-    Entry("negative only", "negative_branch"),
+    Entry("expanding only", "positive_branch"),
+    Entry("contracting only", "negative_branch"),
+    Entry("a random half", "random_branch"),
     Entry("reweighted (papo)", "papo", {"lam": 0.5, "target_start": 0.3, "target_end": 0.3}),
 ]
 SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}

@@ -67,8 +67,13 @@ def papo_random_in_sign() -> Arguments:
 
 
 def papo_random_in_probability() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond rarity; the hardest control."""
+    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond rarity, as far as deciles tell."""
     return {**papo(), "signal": "random_in_probability"}
+
+
+def papo_random_in_mass() -> Arguments:
+    """PAPO's weights permuted among tokens of one sign of A and one tenth of the mass of abs(P) by p; the hardest control, ours."""
+    return {**papo(), "signal": "random_in_mass"}
 
 
 def sign_advantage() -> Arguments:
@@ -78,7 +83,7 @@ def sign_advantage() -> Arguments:
 
 _OWN = (
     grpo, dapo, papo, papo_up, papo_down, papo_reversed, papo_sampled, papo_parameter, papo_random, papo_random_in_sign,
-    papo_random_in_probability, sign_advantage,
+    papo_random_in_probability, papo_random_in_mass, sign_advantage,
 )  # fmt: skip
 
 PRESETS: dict[str, Callable[[], Arguments]] = {preset.__name__: preset for preset in _OWN} | rivals.presets()

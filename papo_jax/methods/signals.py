@@ -54,7 +54,7 @@ def surprisal(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.
 SIGNALS: dict[str, Callable[..., jax.Array]] = {
     "polarity": polarity, "sampled": sampled, "parameter": parameter, "advantage_sign": advantage_sign,
     "covariance": covariance, "surprisal": surprisal,
-    "random": polarity, "random_in_sign": polarity, "random_in_probability": polarity,
+    "random": polarity, "random_in_sign": polarity, "random_in_probability": polarity, "random_in_mass": polarity,
 }  # fmt: skip
 
 
@@ -64,6 +64,8 @@ def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Arra
         random                  all tokens: also breaks the link with sign(A), which alone moves entropy
         random_in_sign          those of one sign of A
         random_in_probability   those of one sign of A and one decile of p: what is left tests polarity beyond rarity
+        random_in_mass          those of one sign of A and one tenth of the mass of abs(P) by p: the same where most tokens are
+                                nearly certain, and one decile would hold nearly all that have a polarity
 
     Args:
       signal: a name in `SIGNALS`.
@@ -77,19 +79,34 @@ def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Arra
     if signal == "random_in_sign":
         return sign
     if signal == "random_in_probability":
-        return 10 * sign + deciles(stats.logprob, mask)
+        return 10 * sign + tenths(stats.logprob, jnp.ones_like(stats.logprob), mask)
+    if signal == "random_in_mass":
+        return 10 * sign + tenths(stats.logprob, jnp.abs(polarity(stats, advantages, mask)), mask)
     return None
 
 
-def deciles(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns which tenth of the batch's tokens each belongs to, [B, T] integers 0 to 9; equal values stay together.
+def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns which tenth of the batch's mass each token belongs to when they stand in the order of their values.
 
-    >>> deciles(jnp.arange(20.0)[None], jnp.ones((1, 20), bool)).tolist()
+    Args:
+      values: [B, T]; equal ones stay together.
+      mass: [B, T] at least 0; equal for deciles.
+      mask: [B, T] boolean.
+
+    Returns:
+      [B, T] integers 0 to 9.
+
+    >>> everywhere = jnp.ones((1, 20), bool)
+    >>> tenths(jnp.arange(20.0)[None], jnp.ones((1, 20)), everywhere).tolist()
     [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]]
+    >>> tenths(jnp.arange(20.0)[None], jnp.arange(20.0)[None] == 7, everywhere).tolist()  # all mass is in one token
+    [[0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]]
     """
-    number = mask.sum()
-    ascending = jnp.sort(jnp.where(mask, values, jnp.inf).reshape(-1))
-    edges = ascending[jnp.minimum(jnp.arange(1, 10) * number // 10, ascending.size - 1)]
+    order = jnp.argsort(jnp.where(mask, values, jnp.inf).reshape(-1))
+    held = jnp.cumsum(jnp.where(mask, mass, 0.0).reshape(-1)[order])
+    # The first token of a tenth is the first by which more is held than the tenths below it have.
+    first = jnp.searchsorted(10 * held, held[-1] * jnp.arange(1, 10), side="right")
+    edges = values.reshape(-1)[order][jnp.minimum(first, order.size - 1)]
     above = values[..., None] >= edges.reshape((1,) * values.ndim + (-1,))
     return above.sum(axis=-1).astype(jnp.int32)
 

@@ -1,4 +1,4 @@
-"""One branch of polarity alone: the ablations that ask what each of the two is for.
+"""One branch of polarity alone: the ablations that ask what each of the two is for; and as a control a random half.
 
 Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that the other branch's tokens leave
 numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate and the length penalty are
@@ -23,6 +23,11 @@ def expanding(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead
     return signals.polarity(stats, advantages, mask, dead_band=dead_band) > 0
 
 
+def a_random_half(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6) -> jax.Array:
+    """Tells which tokens with P != 0 have lost the toss of a coin, [B, T]."""
+    return (signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0) & (draws < 0.5)
+
+
 def positive_branch() -> Arguments:
     """Updates that expand entropy, P > 0, and tokens in the dead band; clip 0.2 / 0.28, token mean."""
     return arguments(DAPO, drop=contracting, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
@@ -33,4 +38,9 @@ def negative_branch() -> Arguments:
     return arguments(DAPO, drop=expanding, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
 
 
-PRESETS = (positive_branch, negative_branch)
+def random_branch() -> Arguments:
+    """A random half of the tokens that have a polarity, and those in the dead band: what leaving tokens out does by itself; ours."""
+    return arguments(DAPO, drop=a_random_half, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
+
+
+PRESETS = (positive_branch, negative_branch, random_branch)
