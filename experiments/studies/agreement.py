@@ -53,7 +53,7 @@ def sign_by_size(predicted: np.ndarray, realised: np.ndarray, *, bins: int = 10)
     "realised" is the median size, "sign" the share of equal signs where a prediction is not 0, "silent" the share that is.
     """
     moved = np.nonzero(realised)[0]
-    order, score = moved[np.argsort(np.abs(realised[moved]))], _score(predicted, realised)
+    order, score = moved[np.argsort(np.abs(realised[moved]), kind="stable")], _score(predicted, realised)
     return [
         {"realised": float(np.median(np.abs(realised[part]))), "sign": _mean(score[part][predicted[part] != 0]),
          "silent": _mean(predicted[part] == 0)}

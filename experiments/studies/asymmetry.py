@@ -94,7 +94,7 @@ def draw(place: pathlib.Path, found) -> None:
             points = line[0].scatter(tokens["p"], tokens["T"], c=tokens["H"], s=3, cmap="viridis")
             line[0].figure.colorbar(points, ax=line[0], label="H, nats")
             line[0].axhline(0, color="0.7", linewidth=0.8)
-            line[0].set(xlabel="probability of the sampled token", ylabel="T", title=f"{name}, before training")
+            line[0].set(xlabel="probability of the sampled token", ylabel="T, nats per unit step", title=f"{name}, before training, first batch")
             for kind in ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting"):
                 bands = [interval([shares(run)[f"mass, {kind}"] for run in found[name, stage]]) for stage in stages]
                 line[1].errorbar(stages, [b[0] for b in bands], yerr=[b[0] - b[1] for b in bands], marker="o", label=kind, capsize=2)

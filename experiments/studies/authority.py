@@ -37,7 +37,10 @@ SCALES = {
     "quick": dict(seeds=2, prompts=8, samples=8, stages=(0,), difficulties=(3,), optimisers=("sgd",), text=0),
     "full": dict(seeds=5, prompts=16, samples=16, stages=(0, 30, 60), difficulties=(2, 3), optimisers=("sgd", "adam"), text=5),
 }
-CONTROLS = ("random", "random_in_sign", "random_in_probability", "random_in_mass")
+CONTROLS = {  # as they are stored -> as they are shown
+    "random": "P permuted", "random_in_sign": "P permuted in sign(A)",
+    "random_in_probability": "... x decile of p", "random_in_mass": "... x tenth of mass by p",
+}  # fmt: skip
 RANDOM_DRAWS = 4
 
 
@@ -79,7 +82,7 @@ def measure(laboratory: states.Laboratory, make, optimiser: str, seed: int) -> r
     out = {name: of(weights) for name, weights in unflattened.items() if name != "H"}
     for control in CONTROLS:
         draws = [of(laboratory.permuted(here, unflattened["polarity P"], control, n)) for n in range(RANDOM_DRAWS)]
-        out[f"P permuted ({control})"] = np.array(draws)
+        out[_stored(control)] = np.array(draws)
     coin = lambda n: jax.random.rademacher(jax.random.key(n), mask.shape, jnp.float32) * mask  # noqa: E731
     out["random signs"] = np.array([of(coin(n)) for n in range(RANDOM_DRAWS)])
     return out
@@ -118,10 +121,15 @@ def _text_rows(place: pathlib.Path, seeds: int) -> list[dict]:
     return rows
 
 
+def _stored(control: str) -> str:
+    return f"P permuted ({control})"
+
+
 def rows_of(setting: str, optimiser: str, seed: int, found: results.Arrays) -> list[dict]:
     """A row a signal; of several random draws the mean, and the mean size."""
+    shown_as = {_stored(control): label for control, label in CONTROLS.items()}
     return [
-        {"setting": setting, "optimiser": optimiser, "seed": seed, "signal": name, "authority": float(np.mean(values)),
+        {"setting": setting, "optimiser": optimiser, "seed": seed, "signal": shown_as.get(name, name), "authority": float(np.mean(values)),
          "size": float(np.mean(np.abs(values)))}
         for name, values in found.items()
     ]  # fmt: skip
@@ -145,6 +153,7 @@ def draw(place: pathlib.Path, rows: list[dict]) -> None:
     names = list(dict.fromkeys(row["signal"] for row in rows))[::-1]
 
     def panels(axes):
+        axes[0, 0].figure.suptitle("grey: a seed in a setting; blue: mean and 95 % over seeds")
         for axis, group in zip(axes[0], groups, strict=True):
             own = [row for row in rows if _group(row) == group]
             for place_of, name in enumerate(names):
@@ -153,10 +162,11 @@ def draw(place: pathlib.Path, rows: list[dict]) -> None:
                 axis.plot(values, [place_of] * len(values), ".", color="0.7", markersize=4)
                 axis.plot([low, high], [place_of] * 2, "-", color="C0")
                 axis.plot([mean], [place_of], "o", color="C0", markersize=5)
-            axis.set(title=", ".join(group), xlabel="authority / that of parameter polarity", yticks=range(len(names)), yticklabels=names)
+            axis.set(title=", ".join(group), xlabel="authority / that of parameter polarity", yticks=range(len(names)), xlim=(-0.8, 1.7))
+            axis.set_yticklabels(names if axis is axes[0, 0] else ())
             axis.axvline(0, color="0.8", linewidth=0.8)
 
-    results.figure(place / "authority.png", panels, columns=len(groups), size=(5.4, 4.2))
+    results.figure(place / "authority.png", panels, columns=len(groups), size=(4.4, 4.0))
 
 
 def _group(row: dict) -> tuple[str, str]:

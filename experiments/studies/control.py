@@ -22,8 +22,8 @@ TARGET = {"target_start": 0.3, "target_end": 0.3}
 TIGHT = {"lam": 0.9, "w_min": 0.1, "w_max": 1.9, "tau": 0.05}
 ENTRIES = [
     Entry("dapo", "dapo"),
-    Entry("papo 0.2", "papo"),
     Entry("papo", "papo", {"lam": 0.5}),
+    Entry("papo 0.2", "papo"),
     Entry("reversed", "papo_reversed", {"lam": 0.5}),
     Entry("s = +1", "papo_up", {"lam": 0.5}),
     Entry("s = -1", "papo_down", {"lam": 0.5}),
@@ -43,9 +43,9 @@ QUICK = ("dapo", "papo", "reversed", "random")
 SIGNALS = ("dapo", "papo", "-A S", "-sign(A)", "random", "random in sign", "random in probability", "random in mass")
 STEERING = ("dapo", "papo", "papo 0.2", "reversed", "s = +1", "s = -1")
 HOLDING = ("dapo", "papo, 0.3 H0", "parameter, 0.3 H0", "papo, 0.3 H0, tight", "parameter, 0.3 H0, tight")
-FIGURES = (
-    ("signals", SIGNALS, "which signal steers"), ("steering", STEERING, "towards more entropy or less"),
-    ("holding", HOLDING, "towards 0.3 of the first entropy"),
+FIGURES = (  # name, entries, how many of them with their 95 %, title
+    ("signals", SIGNALS, 2, "which signal steers"), ("steering", STEERING, 2, "towards more entropy or less"),
+    ("holding", HOLDING, 5, "towards 0.3 of the first entropy"),
 )  # fmt: skip
 
 
@@ -66,9 +66,9 @@ def main() -> None:
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
     outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
-    for name, labels, title in FIGURES:
+    for name, labels, shaded, title in FIGURES:
         shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
-        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:2])
+        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:shaded])
     results.verdict(
         asked.place / "verdict.md", ["# Control", "", *suite.summary(rows, base="dapo"), *holding(outcomes)]
     )

@@ -27,17 +27,18 @@ def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tup
 
     def panels(axes):
         for number, outcome in enumerate(outcomes):
-            style = dict(color=f"C{number % 10}", linestyle=("-", "--")[number // 10 % 2], linewidth=1.3)
+            # Dashed lines are on top, so that of two that are one both are seen.
+            style = dict(color=f"C{number % 10}", linestyle=("--", "-")[number % 2], linewidth=1.3, zorder=3 - number % 2)
             _curves(axes, outcome, style, outcome.entry.label in shaded)
         axes[0, 0].set(xlabel=DRAWN, ylabel=ENTROPY, yscale="log")
         _in_decimals(axes[0, 0].yaxis)
         for above, below, what in zip(axes[0, 1:], axes[1, 1:], ("reward", "avg@16, held out", "pass@16, held out"), strict=True):
             above.set(xlabel=DRAWN, ylabel=what)
-            below.set(xlabel=ENTROPY, ylabel=what, xscale="log")
+            below.set(xlabel=f"{ENTROPY} (training ends at the dot)", ylabel=what, xscale="log")
             _in_decimals(below.xaxis)
         axes[1, 0].axis("off")
         axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False)
-        axes[0, 0].figure.suptitle(title)
+        axes[0, 0].figure.suptitle(f"{title} (means of {len(outcomes[0].runs)} seeds; reward and entropy: running means of ten rollouts)")
 
     results.figure(path, panels, rows=2, columns=4, size=(3.9, 3.2))
 
@@ -57,7 +58,7 @@ def _curves(axes, outcome: Outcome, style: dict, band: bool) -> None:
         _line(axes[0, column], x, values, outcome.entry.label, style, band)
         path = entropy.mean(axis=0)[places], values.mean(axis=0)
         axes[1, column].plot(*path, **style)
-        axes[1, column].plot(path[0][-1:], path[1][-1:], "o", color=style["color"], markersize=4)
+        axes[1, column].plot(path[0][-1:], path[1][-1:], "o", color=style["color"], markersize=4)  # the end
 
 
 def _line(axis, x, curves: np.ndarray, label: str, style: dict, band: bool) -> None:
@@ -68,8 +69,9 @@ def _line(axis, x, curves: np.ndarray, label: str, style: dict, band: bool) -> N
 
 
 def _in_decimals(axis) -> None:
-    """Marks 1, 2 and 5 of each decade of a logarithmic axis, as plain numbers."""
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    """Marks 1, 2, 3 and 5 of each decade of a logarithmic axis, as plain numbers."""
+    marks = [digit * 10.0**decade for decade in range(-4, 1) for digit in (1, 2, 3, 5)]
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(marks))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(matplotlib.ticker.NullLocator())
 

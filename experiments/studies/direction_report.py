@@ -45,11 +45,11 @@ def draw(place: pathlib.Path, rows: list[dict], binned: list[dict]) -> None:
             own = [row for row in binned if (row["setting"], row["optimiser"], row["predictor"]) == ("tiny", "sgd", name)]
             own = [row for row in own if row["silent"] < 0.5]  # in the smallest bins P says 0
             second.semilogx([row["realised"] for row in own], [row["sign"] for row in own], "o-", label=name, markersize=3)
-        second.set(title="tiny, sgd", xlabel="size of the realised change, nats", ylabel="sign agreement", ylim=(0.4, 1.02))
+        second.set(title="tiny, sgd: by the size of the change", xlabel="size of the realised change, nats", ylabel="sign agreement", ylim=(0.4, 1.02))
         second.legend(fontsize=7)
         for axis, pair in zip(others, settings, strict=False):
             _correlations(axis, [row for row in rows if (row["setting"], row["optimiser"]) == pair])
-            axis.set(title=", ".join(pair), xlabel="learning rate", ylabel="Spearman", ylim=(-1, 1.05))
+            axis.set(title=f"{', '.join(pair)}: predicted and realised change", xlabel="learning rate", ylabel="Spearman", ylim=(-1, 1.05))
         for axis in others[len(settings) :]:
             axis.axis("off")
         first.figure.legend(*others[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
