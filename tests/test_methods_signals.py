@@ -159,20 +159,16 @@ class TestStrata:
     STATS = make_stats(row(-1, -2, -3, -1), row(1, 1, 1, 1), row(0, 0, 0, 0))
 
     def test_by_hand(self):
-        of = lambda name: signals.strata(name, self.STATS, self.A, on(self.A))  # noqa: E731
+        polarity = row(0.6, -0.2, 0.0, -0.1)
+        of = lambda name: signals.strata(name, polarity, self.STATS, self.A, on(self.A))  # noqa: E731
         assert of("random").tolist() == [[0, 0, 0, 0]]
         assert of("random_in_sign").tolist() == [[2, 0, 1, 2]]
         # log p in order -3, -2, -1, -1; the edges are entries k 4 // 10: 0 0 1 1 2 2 2 3 3, that is -3 -3 -2 -2 and five -1,
         # and the decile is the number of edges that are reached: 2, 4, 9, 9
         assert of("random_in_probability").tolist() == [[29, 4, 12, 29]]
-        # abs(P) = abs(A T) = 0.6, 0.2, 0, 0.1; by log p that is 0 at -3, 0.2 at -2, 0.7 at -1. Of nine edges, 0.09 to 0.81, two are
-        # reached at -2, and all at -1
-        assert self.by_mass() == [[29, 2, 10, 29]]
+        # abs(P) by log p is 0 at -3, 0.2 at -2 and 0.7 at -1: of nine edges, 0.09 to 0.81, two are reached at -2, and all at -1
+        assert of("random_in_mass").tolist() == [[29, 2, 10, 29]]
         assert all(of(name) is None for name in signals.SIGNALS if not name.startswith("random"))
-
-    def by_mass(self):
-        stats = self.STATS._replace(unit_polarity=row(0.6, 0.2, 7.0, -0.2))
-        return signals.strata("random_in_mass", stats, self.A, on(self.A)).tolist()
 
     def test_tenths_leave_padding_out_and_equals_together(self):
         values = jnp.concatenate([jnp.repeat(jnp.arange(10.0), 3), jnp.full(7, -99.0)])[None]
@@ -205,7 +201,7 @@ def batch():
 def weigh(stats, advantages, mask, sequences, key, *, signal, renormalise=False):
     """(weights before and after the permutation, strata)."""
     steered = signals.SIGNALS[signal](stats, advantages, mask)
-    strata = signals.strata(signal, stats, advantages, mask)
+    strata = signals.strata(signal, steered, stats, advantages, mask)
     make = functools.partial(
         reweighting.papo, steered, advantages, mask, 0.8, lam=0.3, weighting="graded", renormalise=renormalise
     )
@@ -235,8 +231,9 @@ class TestControls:
 
     def test_tokens_change_places_within_their_stratum(self, signal):
         stats, advantages, mask = batch()
-        strata = strata_of(signal=signal, stats=stats, advantages=advantages, mask=mask)
-        decile = strata_of(signal="random_in_probability", stats=stats, advantages=0 * advantages, mask=mask)
+        known = dict(polarity=signals.polarity(stats, advantages, mask), stats=stats, mask=mask)
+        strata = strata_of(signal=signal, advantages=advantages, **known)
+        decile = strata_of(signal="random_in_probability", advantages=0 * advantages, **known)
         permute = functools.partial(permuted, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata)
         np.testing.assert_array_equal(permute(strata), strata)
         kept = {  # of each token's new value, whether it comes from the same sign and from the same decile

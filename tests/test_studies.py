@@ -1,5 +1,7 @@
 """The studies at a small size: known answers of their parts, and the directions that theory guarantees."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -201,6 +203,34 @@ class TestSuite:
         candidates = {"signs": [suite.Entry(f"signs {lam}", "sign_advantage", {"lam": lam}) for lam in entropy]}
         (found,) = matching.match(tmp_path, "chains", target, candidates, suite.Scale(rollouts=20, seeds=3))
         assert found.entry.label == "signs" and found.trial == suite.Trial((("lam", 0.4),), 3e-4) and len(found.runs) == 3
+
+    @pytest.mark.parametrize("name", ["branches", "control", "baselines"])
+    def test_a_report_is_made_of_the_runs_and_names_every_entry(self, name, tmp_path, monkeypatch):
+        study = importlib.import_module(f"experiments.studies.{name}")
+
+        def made(place, planned):
+            rng = np.random.default_rng(0)
+            return {
+                run: {
+                    "counts": rng.integers(0, 17, (11, 8)).astype(np.uint8), "evaluated": np.arange(0, 151, 15),
+                    "entropy": np.geomspace(0.6, rng.uniform(0.01, 0.1), 150), "reward/mean": np.linspace(0, rng.uniform(0.5, 1), 150),
+                    "length/mean": np.ones(150),
+                } for run in planned
+            }  # fmt: skip
+
+        monkeypatch.setattr(suite, "make", made)
+        monkeypatch.setattr(matching, "make", made)
+        monkeypatch.setattr("sys.argv", [name, "--scale=full", f"--output={tmp_path}"])
+        study.main()
+        verdict = (tmp_path / "verdict.md").read_text()
+        for entry in study.ENTRIES:
+            assert f"\n| {entry.label} | " in verdict
+        figures = sorted(path.name for path in tmp_path.glob("*.png"))
+        assert figures == {
+            "branches": ["chains.png", "sums.png"], "control": ["holding.png", "signals.png", "steering.png"],
+            "baselines": ["baselines.png", "ends.png", "matched.png"],
+        }[name]  # fmt: skip
+        assert all((tmp_path / figure).read_bytes().startswith(b"\x89PNG") for figure in figures)
 
     def test_what_was_never_reached_is_said(self):
         assert agreement.shown([np.nan, np.nan]) == "never"

@@ -89,8 +89,9 @@ def forest(path: pathlib.Path, outcomes: list[Outcome], *, title: str, base: str
     labels = [outcome.entry.label for outcome in outcomes]
 
     def panels(axes):
+        ended = [[suite.endpoints(run) for run in outcome.runs] for outcome in outcomes]
         for axis, (figure, what) in zip(axes[0], figures.items(), strict=True):
-            found = np.array([interval([suite.endpoints(run)[figure] for run in outcome.runs]) for outcome in outcomes])
+            found = np.array([interval([end[figure] for end in ends]) for ends in ended])
             mean, low, high = found.T
             low = np.maximum(low, 0.5 * mean)  # of a positive figure: for the logarithmic axis
             axis.errorbar(mean, range(len(labels)), xerr=(mean - low, high - mean), fmt="o", markersize=3, linewidth=1)

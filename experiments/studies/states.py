@@ -110,7 +110,8 @@ class Laboratory:
     def permuted(self, states: States, values: jax.Array, control: str, draw: int) -> jax.Array:
         """Values [B, T] permuted within the strata of a random control (`methods.signals.strata`)."""
         mask, stats = states.trajectories.mask, self._statistics(self.params, states.trajectories)
-        strata = signals.strata(control, stats, jnp.where(mask, states.advantages, 0.0), mask)
+        advantages = jnp.where(mask, states.advantages, 0.0)
+        strata = signals.strata(control, signals.polarity(stats, advantages, mask), stats, advantages, mask)
         return draws.permuted(values, mask, jax.random.key(draw), jnp.arange(mask.shape[0]), strata)
 
 

@@ -58,7 +58,7 @@ SIGNALS: dict[str, Callable[..., jax.Array]] = {
 }  # fmt: skip
 
 
-def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array | None:
+def strata(signal: str, polarity: jax.Array, stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array | None:
     """Returns the stratum of each token, [B, T] integers, that a random control permutes its weights within; else None.
 
         random                  all tokens: also breaks the link with sign(A), which alone moves entropy
@@ -69,6 +69,7 @@ def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Arra
 
     Args:
       signal: a name in `SIGNALS`.
+      polarity: [B, T] P.
       stats: [B, T] under the sampling policy.
       advantages: [B, T].
       mask: [B, T] boolean.
@@ -81,7 +82,7 @@ def strata(signal: str, stats: TokenStats, advantages: jax.Array, mask: jax.Arra
     if signal == "random_in_probability":
         return 10 * sign + tenths(stats.logprob, jnp.ones_like(stats.logprob), mask)
     if signal == "random_in_mass":
-        return 10 * sign + tenths(stats.logprob, jnp.abs(polarity(stats, advantages, mask)), mask)
+        return 10 * sign + tenths(stats.logprob, jnp.abs(polarity), mask)
     return None
 
 

@@ -98,7 +98,7 @@ def weigh(
     steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
     signal = signals.SIGNALS[method["signal"]]
     average = method["objective"].average(loss_mask, limit)
-    strata = signals.strata(method["signal"], stats, advantages, loss_mask)
+    strata = signals.strata(method["signal"], steered, stats, advantages, loss_mask)
     weights = reweighting.papo(
         signal(stats, advantages, loss_mask, **calling.keywords(signal, {"unit_parameter": unit_parameter}, method)),
         advantages,

@@ -5,6 +5,8 @@ numerator and denominator, and that tokens in the dead band stay, is our choice.
 PAPO's, so that they differ in the branch alone.
 """
 
+from collections.abc import Callable
+
 import jax
 
 from kernels.token_stats import TokenStats
@@ -28,19 +30,23 @@ def a_random_half(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, 
     return (signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0) & (draws < 0.5)
 
 
+def _without(drop: Callable[..., jax.Array]) -> Arguments:
+    return arguments(DAPO, drop=drop, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
+
+
 def positive_branch() -> Arguments:
     """Updates that expand entropy, P > 0, and tokens in the dead band; clip 0.2 / 0.28, token mean."""
-    return arguments(DAPO, drop=contracting, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
+    return _without(contracting)
 
 
 def negative_branch() -> Arguments:
     """Updates that contract entropy, P < 0, and tokens in the dead band; clip 0.2 / 0.28, token mean."""
-    return arguments(DAPO, drop=expanding, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
+    return _without(expanding)
 
 
 def random_branch() -> Arguments:
     """A random half of the tokens that have a polarity, and those in the dead band: what leaving tokens out does by itself; ours."""
-    return arguments(DAPO, drop=a_random_half, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2)
+    return _without(a_random_half)
 
 
 PRESETS = (positive_branch, negative_branch, random_branch)
