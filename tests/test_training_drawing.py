@@ -117,13 +117,13 @@ def test_not_one_answer_judged_stops_the_run(session):
 
 
 def test_truncated_answers_are_masked_by_the_samplers_own_flag(sessions):
-    session = sessions({"method.refills": 0, "method.overlong_mask": True, "rollout.max_new_tokens": 2})
-    found = gathered(session, [MIXED] * 4)
-    truncated = np.asarray(found.chosen.completions.truncated)
-    lengths = np.asarray(found.chosen.completions.mask).sum(axis=1)
-    assert 0 < truncated.sum() < 16
-    assert ((lengths == 2) & ~truncated).any()  # a full length is not yet a truncation
-    np.testing.assert_array_equal(found.kept.reshape(-1), ~truncated)
+    masked = {"method.refills": 0, "method.overlong_mask": True, "task.difficulty": 3}
+    lengths = np.asarray(gathered(sessions(masked), [MIXED] * 4).chosen.completions.mask).sum(axis=1)
+    limit = int(np.unique(lengths)[-2])  # the longest answers are cut, and some end just in time
+    found = gathered(sessions({**masked, "rollout.max_new_tokens": limit}), [MIXED] * 4)
+    np.testing.assert_array_equal(np.asarray(found.chosen.completions.mask).sum(axis=1), np.minimum(lengths, limit))
+    np.testing.assert_array_equal(found.chosen.completions.truncated, lengths > limit)  # a full length is not yet a truncation
+    np.testing.assert_array_equal(found.kept.reshape(-1), lengths <= limit)
 
 
 def test_what_is_left_out_is_as_if_it_were_not_there(session):
