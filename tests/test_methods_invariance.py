@@ -27,8 +27,9 @@ COARSE = {
     "covariance_share": 0.05, "covariance_low": 0.2, "penalised_share": 0.1, "batch_mu": 1.0, "vocabulary_mu": 1.0,
     "vocabulary_share": 0.02, "positive_ratio": 2 / 3,
 }  # fmt: skip
-# A sum over tokens, a ratio of answers, a keyed draw; the others are slow. Each compiles programs of its own.
-QUICK = ("entropy_bonus", "gspo", "clip_cov")
+# A ratio of answers and a keyed draw (sums over tokens: tests/test_training_update.py); the others are slow, since each compiles
+# programs of its own.
+QUICK = ("gspo", "clip_cov")
 # Without the backend's optimisations a program is compiled in less than half the time.
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 
@@ -154,7 +155,7 @@ WHOLE = [name for name in presets.PRESETS if presets.get(name)["objective"].whol
 SEPARABLE = [name for name in presets.PRESETS if name not in WHOLE]
 
 
-@each(SEPARABLE, quick=("entropy_bonus", "cispo"))
+@each(SEPARABLE, quick=("cispo",))
 def test_both_ways_of_the_gradient(gradient, name):
     """A sum over tokens may as well be computed on the whole minibatch; `coefficients` are then the rule's own."""
     assert_same(gradient(name, whole=True), gradient(name), 1e-5)
