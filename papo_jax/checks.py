@@ -155,7 +155,8 @@ _ABOVE_ZERO = (
     "tau", "kappa", "initial_rollouts", "target_steps", "target", "hard_below", "bound_step", "quantile", "damping_min",
     "omega_floor",
 )  # fmt: skip
-_FROM_ONE = ("entropy_kappa", "dual_clip")
+_FROM_ONE = ("dual_clip",)
+_ABOVE_ONE = ("entropy_kappa",)  # at 1 a token's advantage may become 0
 _SHARES = ("decay", "overlong", "quantile", "damping_min")
 
 
@@ -173,6 +174,8 @@ def _check_number(key: str, value: float) -> None:
         raise InputError(f"method.{key} is 0; it must be above 0")
     if key in _FROM_ONE and value < 1:
         raise InputError(f"method.{key} is {value}; it must be at least 1")
+    if key in _ABOVE_ONE and value <= 1:
+        raise InputError(f"method.{key} is {value}; it must be above 1")
 
 
 def _check_pairs(method: dict) -> None:

@@ -19,7 +19,7 @@ from papo_jax.methods import calling, phase, presets
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.settings import Settings
 from papo_jax.telemetry import report, runfiles
-from papo_jax.training import loop, steering
+from papo_jax.training import loop, steering, weighing
 from papo_jax.training.gradients import accumulate
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.trajectories import Batch
@@ -37,11 +37,27 @@ def distinct() -> list[str]:
     return [name for name in found.values() if name != "dapo"]  # the one that everything else here is measured with
 
 
+def distinct_weights() -> list[str]:
+    """A preset for every way from rewards to weights; the signal of parameter polarity is measured by itself."""
+    found = {}
+    for name in presets.PRESETS:
+        method = presets.get(name)
+        found.setdefault(tuple(method[key] for key in ("advantage", "shape", "drop", "bonus_rule", "signal")) + (method["lam"] > 0,), name)
+    return list(found.values())
+
+
 # Each on one mesh: in the default set one that looks across tokens and draws, the others dealt out in turn.
-QUICK, REST = ("clip_cov",), ("data8", "fsdp8", "data2_fsdp2_tensor2")
-PLACED = {"data4_tensor2": QUICK} | {
-    mesh: tuple(name for name in distinct() if name not in QUICK)[number :: len(REST)] for number, mesh in enumerate(REST)
-}
+REST = ("data8", "fsdp8", "data2_fsdp2_tensor2")
+
+
+def dealt(names: list[str], quick: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Mesh -> the presets that are measured on it."""
+    others = [name for name in names if name not in quick]
+    return {"data4_tensor2": quick} | {mesh: tuple(others[number :: len(REST)]) for number, mesh in enumerate(REST)}
+
+
+PLACED = dealt(distinct(), ("clip_cov",))
+WEIGHED = dealt(distinct_weights(), ("papo_random_in_mass",))
 
 # Entropy is low and there is a bonus, so that what waits for that acts.
 LOW = phase.init()._replace(ema=np.float32(1.0), entropy=np.float32(0.1), bonus=np.float32(3e-3))
@@ -73,6 +89,22 @@ def steered(session: Session):
     return jax.jit(function, in_shardings=(placed, rows), out_shardings=rows)
 
 
+def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str, float]:
+    """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh; of booleans 0 or 1."""
+    rng = np.random.default_rng(2)
+    rewards = (rng.random((32, 32)) < rng.random((32, 1))).astype(np.float32)
+    unit = rng.normal(size=stats.logprob.shape).astype(np.float32)
+    identities = np.arange(1024, dtype=np.int32)
+    arguments = stats, rewards, trajectories.mask, rewards >= 0, identities, np.float32(0.9), LOW, jax.random.key(7), unit
+    function = functools.partial(weighing.weigh, method=presets.get(name), limit=8)
+    rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
+    placed = jax.jit(function, in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows))
+    (one, _), (many, _) = jax.jit(function)(*arguments), placed(*arguments)
+    assert len(many.weights.sharding.device_set) == 8
+    fields = {field: apart(getattr(many, field), getattr(one, field)) for field in ("advantages", "weights", "polarity", "pressure")}
+    return fields | {"loss_mask": float((np.asarray(many.loss_mask) != np.asarray(one.loss_mask)).any())}
+
+
 def apart(first, second) -> float:
     """The largest difference, as a share of the largest entry of all leaves."""
     first, second = (jax.tree.leaves(jax.device_get(tree)) for tree in (first, second))
@@ -86,7 +118,8 @@ def batch_of(trajectories, stats) -> Batch:
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
     identities = np.arange(len(log_ratio), dtype=np.int32), rng.random(len(log_ratio)).astype(np.float32)
-    return Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, *identities)
+    polarity = advantages * stats.unit_polarity
+    return Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, polarity, *identities)
 
 
 def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
@@ -107,6 +140,7 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
         of_one, of_many = make(one)(params, quarter), make(session)(state.params, quarter_there)
         methods[name] = [apart(of_many[0], of_one[0]), abs(float(of_many[1]["loss"]) - float(of_one[1]["loss"]))]
 
+    weighed = {name: weighed_apart(session, name, trajectories, stats) for name in WEIGHED[mesh]}
     rng = np.random.default_rng(0)
     moved = jax.tree.map(lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32), params)
     placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
@@ -115,6 +149,7 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
     drawn, _ = session.programs.rollout(state.params, prompts, key)
     return {
         "methods": methods,
+        "weighed": weighed,
         "gradient_apart": apart(got, expected[0]),
         "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
         "statistics_apart": apart(hide(session.programs.assess(state.params, trajectories)), hide(stats)),

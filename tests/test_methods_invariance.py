@@ -69,7 +69,7 @@ def stored(policy) -> Batch:
     reference = stats.logprob + rng.normal(0, 0.3, (ROWS, SLOTS)).astype(np.float32)
     accuracy = np.repeat(np.float32([0.25, 0.5, 0.0, 0.75]), SAMPLES)
     return Batch(
-        trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask,
+        trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask, advantages * stats.unit_polarity,
         np.arange(ROWS, dtype=np.int32), accuracy,
     )  # fmt: skip
 
@@ -84,10 +84,10 @@ def padded(batch: Batch) -> Batch:
     prompts, valid, tokens, mask = batch.trajectories
     junk = np.full((len(prompts), 4), 7, np.int32)
     prompts, valid = np.concatenate([junk, prompts], axis=1), np.concatenate([junk < 0, valid], axis=1)
-    fills = (-3.0, 5.0, 2.0, False)
+    fills = (-3.0, 5.0, 2.0, False, 1.0)
     return Batch(
         Trajectories(prompts, valid, widened(tokens, 9), widened(mask, False)),
-        *(widened(array, fill) for array, fill in zip(batch[1:5], fills, strict=True)), *batch[5:],
+        *(widened(array, fill) for array, fill in zip(batch[1:6], fills, strict=True)), *batch[6:],
     )  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def test_derived_sizes():
         ("bapo,high_max=inf", "method.high_max is inf; it must be finite"),
         ("bapo,low_min=0.95", "method.low_min = 0.95 is above method.low_max = 0.9"),
         ("cispo,weight_low=6", "method.weight_low = 6.0 is above method.weight_high = 5.0"),
-        ("entropy_advantage,entropy_kappa=0.5", "method.entropy_kappa is 0.5; it must be at least 1"),
+        ("entropy_advantage,entropy_kappa=1", "method.entropy_kappa is 1.0; it must be above 1"),
         ("seed=3000000000", "2^31"),
     ],
 )

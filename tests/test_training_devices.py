@@ -13,7 +13,7 @@ import sys
 
 import eight_devices
 import pytest
-from eight_devices import MESHES, PLACED
+from eight_devices import MESHES, PLACED, WEIGHED
 
 MESH = pytest.mark.parametrize(
     "mesh", [pytest.param(name, marks=() if name == "data4_tensor2" else pytest.mark.slow) for name in MESHES]
@@ -59,6 +59,14 @@ def test_methods_are_those_of_one_device(measured, mesh):
     assert sorted(apart) == sorted(PLACED[mesh])
     for name, (gradient, loss) in apart.items():
         assert gradient < 1e-5 and loss < 1e-5, name  # of the largest entry; of a mean of numbers around 1
+
+
+@MESH
+def test_weights_are_those_of_one_device(measured, mesh):
+    apart = measured(mesh)["weighed"]
+    assert sorted(apart) == sorted(WEIGHED[mesh])
+    for name, fields in apart.items():
+        assert all(difference < 1e-5 for difference in fields.values()), (name, fields)  # of the largest entry
 
 
 @MESH

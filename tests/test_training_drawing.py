@@ -134,7 +134,7 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
         jax.random.key(0), None,
     )  # fmt: skip
     numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
-    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask, *numbers)
+    batch = Batch(trajectories, stats.logprob, stats.logprob, weighed.advantages, weighed.loss_mask, weighed.polarity, *numbers)
     batch = jax.device_get(batch)
     few = jax.tree.map(lambda leaf: leaf[:8], batch)
     assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
@@ -205,7 +205,7 @@ def test_figures_are_of_the_updates_that_were_made(session):
     trajectories, stats = found.chosen.trajectories, found.chosen.stats
     mask = np.asarray(trajectories.mask) & (np.arange(16) == 5)[:, None]
     numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
-    batch = Batch(trajectories, stats.logprob, stats.logprob, mask.astype(np.float32), mask, *numbers)
+    batch = Batch(trajectories, stats.logprob, stats.logprob, mask.astype(np.float32), mask, np.zeros_like(stats.logprob), *numbers)
     _, row = run_updates(session, jax.device_put(start), batch, 0)
     chosen = next(rows for _, rows in _minibatches(session, start, 0, mask.any(axis=1)) if 5 in rows)
     key = jax.random.key(0)  # DAPO draws nothing

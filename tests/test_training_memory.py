@@ -37,7 +37,7 @@ def programs():
     step = lambda method: functools.partial(  # noqa: E731
         update.update, graph=graph, optimiser=optimiser, method=presets.get(method), limit=T, temperature=0.7, microbatches=1
     )
-    batch = Batch(trajectories, *[numbers] * 3, mask, shape(jnp.int32, B), shape(jnp.float32, B))
+    batch = Batch(trajectories, *[numbers] * 3, mask, numbers, shape(jnp.int32, B), shape(jnp.float32, B))
     key = jax.eval_shape(lambda: jax.random.key(0))
     steer = functools.partial(steering.unit_parameter, graph=graph, temperature=0.7, parts=1)
     assess = functools.partial(weighing.assess, graph=graph, temperature=0.7, parts=1)

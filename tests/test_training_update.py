@@ -43,7 +43,7 @@ def batch(session, params) -> Batch:
     reference = stats.logprob + rng.normal(0, 0.3, shape).astype(np.float32)
     return jax.device_get(Batch(
         trajectories, stats.logprob - log_ratio, reference, advantages, trajectories.mask,
-        np.arange(shape[0], dtype=np.int32), rng.random(shape[0]).astype(np.float32),
+        advantages * stats.unit_polarity, np.arange(shape[0], dtype=np.int32), rng.random(shape[0]).astype(np.float32),
     ))  # fmt: skip
 
 
@@ -108,8 +108,8 @@ def padded(batch: Batch, where: str) -> Batch:
     widened = lambda array, fill: np.concatenate([array, np.full((rows, 3), fill, array.dtype)], 1)  # noqa: E731
     return Batch(
         trajectories._replace(tokens=widened(trajectories.tokens, 9), mask=widened(trajectories.mask, False)),
-        *(widened(array, fill) for array, fill in zip(batch[1:5], (-3.0, 5.0, 2.0, False), strict=True)),
-        *batch[5:],
+        *(widened(array, fill) for array, fill in zip(batch[1:6], (-3.0, 5.0, 2.0, False, 1.0), strict=True)),
+        *batch[6:],
     )
 
 

@@ -23,7 +23,10 @@ SCALES = {
     "quick": dict(seeds=1, prompts=16, stages=(0,), policies=("tiny",)),
     "full": dict(seeds=5, prompts=32, stages=(0, 20, 40, 80), policies=("tiny", "chains")),
 }
-EDGES = np.array([0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 1.0])  # of probability
+EDGES = {
+    "p": (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 1.0),
+    "H": (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5, np.inf),  # nats
+}
 DEAD_BAND = 1e-6
 
 
@@ -71,20 +74,20 @@ def shares(tokens: results.Arrays) -> dict[str, float]:
     return out
 
 
-def by_probability(tokens: results.Arrays) -> list[dict]:
-    """A row for each bin of the sampled token's probability."""
-    rows = []
-    for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
-        chosen = (tokens["p"] > low) & (tokens["p"] <= high)
+def binned(tokens: results.Arrays, of: str) -> list[dict]:
+    """A row for each bin of the sampled token's probability ("p") or of its state's entropy ("H", nats)."""
+    rows, size = [], np.abs(tokens["T"])
+    for low, high in zip(EDGES[of][:-1], EDGES[of][1:], strict=True):
+        chosen = (tokens[of] > low) & (tokens[of] <= high)
         if chosen.any():
             unit = tokens["T"][chosen]
-            rows.append({"p from": float(low), "p to": float(high), "share of tokens": float(chosen.mean()), "mean T": float(unit.mean()),
-                         "share T > 0": float((unit > DEAD_BAND).mean()), "share of abs(T)": float(np.abs(unit).sum() / np.abs(tokens["T"]).sum())})  # fmt: skip
+            rows.append({f"{of} from": low, f"{of} to": high, "share of tokens": float(chosen.mean()), "mean T": float(unit.mean()),
+                         "share T > 0": float((unit > DEAD_BAND).mean()), "share of abs(T)": float(size[chosen].sum() / size.sum())})  # fmt: skip
     return rows
 
 
 def draw(place: pathlib.Path, found) -> None:
-    """For each policy: T against p at the first stage, coloured by H; the four shares of polarity mass over training."""
+    """For each policy: T against p at the first stage, coloured by H; the four shares of mass and of tokens over training."""
     policies = list(dict.fromkeys(name for name, _ in found))
 
     def panels(axes):
@@ -95,13 +98,19 @@ def draw(place: pathlib.Path, found) -> None:
             line[0].figure.colorbar(points, ax=line[0], label="H, nats")
             line[0].axhline(0, color="0.7", linewidth=0.8)
             line[0].set(xlabel="probability of the sampled token", ylabel="T, nats per unit step", title=f"{name}, before training, first batch")
-            for kind in ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting"):
-                bands = [interval([shares(run)[f"mass, {kind}"] for run in found[name, stage]]) for stage in stages]
-                line[1].errorbar(stages, [b[0] for b in bands], yerr=[b[0] - b[1] for b in bands], marker="o", label=kind, capsize=2)
-            line[1].set(xlabel="steps of training", ylabel="share of polarity mass", title=name, ylim=(0, 1))
+            for axis, kind in ((line[1], "mass"), (line[2], "tokens")):
+                _shares_over_training(axis, [found[name, stage] for stage in stages], stages, kind)
+                axis.set(title=name)
             line[1].legend(fontsize=7)
 
-    results.figure(place / "asymmetry.png", panels, rows=len(policies), columns=2, size=(5.2, 3.6))
+    results.figure(place / "asymmetry.png", panels, rows=len(policies), columns=3, size=(4.4, 3.4))
+
+
+def _shares_over_training(axis, runs: list[list[results.Arrays]], stages: list[int], kind: str) -> None:
+    for who in ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting"):
+        mean, low, high = np.array([interval([shares(run)[f"{kind}, {who}"] for run in of_stage]) for of_stage in runs]).T
+        axis.errorbar(stages, mean, yerr=(mean - low, high - mean), marker="o", label=who, capsize=2)
+    axis.set(xlabel="steps of training", ylabel={"mass": "share of polarity mass", "tokens": "share of tokens that act"}[kind], ylim=(0, 1))
 
 
 def main() -> None:
@@ -110,8 +119,9 @@ def main() -> None:
     found = collect(asked.place, asked.scale)
     table = [{"policy": name, "stage": stage, "seed": seed, **shares(run)} for (name, stage), runs in found.items() for seed, run in enumerate(runs)]
     results.table(asked.place / "shares.csv", table)
-    binned = [{"policy": name, "stage": stage, **row} for (name, stage), runs in found.items() for row in by_probability(_joined(runs))]
-    results.table(asked.place / "by_probability.csv", binned)
+    for of, file in (("p", "by_probability.csv"), ("H", "by_entropy.csv")):
+        rows = [{"policy": name, "stage": stage, **row} for (name, stage), runs in found.items() for row in binned(_joined(runs), of)]
+        results.table(asked.place / file, rows)
     draw(asked.place, found)
     results.verdict(asked.place / "verdict.md", judge(found))
 

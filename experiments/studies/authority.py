@@ -162,7 +162,7 @@ def draw(place: pathlib.Path, rows: list[dict]) -> None:
                 axis.plot(values, [place_of] * len(values), ".", color="0.7", markersize=4)
                 axis.plot([low, high], [place_of] * 2, "-", color="C0")
                 axis.plot([mean], [place_of], "o", color="C0", markersize=5)
-            axis.set(title=", ".join(group), xlabel="authority / that of parameter polarity", yticks=range(len(names)), xlim=(-0.8, 1.7))
+            axis.set(title=", ".join(group), xlabel="authority / that of parameter polarity", yticks=range(len(names)), xlim=(-1.0, 1.9))
             axis.set_yticklabels(names if axis is axes[0, 0] else ())
             axis.axvline(0, color="0.8", linewidth=0.8)
 

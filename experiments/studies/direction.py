@@ -82,8 +82,11 @@ def rows_of(setting: str, optimiser: str, seed: int, arrays: results.Arrays) -> 
         if "directional" in arrays:
             found[DIRECTIONAL] = arrays["directional"][number]
         for name, predicted in found.items():
-            figures = agreement(predicted, realised)._asdict()
-            rows.append({"setting": setting, "optimiser": optimiser, "step": float(rate), "seed": seed, "predictor": name, **figures})
+            figures = agreement(predicted, realised)
+            if "directional" in arrays and name != DIRECTIONAL:  # a token's signal is per unit of step
+                figures = figures._replace(slope=figures.slope / float(rate))
+            of = {"setting": setting, "optimiser": optimiser, "step": float(rate), "seed": seed, "predictor": name}
+            rows.append({**of, **figures._asdict()})
     return rows
 
 

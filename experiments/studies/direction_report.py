@@ -10,7 +10,8 @@ from experiments.studies.agreement import interval, shown, sign_by_size
 DIRECTIONAL = "directional derivative"
 BY_SIZE = ("polarity P", "P over equal states", DIRECTIONAL)
 JUDGED = {"sgd": 1e-3, "adam": 1e-6}  # learning rates at which first order holds
-FIGURES = {"silent": "says 0", "sign": "sign", "sign_large": "sign, larger half", "spearman": "Spearman", "pearson": "Pearson"}
+FIGURES = {"silent": "says 0", "sign": "sign", "sign_large": "sign, larger half", "spearman": "Spearman", "pearson": "Pearson",
+           "slope": "slope"}  # fmt: skip
 
 Found = dict[tuple[str, str], list[results.Arrays]]  # (setting, optimiser) -> a run for each seed
 
@@ -49,7 +50,7 @@ def draw(place: pathlib.Path, rows: list[dict], binned: list[dict]) -> None:
         second.legend(fontsize=7)
         for axis, pair in zip(others, settings, strict=False):
             _correlations(axis, [row for row in rows if (row["setting"], row["optimiser"]) == pair])
-            axis.set(title=f"{', '.join(pair)}: predicted and realised change", xlabel="learning rate", ylabel="Spearman", ylim=(-1, 1.05))
+            axis.set(title=", ".join(pair), xlabel="learning rate", ylabel="Spearman, predicted and realised", ylim=(-1, 1.05))
         for axis in others[len(settings) :]:
             axis.axis("off")
         first.figure.legend(*others[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
@@ -72,6 +73,7 @@ def judge(rows: list[dict]) -> list[str]:
     small = min(row["step"] for row in rows if row["setting"] == "logits")
     exact = next(row for row in rows if row["setting"] == "logits" and row["step"] == small)
     lines = ["# Direction", "", f"Logit space, step {small:g}: sign agreement {exact['sign']:.5f}, slope {exact['slope']:.5f}."]
+    lines += ["", "In models a token signal's slope is per unit of the learning rate; the directional derivative's should be 1."]
     for setting, optimiser in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows if row["setting"] != "logits"):
         step = min({row["step"] for row in rows if row["optimiser"] == optimiser}, key=lambda rate: abs(np.log(rate / JUDGED[optimiser])))
         own = [row for row in rows if (row["setting"], row["optimiser"], row["step"]) == (setting, optimiser, step)]

@@ -75,7 +75,7 @@ class Laboratory:
         stats = self._statistics(self.params, rows)
         count = rows.mask.shape[0]
         numbers = jnp.arange(count), jnp.zeros(count)
-        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, *numbers)
+        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, jnp.zeros_like(states.advantages), *numbers)
         return self._gradient(self.params, batch)
 
     def change(self, update, states: States) -> tuple[np.ndarray, np.ndarray]:

@@ -142,8 +142,8 @@ class Trainer:
         if method.get("kl_coefficient"):
             reference = weighing.assess(self.policy.params, trajectories, parts=1, **options).logprob
         batch = Batch(
-            trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask, sequences,
-            jnp.repeat(rewards.mean(axis=1), SAMPLES),
+            trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask, weighed.polarity,
+            sequences, jnp.repeat(rewards.mean(axis=1), SAMPLES),
         )  # fmt: skip
         state, updates = self._updates(state._replace(phase=weighed.phase), batch, method)
         metrics |= _rollout_metrics(trajectories, truncated, rewards, weighed) | updates

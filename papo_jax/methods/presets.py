@@ -18,6 +18,7 @@ def grpo() -> Arguments:
 def dapo() -> Arguments:
     """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, overlong penalty, dynamic sampling.
 
+    At most 10 draws more for a full batch. Their runs have 512 prompts x 16 answers a rollout and 16 updates of 512 answers.
     Their overlong mask, which goes with runs without the penalty, is `overlong_mask`.
     """
     return arguments(objectives.DAPO, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2, refills=10)

@@ -20,7 +20,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
-from papo_jax.methods import draws
+from papo_jax.methods import draws, signals
 from papo_jax.methods.calling import keywords, named
 from papo_jax.methods.objectives import Objective, Rule
 from papo_jax.methods.phase import PhaseState
@@ -68,9 +68,11 @@ def accumulate(
     scalars = {"bonus": phase.bonus, "rollout_entropy": phase.entropy, "past_entropy": phase.ema, "limit": limit}
 
     def objective(stats: TokenStats, arrays: Arrays) -> Objective:
+        flipped = _flipped(stats, arrays, method)
         arrays = {**arrays, "entropy": stats.entropy, "unit_polarity": stats.unit_polarity}
         needed = (arrays.pop(name) for name in ("old_logprob", "advantages", "mask"))
-        return rule.loss(stats.logprob, *needed, **keywords(rule.loss, arrays, scalars, method))
+        out = rule.loss(stats.logprob, *needed, **keywords(rule.loss, arrays, scalars, method))
+        return out._replace(metrics={**out.metrics, "polarity/flipped": flipped})
 
     def token_loss(loss: Callable, params: Params, rows: Batch, context: Arrays):
         hidden, unembedding = hidden_and_unembedding(graph, lora.join(params, frozen), rows.trajectories)
@@ -102,7 +104,7 @@ def _arrays(rule: Rule, batch: Batch, key: jax.Array, limit: int) -> Arrays:
     mask = batch.loss_mask
     arrays = {
         "old_logprob": batch.old_logprob, "advantages": batch.advantages, "mask": mask,
-        "reference_logprob": batch.reference_logprob,
+        "reference_logprob": batch.reference_logprob, "polarity": batch.polarity,
         "accuracy": jnp.broadcast_to(batch.accuracy[:, None], mask.shape),
     }  # fmt: skip
     if not rule.whole:
@@ -110,6 +112,13 @@ def _arrays(rule: Rule, batch: Batch, key: jax.Array, limit: int) -> Arrays:
     if "draws" in named(rule.loss):
         arrays["draws"] = draws.uniform(key, batch.sequences, mask.shape[1])
     return arrays
+
+
+def _flipped(stats: TokenStats, arrays: Arrays, method: dict) -> tuple[jax.Array, jax.Array]:
+    """(tokens whose polarity has another sign now than where they were sampled, tokens that were in a branch there)."""
+    now = signals.polarity(stats, arrays["advantages"], arrays["mask"], **keywords(signals.polarity, method))
+    acting = arrays["mask"] & (arrays["polarity"] != 0)
+    return (acting & (jnp.sign(now) == -jnp.sign(arrays["polarity"]))).sum(), acting.sum()
 
 
 def _slopes(objective, stats: TokenStats, arrays: Arrays):

@@ -56,7 +56,7 @@ def train_step(session: Session, state: TrainState, step: int) -> tuple[TrainSta
     reference = programs.assess(session.reference, trajectories).logprob if session.reference else stats.logprob
     weighted = weighed.weights * weighed.advantages
     accuracy = np.repeat(chosen.rewards.mean(axis=1), settings.rollout.samples)
-    batch = Batch(trajectories, stats.logprob, reference, weighted, weighed.loss_mask, sequences, accuracy)
+    batch = Batch(trajectories, stats.logprob, reference, weighted, weighed.loss_mask, weighed.polarity, sequences, accuracy)
     diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
     cursor = state.cursor + gathered.draws * settings.rollout.prompts

@@ -40,6 +40,7 @@ class Batch(NamedTuple):
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       advantages: w A, the weighted advantages.
       loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not left out.
+      polarity: P under the parameters that sampled, 0 in the dead band.
       sequences: [B] int32, a sequence's identity within the rollout, for random choices among tokens.
       accuracy: [B] the share of right answers among the samples of the sequence's prompt.
     """
@@ -49,6 +50,7 @@ class Batch(NamedTuple):
     reference_logprob: jax.Array
     advantages: jax.Array
     loss_mask: jax.Array
+    polarity: jax.Array
     sequences: jax.Array
     accuracy: jax.Array
 

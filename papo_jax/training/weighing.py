@@ -97,20 +97,21 @@ def weigh(
     )
     steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
     signal = signals.SIGNALS[method["signal"]]
+    acting = method["direction"] * (phase_state.switch if method["weighting"] == "switch" else s)
     average = method["objective"].average(loss_mask, limit)
     strata = signals.strata(method["signal"], steered, stats, advantages, loss_mask)
     weights = reweighting.papo(
         signal(stats, advantages, loss_mask, **calling.keywords(signal, {"unit_parameter": unit_parameter}, method)),
         advantages,
         loss_mask,
-        method["direction"] * (phase_state.switch if method["weighting"] == "switch" else s),
+        acting,
         coefficients=average.coefficients,
         key=None if strata is None else key,
         sequences=sequences,
         strata=strata,
         **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
     )
-    metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": s}
+    metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": acting}
     if method["drop"]:
         metrics["dropped/tokens"] = (mask & kept.reshape(-1, 1)).sum() - loss_mask.sum()
     pressure = weights * average.coefficients / jnp.maximum(average.count, 1)
