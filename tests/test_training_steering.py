@@ -90,12 +90,11 @@ def test_predicts_what_a_step_does_to_entropy(unit, params, trajectories, of):
         moved = jax.tree.map(lambda leaf, s: leaf - eta * s, params, slope)
         return polarity.masked_mean(of(moved).entropy - of(params).entropy, mask)
 
-    gaps = []
-    for eta in (8e-5, 4e-5, 2e-5):
-        predicted = eta * (pull * unit).sum() / mask.sum()
-        gaps.append(abs(float(change(params, np.float32(eta))) / predicted - 1))
-    assert gaps[2] < 0.05
-    np.testing.assert_allclose(np.divide(gaps[1:], gaps[:-1]), 0.5, atol=0.1)
+    # Terms of both signs nearly cancel on some processors' trajectories, so the rest is held against their sizes.
+    total, size = (values.sum() / mask.sum() for values in (pull * unit, np.abs(pull * unit)))
+    gaps = [float(change(params, np.float32(eta))) - eta * total for eta in (6.4e-4, 3.2e-4, 1.6e-4)]
+    assert abs(gaps[2]) < 0.05 * 1.6e-4 * size
+    np.testing.assert_allclose(np.divide(gaps[1:], gaps[:-1]), 0.25, atol=0.05)
 
 
 class TestAdam:
