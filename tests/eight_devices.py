@@ -95,7 +95,7 @@ def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str,
     rewards = (rng.random((32, 32)) < rng.random((32, 1))).astype(np.float32)
     unit = rng.normal(size=stats.logprob.shape).astype(np.float32)
     identities = np.arange(1024, dtype=np.int32)
-    arguments = stats, rewards, trajectories.mask, rewards >= 0, identities, np.float32(0.9), LOW, jax.random.key(7), unit
+    arguments = stats, rewards, trajectories.mask, np.ones_like(rewards, bool), identities, np.float32(0.9), LOW, jax.random.key(7), unit
     function = functools.partial(weighing.weigh, method=presets.get(name), limit=8)
     rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
     placed = jax.jit(function, in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows))

@@ -13,8 +13,9 @@ import pytest
 
 from kernels.token_stats import TokenStats
 from papo_jax.methods import phase, presets
-from papo_jax.training import weighing
-from papo_jax.training.gradients import accumulate
+from papo_jax.methods.objectives import Objective, Rule, per_token
+from papo_jax.training import gradients, weighing
+from papo_jax.training.trajectories import Batch, Trajectories
 
 MASK = np.array([[True, True], [True, False]])
 # T = (0.2, -0.1, -0.3): P = A T = (+, -, +).  log p + H = -0.5: S < 0, so -A S = (+, +, -).  -sign(A) = (-, -, +).
@@ -84,10 +85,6 @@ def test_controls_move_weights_as_far_as_they_say():
 
 def test_objectives_are_given_the_numbers_that_they_name(monkeypatch):
     """A loss that logs what it is given: entropies of this and earlier rollouts, bonus, limit, and the prompt's accuracy."""
-    from papo_jax.methods.objectives import Objective, Rule, per_token
-    from papo_jax.training import gradients
-    from papo_jax.training.trajectories import Batch, Trajectories
-
     def loss(logprob, old_logprob, advantages, mask, *, rollout_entropy, past_entropy, bonus, limit, accuracy):
         named = {"rollout_entropy": rollout_entropy, "past_entropy": past_entropy, "bonus": bonus, "limit": limit}
         logged = {name: (value, 1) for name, value in named.items()} | {"accuracy": (jnp.where(mask, accuracy, 0.0).sum(), mask.sum())}
@@ -103,7 +100,7 @@ def test_objectives_are_given_the_numbers_that_they_name(monkeypatch):
     batch = Batch(rows, EQUAL, EQUAL, advantages, MASK, advantages * T, np.arange(2), np.float32([0.25, 0.75]))
     state = phase.init()._replace(entropy=jnp.float32(0.7), ema=jnp.float32(0.9), bonus=jnp.float32(3e-3))
     method = presets.get("papo") | {"objective": Rule(loss, per_token, whole=True)}
-    _, found = accumulate(
+    _, found = gradients.accumulate(
         {}, batch, jax.random.key(0), state, graph=None, method=method, limit=12, temperature=1.0, microbatches=1
     )  # fmt: skip
     expected = {"rollout_entropy": 0.7, "past_entropy": 0.9, "bonus": 3e-3, "limit": 12, "accuracy": (0.25 + 0.25 + 0.75) / 3}

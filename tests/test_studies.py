@@ -1,13 +1,11 @@
 """The studies at a small size: known answers of their parts, and the directions that theory guarantees."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies import agreement, asymmetry, authority, bases, direction, matching, results, runs, states, suite, worlds
+from experiments.studies import agreement, authority, bases, direction, matching, results, runs, states, suite, worlds
 from papo_jax.methods import presets
 from papo_jax.training.trajectories import Trajectories
 
@@ -204,97 +202,9 @@ class TestSuite:
         (found,) = matching.match(tmp_path, "chains", target, candidates, suite.Scale(rollouts=20, seeds=3))
         assert found.entry.label == "signs" and found.trial == suite.Trial((("lam", 0.4),), 3e-4) and len(found.runs) == 3
 
-    @pytest.mark.parametrize("name", ["branches", "control", "baselines"])
-    def test_a_report_is_made_of_the_runs_and_names_every_entry(self, name, tmp_path, monkeypatch):
-        study = importlib.import_module(f"experiments.studies.{name}")
-
-        def made(place, planned):
-            rng = np.random.default_rng(0)
-            return {
-                run: {
-                    "counts": rng.integers(0, 17, (11, 8)).astype(np.uint8), "evaluated": np.arange(0, 151, 15),
-                    "entropy": np.geomspace(0.6, rng.uniform(0.01, 0.1), 150), "reward/mean": np.linspace(0, rng.uniform(0.5, 1), 150),
-                    "length/mean": np.ones(150),
-                } for run in planned
-            }  # fmt: skip
-
-        monkeypatch.setattr(suite, "make", made)
-        monkeypatch.setattr(matching, "make", made)
-        monkeypatch.setattr("sys.argv", [name, "--scale=full", f"--output={tmp_path}"])
-        study.main()
-        verdict = (tmp_path / "verdict.md").read_text()
-        for entry in study.ENTRIES:
-            assert f"\n| {entry.label} | " in verdict
-        figures = sorted(path.name for path in tmp_path.glob("*.png"))
-        assert figures == {
-            "branches": ["chains.png", "sums.png"], "control": ["holding.png", "signals.png", "steering.png"],
-            "baselines": ["baselines.png", "ends.png", "matched.png"],
-        }[name]  # fmt: skip
-        assert all((tmp_path / figure).read_bytes().startswith(b"\x89PNG") for figure in figures)
-
     def test_what_was_never_reached_is_said(self):
         assert agreement.shown([np.nan, np.nan]) == "never"
         assert agreement.shown([10.0, np.nan], digits=0) == "10 (1 never)"
-
-
-class TestReports:
-    """Of the studies that train nothing, on made-up tokens."""
-
-    def test_shares_by_hand(self):
-        tokens = {"p": [0.1, 0.9, 0.1, 0.9, 0.5], "H": [0.5] * 5, "T": [0.4, -0.1, 0.2, -0.3, 1e-9], "A": [1.0, 1.0, -1.0, -1.0, 1.0]}
-        tokens = {name: np.array(values, np.float32) for name, values in tokens.items()}
-        found = asymmetry.shares(tokens)
-        assert found["acting"] == pytest.approx(0.8)  # the fifth is in the dead band
-        kinds = ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting")
-        assert [found[f"tokens, {kind}"] for kind in kinds] == [0.25] * 4
-        assert [found[f"mass, {kind}"] for kind in kinds] == pytest.approx([0.4, 0.1, 0.3, 0.2])
-        # exp(-0.5) = 0.607: the first and the third are rare, and expand when raised
-        assert (found["T > 0 where p <= exp(-H)"], found["T > 0 where p > exp(-H)"]) == (1.0, 0.0)
-
-    def test_bins_by_hand(self):
-        tokens = {"p": np.array([0.1, 0.15, 0.95, 1.0]), "H": np.array([0.5, 2.0, 0.5, 0.0]), "T": np.array([0.3, 0.1, -0.4, 0.0])}
-        low, middle, high, top = asymmetry.binned(tokens, "p")
-        assert (low["p from"], low["p to"], low["mean T"], low["share of abs(T)"]) == pytest.approx((0.05, 0.1, 0.3, 3 / 8))
-        assert (middle["share T > 0"], high["share T > 0"], top["share of tokens"]) == (1.0, 0.0, 0.25)
-        first, last = asymmetry.binned(tokens, "H")  # an entropy of 0 is in no bin
-        assert (first["mean T"], first["share of tokens"], last["H to"]) == pytest.approx((-0.05, 0.5, np.inf))
-
-    def test_a_token_signals_slope_is_per_unit_of_step(self):
-        arrays = {
-            "predicted/polarity P": np.array([1.0, -2.0]), "directional": np.array([[1e-3, -2e-3], [1e-2, -2e-2]]),
-            "realised": np.array([[2e-3, -4e-3], [2e-2, -4e-2]]), "rates": np.array([1e-3, 1e-2]),
-        }  # fmt: skip
-        assert [row["slope"] for row in direction.rows_of("tiny", "sgd", 0, arrays)] == pytest.approx([2.0] * 4)
-
-    def test_direction_tells_of_every_predictor(self, tmp_path, monkeypatch):
-        rng = np.random.default_rng(0)
-
-        def tokens(optimiser):
-            rates = np.array(direction.RATES[optimiser])
-            realised = rates[:, None] * rng.normal(size=(len(rates), 200))
-            return {
-                "predicted/polarity P": realised[0] + 0.1 * rng.normal(size=200), "predicted/P over equal states": realised[1],
-                "directional": realised * 1.1, "realised": realised, "rates": rates,
-            }  # fmt: skip
-
-        found = {("tiny", optimiser): [tokens(optimiser) for _ in range(2)] for optimiser in direction.RATES}
-        monkeypatch.setattr(direction, "_model_runs", lambda place, path, *_: found if path == "tiny" else {})
-        monkeypatch.setattr("sys.argv", ["direction", f"--output={tmp_path}"])
-        direction.main()
-        verdict = (tmp_path / "verdict.md").read_text()
-        assert "Logit space, step 1e-05: sign agreement 1.00000, slope 1.00000." in verdict
-        assert verdict.count("\n| directional derivative | 0.000 [0.000, 0.000] | 1.000 [1.000, 1.000] |") == 2
-        assert sorted(path.suffix for path in tmp_path.iterdir() if path.is_file()) == [".csv", ".csv", ".md", ".png"]
-
-    def test_asymmetry_tells_of_every_stage(self, tmp_path, monkeypatch):
-        rng = np.random.default_rng(0)
-        made = lambda: {"p": rng.uniform(size=50), "H": rng.uniform(size=50), "T": rng.normal(size=50), "A": rng.normal(size=50)}  # noqa: E731
-        monkeypatch.setattr(asymmetry, "collect", lambda *_: {("tiny", stage): [made(), made()] for stage in (0, 20)})
-        monkeypatch.setattr("sys.argv", ["asymmetry", f"--output={tmp_path}"])
-        asymmetry.main()
-        assert "\n| tiny, 20 | " in (tmp_path / "verdict.md").read_text()
-        files = ["asymmetry.png", "by_entropy.csv", "by_probability.csv", "shares.csv", "verdict.md"]
-        assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == files
 
 
 @pytest.fixture(scope="module")

@@ -93,8 +93,6 @@ def forest(path: pathlib.Path, outcomes: list[Outcome], *, title: str, base: str
         for axis, (figure, what) in zip(axes[0], figures.items(), strict=True):
             found = np.array([interval([end[figure] for end in ends]) for ends in ended])
             mean, low, high = found.T
-            if figure == "entropy":  # positive, on a logarithmic axis
-                low = np.maximum(low, 0.5 * mean)
             axis.errorbar(mean, range(len(labels)), xerr=(mean - low, high - mean), fmt="o", markersize=3, linewidth=1)
             axis.axvline(mean[labels.index(base)], color="grey", linewidth=0.6)
             axis.set(xlabel=what, yticks=range(len(labels)), yticklabels=labels if axis is axes[0, 0] else ())
