@@ -105,6 +105,23 @@ class TestDropped:
         stays, count, _ = self.weighed("random_branch", unit=np.full((2, 5), 0.2))
         assert (stays == (tossed >= 0.5)).all() and 0 < count == stays.sum() < 10
 
+    def test_a_branch_in_number_has_its_signs_of_the_advantage_and_not_its_tokens(self):
+        # of the raised tokens one contracts, of the lowered ones two (T > 0): so many of each go, those with the lowest numbers
+        stats = TokenStats(*[jnp.zeros((2, 4))] * 3, jnp.array([[0.2, -0.2, 0.2, 0.0], [0.2, -0.2, 0.2, 0.0]]))
+        advantages, mask = jnp.array([[1.0] * 4, [-1.0] * 4]), jnp.ones((2, 4), bool)
+        drawn = jnp.array([[0.3, 0.4, 0.5, 0.1], [0.9, 0.2, 0.8, 0.1]])  # the lowest of all are in the dead band
+        gone = one_branch.contracting_in_number(stats, advantages, mask, draws=drawn)
+        assert gone.tolist() == [[True, False, False, False], [False, True, True, False]]
+        gone = one_branch.expanding_in_number(stats, advantages, mask, draws=drawn)  # two raised ones, one lowered
+        assert gone.tolist() == [[True, True, False, False], [False, True, False, False]]
+
+    @pytest.mark.parametrize("branch", ["positive_branch", "negative_branch"])
+    def test_presets_of_a_branch_in_number(self, branch):
+        unit = np.array([[0.2, -0.2, 0.2, -0.2, 0.0], [-0.2, 0.2, -0.2, -0.2, 0.0]])
+        kept, drawn = self.weighed(branch, unit=unit)[0], self.weighed(f"random_{branch}", unit=unit)[0]
+        assert (kept.sum(axis=1) == drawn.sum(axis=1)).all() and (kept != drawn).any()
+        assert drawn[unit == 0].all()
+
 
 class TestTokensOfAnAnswer:
     REWARDS, MASK = row(1, 0), np.array([[1, 1, 1], [1, 1, 0]], bool)

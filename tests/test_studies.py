@@ -153,6 +153,11 @@ class TestSuite:
         assert found["rollouts to reward 0.6"] == 16
         assert np.isnan(found["reward at 0.1 H0"])  # entropy never falls
 
+    def test_entropy_of_an_answer_by_hand(self):
+        # over the last ten rollouts: five answers' mean of 2 tokens at 0.5 nats, and five of 3 at 0.2
+        run = {**self.RUN, "entropy": np.repeat([9.0, 0.5, 0.2], (10, 5, 5)), "length/mean": np.repeat([9.0, 2.0, 3.0], (10, 5, 5))}
+        assert suite.endpoints(run)["entropy an answer"] == pytest.approx((5 * 1.0 + 5 * 0.6) / 10)
+
     def test_reward_where_entropy_has_fallen_to_a_tenth_by_hand(self):
         # running means over 10: after rollout 19 entropy is 0.1, one 1 and nine 0, and reward 0.9
         falling = {**self.RUN, "entropy": np.repeat([1.0, 0.0], 10)}

@@ -31,7 +31,7 @@ def test_a_report_is_made_of_the_runs_and_names_every_entry(name, tmp_path, monk
         assert f"\n| {entry.label} | " in verdict
     figures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert figures == {
-        "branches": ["chains.png", "sums.png"], "control": ["holding.png", "signals.png", "steering.png"],
+        "branches": ["chains.png", "sums.png"], "control": ["ends.png", "holding.png", "signals.png", "steering.png"],
         "baselines": ["baselines.png", "ends.png", "matched.png"],
     }[name]  # fmt: skip
     assert all((tmp_path / figure).read_bytes().startswith(b"\x89PNG") for figure in figures)

@@ -95,7 +95,7 @@ def draw(place: pathlib.Path, found) -> None:
             stages = [stage for policy, stage in found if policy == name]
             tokens = found[name, stages[0]][0]
             points = line[0].scatter(tokens["p"], tokens["T"], c=tokens["H"], s=3, cmap="viridis")
-            line[0].figure.colorbar(points, ax=line[0], label="H, nats")
+            line[0].figure.colorbar(points, ax=line[0]).ax.set_title("H, nats", fontsize=8)
             line[0].axhline(0, color="0.7", linewidth=0.8)
             line[0].set(xlabel="probability of the sampled token", ylabel="T, nats per unit step", title=f"{name}, before training, first batch")
             for axis, kind in ((line[1], "mass"), (line[2], "tokens")):
@@ -110,7 +110,7 @@ def _shares_over_training(axis, runs: list[list[results.Arrays]], stages: list[i
     for who in ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting"):
         mean, low, high = np.array([interval([shares(run)[f"{kind}, {who}"] for run in of_stage]) for of_stage in runs]).T
         axis.errorbar(stages, mean, yerr=(mean - low, high - mean), marker="o", label=who, capsize=2)
-    axis.set(xlabel="steps of training", ylabel={"mass": "share of polarity mass", "tokens": "share of tokens that act"}[kind], ylim=(0, 1))
+    axis.set(xlabel="steps of training", ylabel={"mass": "share of polarity mass", "tokens": "share of tokens with A and T not 0"}[kind], ylim=(0, 1))
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ SCALES = {
 }
 CONTROLS = {  # as they are stored -> as they are shown
     "random": "P permuted", "random_in_sign": "P permuted in sign(A)",
-    "random_in_probability": "... x decile of p", "random_in_mass": "... x tenth of mass by p",
+    "random_in_probability": "P permuted in sign(A) x decile of p", "random_in_mass": "P permuted in sign(A) x tenth of mass",
 }  # fmt: skip
 RANDOM_DRAWS = 4
 
@@ -150,7 +150,8 @@ def of_exact(rows: list[dict]) -> list[dict]:
 def draw(place: pathlib.Path, rows: list[dict]) -> None:
     """A panel for each policy and optimiser: shares of the exact signal's authority, a dot for each seed and setting."""
     groups = list(dict.fromkeys(map(_group, rows)))
-    names = list(dict.fromkeys(row["signal"] for row in rows))[::-1]
+    first = [row for row in rows if _group(row) == groups[0]]
+    names = sorted(dict.fromkeys(row["signal"] for row in rows), key=lambda name: float(np.mean(by_seed(first, name))))  # upwards
 
     def panels(axes):
         axes[0, 0].figure.suptitle("grey: a seed in a setting; blue: mean and 95 % over seeds")

@@ -2,9 +2,11 @@
 
     python -m experiments.studies.branches [--scale=full]
 
-Updates that expand entropy alone, updates that contract it alone, a random half of both, both, and both reweighted, in both
-worlds: reward, entropy and pass@k over training. Tokens in the dead band, about half of all, stay in every one of them. The
-paper (arXiv 2605.11775) calls the branches complementary: exploration kept, exploitation strengthened.
+Updates that expand entropy alone, updates that contract it alone, as many at random, both, and both reweighted, in both worlds:
+reward, entropy and pass@k over training. Nearly all that expand are tokens of wrong answers, so that a branch alone also has
+other signs of A than both: the random ones are a half, and as many of each sign of A as a branch has. Tokens in the dead band,
+about half of all, stay in every one of them. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept,
+exploitation strengthened.
 """
 
 from experiments.studies import curves, results, suite
@@ -16,6 +18,8 @@ ENTRIES = [
     Entry("expanding only", "positive_branch"),
     Entry("contracting only", "negative_branch"),
     Entry("a random half", "random_branch"),
+    Entry("random, A as expanding", "random_positive_branch"),
+    Entry("random, A as contracting", "random_negative_branch"),
     Entry("reweighted (papo)", "papo", {"lam": 0.5, "target_start": 0.3, "target_end": 0.3}),
 ]
 SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}

@@ -29,23 +29,23 @@ ENTRIES = [
     Entry("s = -1", "papo_down", {"lam": 0.5}),
     Entry("-A S", "papo_sampled", {"lam": 0.5}),
     Entry("-sign(A)", "sign_advantage", {"lam": 0.5}),
-    Entry("random", "papo_random", {"lam": 0.5}),
-    Entry("random in sign", "papo_random_in_sign", {"lam": 0.5}),
-    Entry("random in probability", "papo_random_in_probability", {"lam": 0.5}),
-    Entry("random in mass", "papo_random_in_mass", {"lam": 0.5}),
+    Entry("permuted", "papo_random", {"lam": 0.5}),
+    Entry("permuted in sign(A)", "papo_random_in_sign", {"lam": 0.5}),
+    Entry("permuted in sign(A) x decile of p", "papo_random_in_probability", {"lam": 0.5}),
+    Entry("permuted in sign(A) x tenth of mass", "papo_random_in_mass", {"lam": 0.5}),
     Entry("papo, 0.3 H0", "papo", {"lam": 0.5, **TARGET}),
     Entry("parameter, 0.3 H0", "papo_parameter", {"lam": 0.5, **TARGET}),
     Entry("papo, 0.3 H0, tight", "papo", {**TIGHT, **TARGET}),
     Entry("parameter, 0.3 H0, tight", "papo_parameter", {**TIGHT, **TARGET}),
 ]
 SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
-QUICK = ("dapo", "papo", "reversed", "random")
-SIGNALS = ("dapo", "papo", "-A S", "-sign(A)", "random", "random in sign", "random in probability", "random in mass")
+QUICK = ("dapo", "papo", "reversed", "permuted")
+SIGNALS = ("dapo", "papo", "-A S", "permuted in sign(A) x tenth of mass")
 STEERING = ("dapo", "papo", "papo 0.2", "reversed", "s = +1", "s = -1")
 HOLDING = ("dapo", "papo, 0.3 H0", "parameter, 0.3 H0", "papo, 0.3 H0, tight", "parameter, 0.3 H0, tight")
-FIGURES = (  # name, entries, how many of them with their 95 %, title
-    ("signals", SIGNALS, 2, "which signal steers"), ("steering", STEERING, 2, "towards more entropy or less"),
-    ("holding", HOLDING, 5, "towards 0.3 of the first entropy"),
+FIGURES = (  # name, entries, title
+    ("signals", SIGNALS, "which signal steers"), ("steering", STEERING, "towards more entropy or less"),
+    ("holding", HOLDING, "towards 0.3 of the first entropy"),
 )  # fmt: skip
 
 
@@ -66,9 +66,13 @@ def main() -> None:
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
     outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
-    for name, labels, shaded, title in FIGURES:
+    for name, labels, title in FIGURES:
         shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
-        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=labels[:shaded])
+        shaded = labels if len(labels) < 6 else labels[:2]
+        level = 0.3 if name == "holding" else None
+        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=shaded, level=level)
+    gentle = [outcome for outcome in outcomes if "tight" not in outcome.entry.label]  # the others would stretch every axis
+    curves.forest(asked.place / "ends.png", gentle, title="chains: after the last rollout", base="dapo")
     results.verdict(
         asked.place / "verdict.md", ["# Control", "", *suite.summary(rows, base="dapo"), *holding(outcomes)]
     )

@@ -10,9 +10,10 @@ from experiments.studies.agreement import interval
 from experiments.studies.suite import Outcome
 
 ENTROPY, DRAWN = "entropy, nats", "rollouts of 256 answers"
+LEGEND = "shaded: 95 % over seeds\n(dashes only tell lines apart)"
 
 
-def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tuple[str, ...]) -> None:
+def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tuple[str, ...], level: float | None = None) -> None:
     """Entropy by rollout, and reward, avg@16 and pass@16 by rollout (above) and by entropy (below).
 
     Lines are means over seeds; the entries named in `shaded` have their 95 % beside. Reward and entropy are running means of ten
@@ -23,6 +24,7 @@ def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tup
       outcomes: what is drawn.
       title: above all panels.
       shaded: labels.
+      level: an entropy that is aimed at, as a share of the first rollout's, to be marked.
     """
 
     def panels(axes):
@@ -30,6 +32,9 @@ def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tup
             # Dashed lines are on top, so that of two that are one both are seen.
             style = dict(color=f"C{number % 10}", linestyle=("--", "-")[number % 2], linewidth=1.3, zorder=3 - number % 2)
             _curves(axes, outcome, style, outcome.entry.label in shaded)
+        if level:
+            aim = level * float(np.mean([run["entropy"][0] for outcome in outcomes for run in outcome.runs]))
+            axes[0, 0].axhline(aim, color="black", linestyle=":", linewidth=1, label=f"the target, {level:g} H0")
         axes[0, 0].set(xlabel=DRAWN, ylabel=ENTROPY, yscale="log")
         _in_decimals(axes[0, 0].yaxis)
         for above, below, what in zip(axes[0, 1:], axes[1, 1:], ("reward", "avg@16, held out", "pass@16, held out"), strict=True):
@@ -37,7 +42,7 @@ def draw(path: pathlib.Path, outcomes: list[Outcome], *, title: str, shaded: tup
             below.set(xlabel=f"{ENTROPY} (training ends at the dot)", ylabel=what, xscale="log")
             _in_decimals(below.xaxis)
         axes[1, 0].axis("off")
-        axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False)
+        axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False, title=LEGEND)
         axes[0, 0].figure.suptitle(f"{title} (means of {len(outcomes[0].runs)} seeds; reward and entropy: running means of ten rollouts)")
 
     results.figure(path, panels, rows=2, columns=4, size=(3.9, 3.2))

@@ -79,6 +79,10 @@ def rows_of(setting: str, optimiser: str, seed: int, arrays: results.Arrays) -> 
     for number, rate in enumerate(arrays["rates"]):
         realised = np.atleast_2d(arrays["realised"])[number]
         found = {name.removeprefix("predicted/"): arrays[name] for name in names}
+        if "H" in found:  # the guess that entropy falls, most where there is most
+            found["-H"] = -found.pop("H")
+        if np.array_equal(found["polarity P"], found.get("P over equal states")):  # no two states are equal
+            del found["P over equal states"]
         if "directional" in arrays:
             found[DIRECTIONAL] = arrays["directional"][number]
         for name, predicted in found.items():

@@ -34,22 +34,25 @@ def by_size(place: pathlib.Path, found: Found) -> list[dict]:
 def draw(place: pathlib.Path, rows: list[dict], binned: list[dict]) -> None:
     """Logit space; sign agreement by size in the shipped policy; rank correlation against the step's size in every model."""
     settings = [pair for pair in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows) if pair[0] != "logits"]
+    colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys(row["predictor"] for row in rows))}
 
     def panels(axes):
         exact = [row for row in rows if row["setting"] == "logits"]
         first, second, *others = axes.flat
         first.semilogx([r["step"] for r in exact], [r["sign"] for r in exact], "o-", label="sign agreement")
         first.semilogx([r["step"] for r in exact], [r["slope"] for r in exact], "s-", label="slope")
-        first.set(title="logit space: polarity P", xlabel="step of the logits", ylabel="sign agreement, slope", ylim=(0, 1.3))
-        first.legend()
+        first.set(title="logit space: polarity P", xlabel="step of the logits", ylabel="sign agreement, slope", ylim=(0.85, 1.01))
+        first.legend(loc="lower left")
         for name in BY_SIZE:
             own = [row for row in binned if (row["setting"], row["optimiser"], row["predictor"]) == ("tiny", "sgd", name)]
             own = [row for row in own if row["silent"] < 0.5]  # in the smallest bins P says 0
-            second.semilogx([row["realised"] for row in own], [row["sign"] for row in own], "o-", label=name, markersize=3)
+            second.semilogx(
+                [row["realised"] for row in own], [row["sign"] for row in own], "o-", color=colours[name], label=name, markersize=3
+            )
         second.set(title="tiny, sgd: by the size of the change", xlabel="size of the realised change, nats", ylabel="sign agreement", ylim=(0.4, 1.02))
         second.legend(fontsize=7)
         for axis, pair in zip(others, settings, strict=False):
-            _correlations(axis, [row for row in rows if (row["setting"], row["optimiser"]) == pair])
+            _correlations(axis, [row for row in rows if (row["setting"], row["optimiser"]) == pair], colours)
             axis.set(title=", ".join(pair), xlabel="learning rate", ylabel="Spearman, predicted and realised", ylim=(-1, 1.05))
         for axis in others[len(settings) :]:
             axis.axis("off")
@@ -58,14 +61,14 @@ def draw(place: pathlib.Path, rows: list[dict], binned: list[dict]) -> None:
     results.figure(place / "direction.png", panels, rows=2, columns=3, size=(4.2, 3.4))
 
 
-def _correlations(axis, rows: list[dict]) -> None:
+def _correlations(axis, rows: list[dict], colours: dict[str, str]) -> None:
     """A line for each predictor: the mean over seeds, and its 95 %."""
     steps = sorted({row["step"] for row in rows})
     for name in dict.fromkeys(row["predictor"] for row in rows):
         bands = [interval([row["spearman"] for row in rows if row["predictor"] == name and row["step"] == step]) for step in steps]
         mean, low, high = np.array(bands).T
-        (line,) = axis.semilogx(steps, mean, "o-", label=name, markersize=3)
-        axis.fill_between(steps, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+        axis.semilogx(steps, mean, "o-", color=colours[name], label=name, markersize=3)
+        axis.fill_between(steps, low, high, color=colours[name], alpha=0.12, linewidth=0)
 
 
 def judge(rows: list[dict]) -> list[str]:

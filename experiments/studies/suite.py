@@ -175,7 +175,9 @@ def endpoints(run: results.Arrays, *, target: float = 0.6, share: float = 0.1) -
     return {
         "avg@16": float(avg(run)[-1]), "avg@16 best": float(avg(run).max()), "pass@16": float(passed(run, 16)[-1]),
         "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
-        "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)), "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
+        "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)),
+        "entropy an answer": float((run["entropy"] * run["length/mean"].astype(np.float64))[-10:].mean()),  # nats, by its tokens' mean
+        "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
         f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
         f"rollouts to {share:g} H0": float(spent[0] + 1) if spent.size else math.nan,
         f"reward at {share:g} H0": float(reward[spent[0]]) if spent.size else math.nan,
@@ -194,7 +196,7 @@ def rows_of(outcomes: list[Outcome]) -> list[dict]:
 
 def summary(rows: list[dict], *, base: str) -> list[str]:
     """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`, paired by seed."""
-    figures = ("avg@16", "pass@16", "area", "entropy", "reward at 0.1 H0", "rollouts to reward 0.6")
+    figures = ("avg@16", "pass@16", "area", "entropy", "entropy an answer", "reward at 0.1 H0", "rollouts to reward 0.6")
     paired = ("avg@16", "pass@16", "entropy", "reward at 0.1 H0")
     columns = ["method", "rate", *figures, *(f"{figure} less {base}" for figure in paired)]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]

@@ -1,4 +1,4 @@
-"""One branch of polarity alone: the ablations that ask what each of the two is for; and as a control a random half.
+"""One branch of polarity alone: the ablations that ask what each of the two is for, and random halves as controls.
 
 Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that the other branch's tokens leave
 numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate and the length penalty are
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 
 from kernels.token_stats import TokenStats
+from papo_jax.methods import draws as choices
 from papo_jax.methods import signals
 from papo_jax.methods.arguments import Arguments, arguments
 from papo_jax.methods.objectives import DAPO
@@ -28,6 +29,29 @@ def expanding(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead
 def a_random_half(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6) -> jax.Array:
     """Tells which tokens with P != 0 have lost the toss of a coin, [B, T]."""
     return (signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0) & (draws < 0.5)
+
+
+def contracting_in_number(
+    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6
+) -> jax.Array:
+    """Tells which tokens a draw picks that takes as many with P != 0 of each sign of A as `contracting` does, [B, T]."""
+    return _in_number(contracting, stats, advantages, mask, draws=draws, dead_band=dead_band)
+
+
+def expanding_in_number(
+    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6
+) -> jax.Array:
+    """Tells which tokens a draw picks that takes as many with P != 0 of each sign of A as `expanding` does, [B, T]."""
+    return _in_number(expanding, stats, advantages, mask, draws=draws, dead_band=dead_band)
+
+
+def _in_number(branch: Callable[..., jax.Array], stats, advantages, mask, *, draws, dead_band) -> jax.Array:
+    gone = branch(stats, advantages, mask, dead_band=dead_band)
+    acting = signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0
+    raised, lowered = (
+        choices.lowest(draws, acting & side, (gone & side).sum()) for side in (advantages > 0, advantages < 0)
+    )
+    return raised | lowered
 
 
 def _without(drop: Callable[..., jax.Array]) -> Arguments:
@@ -49,4 +73,14 @@ def random_branch() -> Arguments:
     return _without(a_random_half)
 
 
-PRESETS = (positive_branch, negative_branch, random_branch)
+def random_positive_branch() -> Arguments:
+    """As many tokens of right and of wrong answers as `positive_branch` has, at random: its signs of A without its polarity; ours."""
+    return _without(contracting_in_number)
+
+
+def random_negative_branch() -> Arguments:
+    """As many tokens of right and of wrong answers as `negative_branch` has, at random: its signs of A without its polarity; ours."""
+    return _without(expanding_in_number)
+
+
+PRESETS = (positive_branch, negative_branch, random_branch, random_positive_branch, random_negative_branch)
