@@ -202,6 +202,7 @@ class TestSuite:
             return {run: self.run_of(8, of(run)) for run in planned}
 
         monkeypatch.setattr(matching, "make", made)
+        monkeypatch.setattr(suite, "make", made)
         target = suite.Outcome(suite.Entry("papo", "papo"), suite.Trial((), 3e-4), [])
         candidates = {"signs": [suite.Entry(f"signs {lam}", "sign_advantage", {"lam": lam}) for lam in entropy]}
         (found,) = matching.match(tmp_path, "chains", target, candidates, suite.Scale(rollouts=20, seeds=3))

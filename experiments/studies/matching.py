@@ -47,15 +47,7 @@ def match(
          "chosen": int(entry is best[label])}
         for label, strengths in candidates.items() for entry in strengths
     ])  # fmt: skip
-    planned = {
-        label: [suite.run_of(world, entry, trial_of(entry), seed, scale.rollouts, "report") for seed in range(scale.seeds)]
-        for label, entry in best.items()
-    }
-    made = make(place, [run for runs in planned.values() for run in runs])
-    return [
-        Outcome(entry._replace(label=label), trial_of(entry), [made[run] for run in planned[label]])
-        for label, entry in best.items()
-    ]
+    return suite.report(place, world, [(entry._replace(label=label), trial_of(entry)) for label, entry in best.items()], scale)
 
 
 def curve(runs: list[results.Arrays]) -> np.ndarray:

@@ -100,12 +100,16 @@ def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale)
     chosen = {entry.label: _trials(entry, scale)[0] for entry in entries}
     if len(scale.rates) > 1:
         chosen = _search(place, world, entries, scale)
-    planned = {
-        entry.label: [run_of(world, entry, chosen[entry.label], seed, scale.rollouts, "report") for seed in range(scale.seeds)]
-        for entry in entries
-    }
-    found = make(place, [run for runs in planned.values() for run in runs])
-    return [Outcome(e, chosen[e.label], [found[run] for run in planned[e.label]]) for e in entries]
+    return report(place, world, [(entry, chosen[entry.label]) for entry in entries], scale)
+
+
+def report(place: pathlib.Path, world: str, chosen: list[tuple[Entry, Trial]], scale: Scale) -> list[Outcome]:
+    """Makes the reported runs of entries whose trials are known, and returns an `Outcome` an entry."""
+    planned = [
+        [run_of(world, entry, trial, seed, scale.rollouts, "report") for seed in range(scale.seeds)] for entry, trial in chosen
+    ]
+    found = make(place, [run for runs in planned for run in runs])
+    return [Outcome(entry, trial, [found[run] for run in runs]) for (entry, trial), runs in zip(chosen, planned, strict=True)]
 
 
 def _trials(entry: Entry, scale: Scale) -> list[Trial]:
