@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from experiments.studies import asymmetry, direction, matching, suite
+from experiments.studies import asymmetry, baselines, direction, matching, suite
 
 
 @pytest.mark.parametrize("name", ["branches", "control", "baselines"])
@@ -35,6 +35,14 @@ def test_a_report_is_made_of_the_runs_and_names_every_entry(name, tmp_path, monk
         "baselines": ["baselines.png", "ends.png", "matched.png"],
     }[name]  # fmt: skip
     assert all((tmp_path / figure).read_bytes().startswith(b"\x89PNG") for figure in figures)
+
+
+def test_the_searchs_rates_by_hand(tmp_path):
+    rows = [("dapo", "3e-05", 0.5), ("dapo", "0.0001", 0.8), ("papo", "3e-05", 0.6), ("papo", "0.0001", 0.8), ("psr", "3e-05", 0.1)]
+    (tmp_path / "search.csv").write_text("entry,learning_rate,avg@16\n" + "\n".join(f"{e},{rate},{value}" for e, rate, value in rows))
+    *_, first, second = baselines.by_rate(tmp_path / "search.csv")
+    # 0.5, 0.6, 0.1: a mean of 0.4, and sqrt((0.01 + 0.04 + 0.09) / 2) = 0.265
+    assert first == "| 3e-05 | 3 | 0.500 | 0.100 | 0.600 | 0.265 |" and second == "| 0.0001 | 2 | 0.800 | 0.800 | 0.800 | 0.000 |"
 
 
 def test_shares_by_hand():

@@ -11,7 +11,11 @@ same rollouts. A quick run has four methods and no matching; a full one takes ho
 run by run.
 """
 
+import csv
 import pathlib
+from collections import defaultdict
+
+import numpy as np
 
 from experiments.studies import curves, matching, results, suite
 from experiments.studies.suite import Entry, Scale
@@ -80,8 +84,22 @@ def main() -> None:
     curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base="dapo")
     lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")]
     if asked.scale == "full":
+        lines += by_rate(asked.place / "search_chains.csv")
         lines += matched(asked.place, outcomes)
     results.verdict(asked.place / "verdict.md", lines)
+
+
+def by_rate(searched: pathlib.Path) -> list[str]:
+    """Tells what the learning rate is worth beside the method: avg@16 of all trials of the search at each rate."""
+    found = defaultdict(list)
+    with open(searched, newline="") as file:
+        for row in csv.DictReader(file):
+            found[row["learning_rate"]].append(float(row["avg@16"]))
+    lines = ["", "avg@16 of all trials of the search:", "", "| rate | trials | median | lowest | highest | deviation |", "|" + "---|" * 6]
+    figures = lambda values: (np.median(values), min(values), max(values), np.std(values, ddof=1))  # noqa: E731
+    return lines + [
+        f"| {rate} | {len(values)} | {' | '.join(f'{figure:.3f}' for figure in figures(values))} |" for rate, values in found.items()
+    ]
 
 
 def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
