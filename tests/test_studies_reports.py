@@ -74,6 +74,16 @@ def test_a_token_signals_slope_is_per_unit_of_step():
     assert [row["slope"] for row in direction.rows_of("tiny", "sgd", 0, arrays)] == pytest.approx([2.0] * 4)
 
 
+def test_the_guess_that_entropy_falls_and_states_that_are_not_equal():
+    polarity, entropy = np.array([1.0, -2.0, 3.0]), np.array([1.0, 2.0, 3.0])
+    arrays = {
+        "predicted/polarity P": polarity, "predicted/P over equal states": polarity.copy(), "predicted/H": entropy,
+        "realised": -entropy, "rates": np.array([1.0]),
+    }  # fmt: skip
+    rows = {row["predictor"]: row for row in direction.rows_of("smollm2", "sgd", 0, arrays)}
+    assert list(rows) == ["polarity P", "-H"] and rows["-H"]["spearman"] == pytest.approx(1) and rows["-H"]["sign"] == 1
+
+
 def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
 

@@ -58,7 +58,7 @@ ENTRIES = [
     Entry("sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
     Entry("random signs", "papo_random", TARGET, scaled={"lam": 0.5}),
 ]
-KEEPING = Entry("papo 0.5", "papo", {"lam": 0.5})
+KEEPING = Entry("papo 0.5", "papo", {"lam": 0.5})  # at the preset's 0.2 there is no entropy to be matched
 MATCHED = {
     "entropy_bonus, matched": [
         Entry(f"entropy_bonus {size:g}", "entropy_bonus", {"entropy_coefficient": size}) for size in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -105,7 +105,7 @@ def by_rate(searched: pathlib.Path) -> list[str]:
 def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
     """Makes, draws and tells of PAPO beside other means to its entropy."""
     rate = next(outcome.trial.rate for outcome in outcomes if outcome.entry.label == "papo")
-    keeping = suite.report(place, "chains", [(KEEPING, suite.Trial((("lam", 0.5),), rate))], SCALES["full"])
+    keeping = suite.report(place, "chains", [(KEEPING, suite.trial_of(KEEPING, rate))], SCALES["full"])
     beside = [*keeping, *matching.match(place, "chains", *keeping, MATCHED, SCALES["full"])]
     labels = tuple(outcome.entry.label for outcome in beside)
     curves.draw(place / "matched.png", beside, title="chains: PAPO and what is matched to its entropy", shaded=labels)

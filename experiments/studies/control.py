@@ -43,10 +43,11 @@ QUICK = ("dapo", "papo", "reversed", "permuted")
 SIGNALS = ("dapo", "papo", "-A S", "permuted in sign(A) x tenth of mass")
 STEERING = ("dapo", "papo", "papo 0.2", "reversed", "s = +1", "s = -1")
 HOLDING = ("dapo", "papo, 0.3 H0", "parameter, 0.3 H0", "papo, 0.3 H0, tight", "parameter, 0.3 H0, tight")
-FIGURES = (  # name, entries, title
-    ("signals", SIGNALS, "which signal steers"), ("steering", STEERING, "towards more entropy or less"),
-    ("holding", HOLDING, "towards 0.3 of the first entropy"),
-)  # fmt: skip
+FIGURES = (  # name, entries, those with their 95 %, the entropy that is aimed at, title
+    ("signals", SIGNALS, SIGNALS, None, "which signal steers"),
+    ("steering", STEERING, STEERING[:2], None, "towards more entropy or less"),
+    ("holding", HOLDING, HOLDING, TARGET["target_end"], "towards 0.3 of the first entropy"),
+)
 
 
 def holding(outcomes: list[suite.Outcome]) -> list[str]:
@@ -66,10 +67,8 @@ def main() -> None:
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
     outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
-    for name, labels, title in FIGURES:
+    for name, labels, shaded, level, title in FIGURES:
         shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
-        shaded = labels if len(labels) < 6 else labels[:2]
-        level = 0.3 if name == "holding" else None
         curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=shaded, level=level)
     gentle = [outcome for outcome in outcomes if "tight" not in outcome.entry.label]  # the others would stretch every axis
     curves.forest(asked.place / "ends.png", gentle, title="chains: after the last rollout", base="dapo")

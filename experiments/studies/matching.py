@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.studies import results, suite
 from experiments.studies.runs import make
-from experiments.studies.suite import Entry, Outcome, Scale, Trial
+from experiments.studies.suite import Entry, Outcome, Scale
 
 
 def match(
@@ -35,7 +35,7 @@ def match(
     searched = lambda entry, trial: [  # noqa: E731
         suite.run_of(world, entry, trial, seed, scale.rollouts, "search") for seed in scale.search_seeds
     ]
-    trial_of = lambda entry: Trial(tuple(sorted(entry.numbers.items())), target.trial.rate)  # noqa: E731
+    trial_of = lambda entry: suite.trial_of(entry, target.trial.rate)  # noqa: E731
     entries = [entry for strengths in candidates.values() for entry in strengths]
     wanted = searched(target.entry, target.trial)
     found = make(place, [*wanted, *(run for entry in entries for run in searched(entry, trial_of(entry)))])

@@ -116,6 +116,11 @@ def _trials(entry: Entry, scale: Scale) -> list[Trial]:
     return [Trial(tuple(sorted(numbers.items())), rate) for numbers in entry.strengths for rate in scale.rates]
 
 
+def trial_of(entry: Entry, rate: float) -> Trial:
+    """An entry at its own numbers, without a search."""
+    return Trial(tuple(sorted(entry.numbers.items())), rate)
+
+
 def _seeds(entry: Entry, scale: Scale) -> tuple[int, ...]:
     return scale.search_seeds + (MORE_SEEDS if entry.scaled == {} else ())
 

@@ -1,4 +1,4 @@
-"""One branch of polarity alone: the ablations that ask what each of the two is for, and random halves as controls.
+"""One branch of polarity alone: the ablations that ask what each of the two is for, and random choices of tokens as controls.
 
 Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that the other branch's tokens leave
 numerator and denominator, and that tokens in the dead band stay, is our choice. The surrogate and the length penalty are
@@ -34,14 +34,14 @@ def a_random_half(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, 
 def contracting_in_number(
     stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6
 ) -> jax.Array:
-    """Tells which tokens a draw picks that takes as many with P != 0 of each sign of A as `contracting` does, [B, T]."""
+    """Tells which tokens go when as many of each sign of A go as `contracting` takes, drawn among those with P != 0, [B, T]."""
     return _in_number(contracting, stats, advantages, mask, draws=draws, dead_band=dead_band)
 
 
 def expanding_in_number(
     stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, draws: jax.Array, dead_band: float = 1e-6
 ) -> jax.Array:
-    """Tells which tokens a draw picks that takes as many with P != 0 of each sign of A as `expanding` does, [B, T]."""
+    """Tells which tokens go when as many of each sign of A go as `expanding` takes, drawn among those with P != 0, [B, T]."""
     return _in_number(expanding, stats, advantages, mask, draws=draws, dead_band=dead_band)
 
 
