@@ -45,6 +45,13 @@ def test_the_searchs_rates_by_hand(tmp_path):
     assert first == "| 3e-05 | 3 | 0.500 | 0.100 | 0.600 | 0.265 |" and second == "| 0.0001 | 2 | 0.800 | 0.800 | 0.800 | 0.000 |"
 
 
+def test_only_the_strength_chosen_is_told_with_its_distance(tmp_path):
+    rows = ['"kl_cov, matched",penalised_share=0.02,0.31251,0', '"kl_cov, matched",penalised_share=0.05,0.14249,1']
+    (tmp_path / "matching.csv").write_text("\n".join(["entry,numbers,distance,chosen", *rows]))
+    assert baselines.distances(tmp_path / "matching.csv")[-1] == "| kl_cov, matched | penalised_share=0.05 | 0.142 |"
+    assert not any("0.02" in line for line in baselines.distances(tmp_path / "matching.csv"))
+
+
 def test_shares_by_hand():
     tokens = {"p": [0.1, 0.9, 0.1, 0.9, 0.5], "H": [0.5] * 5, "T": [0.4, -0.1, 0.2, -0.3, 1e-9], "A": [1.0, 1.0, -1.0, -1.0, 1.0]}
     tokens = {name: np.array(values, np.float32) for name, values in tokens.items()}
