@@ -46,7 +46,7 @@ def test_the_searchs_rates_by_hand(tmp_path):
 
 
 def test_only_the_strength_chosen_is_told_with_its_distance(tmp_path):
-    rows = ['"kl_cov, nearest",penalised_share=0.02,0.31251,0', '"kl_cov, matched",penalised_share=0.05,0.14249,1']
+    rows = ['"kl_cov, nearest",penalised_share=0.02,0.31251,0', '"kl_cov, nearest",penalised_share=0.05,0.14249,1']
     (tmp_path / "matching.csv").write_text("\n".join(["entry,numbers,distance,chosen", *rows]))
     assert baselines.distances(tmp_path / "matching.csv")[-1] == "| kl_cov, nearest | penalised_share=0.05 | 0.142 |"
     assert not any("0.02" in line for line in baselines.distances(tmp_path / "matching.csv"))
