@@ -54,9 +54,10 @@ ENTRIES = [
     Entry("stare_c2", "stare_c2", scaled={"right_weight": 1.5, "wrong_weight": 0.5}),
     Entry("papo", "papo", scaled={"lam": 0.5}),
     Entry("papo, 0.3 H0", "papo", TARGET, scaled={"lam": 0.5}),
-    Entry("sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
-    Entry("random signs", "papo_random", TARGET, scaled={"lam": 0.5}),
+    Entry("-sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
+    Entry("permuted, 0.3 H0", "papo_random", TARGET, scaled={"lam": 0.5}),
 ]
+PRESET = Entry("dapo, clip 0.28", "dapo", {"clip_high": 0.28})  # the DAPO of the other studies, and what PAPO reweights
 KEEPING = Entry("papo 0.5", "papo", {"lam": 0.5})  # at the preset's 0.2 there is no entropy to be matched
 WIDE = {"w_min": 0.1, "w_max": 1.9}
 # Strengths above 0.03 and 0.5, kl_cov and clip_b came when nothing of a first grid was seen to have an entropy like PAPO's.
@@ -66,13 +67,13 @@ MATCHED = {
         for size in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
     ],
     "stare, nearest": [Entry(f"stare {size:g}", "stare", {"right_weight": size}) for size in (1.1, 1.3, 1.6, 2.0, 3.0)],
-    "sign(A), nearest": [
-        *(Entry(f"sign(A) {size:g}", "sign_advantage", {"lam": size}) for size in (0.1, 0.2, 0.3, 0.4, 0.5)),
-        *(Entry(f"sign(A) {size:g}", "sign_advantage", {"lam": size, **WIDE}) for size in (0.7, 0.9)),
+    "-sign(A), nearest": [
+        *(Entry(f"-sign(A) {size:g}", "sign_advantage", {"lam": size}) for size in (0.1, 0.2, 0.3, 0.4, 0.5)),
+        *(Entry(f"-sign(A) {size:g}", "sign_advantage", {"lam": size, **WIDE}) for size in (0.7, 0.9)),
     ],
     "kl_cov, nearest": [Entry(f"kl_cov {size:g}", "kl_cov", {"penalised_share": size}) for size in (2e-2, 5e-2, 1e-1, 2e-1)],
     "clip_b, nearest": [Entry(f"clip_b {size:g}", "clip_b", {"batch_mu": size}) for size in (1.0, 1.25, 1.5, 2.0)],
-    "dapo": [Entry("dapo 0.28", "dapo", {"clip_high": 0.28})],  # what PAPO reweights: the yardstick
+    PRESET.label: [PRESET],  # the yardstick
 }
 QUICK = ("grpo", "dapo", "papo", "clip_cov")
 SCALES = {"quick": Scale(rollouts=20, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
@@ -82,17 +83,25 @@ def main() -> None:
     """Makes, draws and judges."""
     asked = results.arguments(__doc__, NAME)
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
-    outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
+    outcomes, base = suite.compare(asked.place, "chains", entries, SCALES[asked.scale]), "dapo"
+    if asked.scale == "full":  # whatever clip the search chose, DAPO as it is published is what all are compared with
+        outcomes, base = outcomes + as_published(asked.place, outcomes), PRESET.label
     order = sorted(outcomes, key=lambda outcome: -sum(suite.avg(run)[-1] for run in outcome.runs))
     rows = results.table(asked.place / "baselines.csv", suite.rows_of(order))
-    best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in ("dapo", "papo")]
-    curves.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=("dapo", "papo"))
-    curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base="dapo")
-    lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base="dapo")]
+    best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in (base, "papo")]
+    curves.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=(base, "papo"))
+    curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base=base)
+    lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base=base)]
     if asked.scale == "full":
         lines += by_rate(asked.place / "search_chains.csv")
         lines += matched(asked.place, outcomes)
     results.verdict(asked.place / "verdict.md", lines)
+
+
+def as_published(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[suite.Outcome]:
+    """Makes DAPO's runs at its published clip, at DAPO's rate."""
+    rate = next(outcome.trial.rate for outcome in outcomes if outcome.entry.label == "dapo")
+    return suite.report(place, "chains", [(PRESET, suite.trial_of(PRESET, rate))], SCALES["full"])
 
 
 def by_rate(searched: pathlib.Path) -> list[str]:
@@ -114,7 +123,7 @@ def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
     keeping = suite.report(place, "chains", [(KEEPING, suite.trial_of(KEEPING, rate))], SCALES["full"])
     beside = [*keeping, *matching.match(place, "chains", *keeping, MATCHED, SCALES["full"])]
     title = "chains: PAPO with lam = 0.5, and each method where it comes nearest to PAPO's entropy"
-    curves.draw(place / "matched.png", beside, title=title, shaded=(KEEPING.label, "dapo"))
+    curves.draw(place / "matched.png", beside, title=title, shaded=(KEEPING.label, PRESET.label))
     rows = results.table(place / "matched.csv", suite.rows_of(beside))
     lines = ["", "PAPO with lam = 0.5, and each method at the strength that comes nearest to its entropy, at its rate:", ""]
     return lines + suite.summary(rows, base=KEEPING.label) + distances(place / "matching_chains.csv")

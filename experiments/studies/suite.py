@@ -206,7 +206,7 @@ def rows_of(outcomes: list[Outcome]) -> list[dict]:
 def summary(rows: list[dict], *, base: str) -> list[str]:
     """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`, paired by seed."""
     figures = ("avg@16", "pass@16", "area", "entropy", "entropy an answer", "reward at 0.1 H0", "rollouts to reward 0.6")
-    paired = ("avg@16", "pass@16", "entropy", "reward at 0.1 H0")
+    paired = ("avg@16", "pass@16", "area", "entropy", "reward at 0.1 H0")
     columns = ["method", "rate", *figures, *(f"{figure} less {base}" for figure in paired)]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
