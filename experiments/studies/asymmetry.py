@@ -16,7 +16,6 @@ import numpy as np
 
 from experiments.studies import bases, results, states
 from experiments.studies.agreement import interval, shown
-from papo_jax import models
 
 NAME = "asymmetry"
 SCALES = {
@@ -49,8 +48,7 @@ def collect(place: pathlib.Path, scale: str) -> dict[tuple[str, int], list[resul
             files = [f"{name}_after{stage}_{sizes['prompts']}_{seed}" for seed in range(sizes["seeds"])]
             if not all((place / "runs" / f"{file}.npz").exists() for file in files):
                 if laboratory is None:
-                    policy = models.load("tiny") if name == "tiny" else bases.load(name)
-                    laboratory = states.Laboratory(policy, parts=2, samples=16, max_new_tokens=24)
+                    laboratory = states.Laboratory(bases.load(name), parts=2, samples=16, max_new_tokens=24)
                 states.train(laboratory, stage, prompts=sizes["prompts"])
             make = lambda seed: measure(laboratory, seed, sizes["prompts"])  # noqa: E731
             found[name, stage] = [results.stored(place, file, lambda s=seed: make(s)) for seed, file in enumerate(files)]

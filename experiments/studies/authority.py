@@ -10,8 +10,8 @@ half the difference of the mean entropy after them on the same states, per unit 
 It asks what reweighting buys, apart from what the update does anyway. Beside P: P through shared parameters (exact to first order
 for SGD), P without its distributional correction, rivals, and random signs; P's own signs permuted, over the batch, within
 the sign of A, and within the sign of A and bins of probability: deciles, or tenths of the mass of abs(P). All on the shipped
-policy as it is and after 30 and 60 steps of training on arithmetic, at two difficulties, with SGD and with Adam; and on SmolLM2
-on real text where it is installed.
+policy as it is and after 30 and 60 steps of training on arithmetic, at two difficulties, and on the base policy of the world
+`chains` as it is and after 40 and 80, with SGD and with Adam; and on SmolLM2 on real text where it is installed.
 
 A seed is a batch of prompts and answers; the stages of a difficulty are those of one training run, so intervals
 speak of other batches and not of other trainings. -A (log p + H), -A S and -Omega have equal signs but where p is so small that
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.studies import results, states
+from experiments.studies import bases, results, states
 from experiments.studies.agreement import interval, shown
 from papo_jax import models
 
@@ -34,9 +34,12 @@ NAME = "authority"
 LAM = 0.2
 RATES = {"sgd": 1e-3, "adam": 1e-5}  # where first order holds (the study of direction)
 SCALES = {
-    "quick": dict(seeds=2, prompts=8, samples=8, stages=(0,), difficulties=(3,), optimisers=("sgd",), text=0),
-    "full": dict(seeds=5, prompts=16, samples=16, stages=(0, 30, 60), difficulties=(2, 3), optimisers=("sgd", "adam"), text=5),
-}
+    "quick": dict(seeds=2, prompts=8, samples=8, trained=(("tiny", 3, (0,)),), optimisers=("sgd",), text=0),
+    "full": dict(
+        seeds=5, prompts=16, samples=16, optimisers=("sgd", "adam"), text=5,
+        trained=(("tiny", 2, (0, 30, 60)), ("tiny", 3, (0, 30, 60)), ("chains", 3, (0, 40, 80))),
+    ),
+}  # trained: a policy, the difficulty of its arithmetic, and the steps of training after which it is looked at
 CONTROLS = {  # as they are stored -> as they are shown
     "random": "P permuted", "random_in_sign": "P permuted in sign(A)",
     "random_in_probability": "P permuted in sign(A) x decile of p", "random_in_mass": "P permuted in sign(A) x tenth of mass",
@@ -91,19 +94,19 @@ def measure(laboratory: states.Laboratory, make, optimiser: str, seed: int) -> r
 def collect(place: pathlib.Path, scale: str) -> list[dict]:
     """Makes the runs that are not stored yet and returns a row for each run and signal."""
     sizes, rows = SCALES[scale], []
-    for difficulty in sizes["difficulties"]:
+    for policy, difficulty, stages in sizes["trained"]:
         laboratory = None
-        for stage in sizes["stages"]:
-            names = {(o, seed): f"tiny_d{difficulty}_after{stage}_{o}_{sizes['prompts']}x{sizes['samples']}_{seed}"
+        for stage in stages:
+            names = {(o, seed): f"{policy}_d{difficulty}_after{stage}_{o}_{sizes['prompts']}x{sizes['samples']}_{seed}"
                      for o in sizes["optimisers"] for seed in range(sizes["seeds"])}  # fmt: skip
             if not all((place / "runs" / f"{name}.npz").exists() for name in names.values()):
                 if laboratory is None:
-                    laboratory = states.Laboratory(models.load("tiny"), parts=2, samples=sizes["samples"], max_new_tokens=24)
+                    laboratory = states.Laboratory(bases.load(policy), parts=2, samples=sizes["samples"], max_new_tokens=24)
                 states.train(laboratory, stage, prompts=sizes["prompts"], difficulty=difficulty)
             make = lambda seed, d=difficulty: states.own_answers(laboratory, seed, prompts=sizes["prompts"], difficulty=d)  # noqa: E731
             for (optimiser, seed), name in names.items():
                 found = results.stored(place, name, lambda o=optimiser, s=seed, m=make: measure(laboratory, m, o, s))
-                rows += rows_of(f"tiny, difficulty {difficulty}, after {stage}", optimiser, seed, found)
+                rows += rows_of(f"{policy}, difficulty {difficulty}, after {stage}", optimiser, seed, found)
     rows += _text_rows(place, sizes["text"])
     return results.table(place / "authority.csv", of_exact(rows))
 

@@ -82,8 +82,8 @@ def learn(graph, params, tokens: np.ndarray, valid: np.ndarray, keys: jax.Array,
 
 
 def load(name: str) -> Policy:
-    """Loads the base policy of a world."""
-    return models.load(str(HOME / name))
+    """Loads the base policy of a world, or a policy that `models` knows by its name."""
+    return models.load(str(HOME / name) if name in worlds.WORLDS else name)
 
 
 def measured(policy: Policy, world: worlds.World, *, count: int = 256, samples: int = 16) -> dict[str, float]:
