@@ -29,6 +29,7 @@ def test_a_report_is_made_of_the_runs_and_names_every_entry(name, tmp_path, monk
     verdict = (tmp_path / "verdict.md").read_text()
     for entry in study.ENTRIES:
         assert f"\n| {entry.label} | " in verdict
+    assert set(study.QUICK) <= {entry.label for entry in study.ENTRIES}
     figures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert figures == {
         "branches": ["chains.png", "sums.png"], "control": ["ends.png", "holding.png", "signals.png", "steering.png"],

@@ -82,7 +82,8 @@ def measure(laboratory: states.Laboratory, make, optimiser: str, seed: int) -> r
         array = np.zeros(mask.shape, np.float32)
         array[mask] = values
         unflattened[name] = jnp.sign(array)
-    out = {name: of(weights) for name, weights in unflattened.items() if name != "H"}
+    # H has one sign, and -A log p that of A: as weights they are none, and -sign(A) turned round.
+    out = {name: of(weights) for name, weights in unflattened.items() if name not in ("H", "-A log p")}
     for control in CONTROLS:
         draws = [of(laboratory.permuted(here, unflattened["polarity P"], control, n)) for n in range(RANDOM_DRAWS)]
         out[_stored(control)] = np.array(draws)

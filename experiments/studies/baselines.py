@@ -4,10 +4,11 @@
 
 Every preset of the field and PAPO, each with the same search: three learning rates at the published strength and three at one
 that is scaled to this batch (64 answers and 300 to 1,200 tokens an update, where a share of 2e-4 is the least there is, one
-token). Methods without a strength of their own get twice the seeds instead. Four updates a rollout, so that clips and KL-Cov can
-act. Comparators are matched, as nearly as their strengths allow, to the entropy of PAPO with lam = 0.5, which keeps some
-(`experiments.studies.matching`). Dynamic sampling and length penalties are off for all: every method has the same rollouts. A
-quick run has four methods and no matching; a full one takes hours, and stopped and started again it goes on run by run.
+token). Methods without a strength of their own get twice the seeds instead, and DAPO's two clips are two entries. Four updates
+a rollout, so that clips and KL-Cov can act. Dynamic sampling and length penalties are off for all: every method has the same
+rollouts. Comparators are matched, as nearly as their strengths allow, to the entropy of PAPO with lam = 0.5, which keeps some
+(`experiments.studies.matching`). A quick run has four methods and no matching; a full one takes hours, and stopped and started
+again it goes on run by run.
 """
 
 import csv
@@ -21,9 +22,11 @@ from experiments.studies.suite import Entry, Scale
 
 NAME = "baselines"
 TARGET = {"target_start": 0.3, "target_end": 0.3}
+DAPO = Entry("dapo", "dapo", {"clip_high": 0.28})  # as published: what PAPO reweights, and what all are compared with
 ENTRIES = [
     Entry("grpo", "grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
-    Entry("dapo", "dapo", scaled={"clip_high": 0.5}),
+    DAPO,
+    Entry("dapo, clip 0.5", "dapo", {"clip_high": 0.5}),
     Entry("dr_grpo", "dr_grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
     Entry("gspo", "gspo", scaled={"clip_low": 0.03, "clip_high": 0.04}),
     Entry("reinforce", "reinforce", scaled={}),
@@ -57,7 +60,6 @@ ENTRIES = [
     Entry("-sign(A), 0.3 H0", "sign_advantage", TARGET, scaled={"lam": 0.5}),
     Entry("permuted, 0.3 H0", "papo_random", TARGET, scaled={"lam": 0.5}),
 ]
-PRESET = Entry("dapo, clip 0.28", "dapo", {"clip_high": 0.28})  # the DAPO of the other studies, and what PAPO reweights
 KEEPING = Entry("papo 0.5", "papo", {"lam": 0.5})  # at the preset's 0.2 there is no entropy to be matched
 WIDE = {"w_min": 0.1, "w_max": 1.9}
 # Strengths above 0.03 and 0.5, kl_cov and clip_b came when nothing of a first grid was seen to have an entropy like PAPO's.
@@ -73,7 +75,7 @@ MATCHED = {
     ],
     "kl_cov, nearest": [Entry(f"kl_cov {size:g}", "kl_cov", {"penalised_share": size}) for size in (2e-2, 5e-2, 1e-1, 2e-1)],
     "clip_b, nearest": [Entry(f"clip_b {size:g}", "clip_b", {"batch_mu": size}) for size in (1.0, 1.25, 1.5, 2.0)],
-    PRESET.label: [PRESET],  # the yardstick
+    DAPO.label: [DAPO],  # the yardstick
 }
 QUICK = ("grpo", "dapo", "papo", "clip_cov")
 SCALES = {"quick": Scale(rollouts=20, seeds=2, rates=(1e-4,)), "full": Scale(rollouts=150, seeds=5)}
@@ -83,25 +85,17 @@ def main() -> None:
     """Makes, draws and judges."""
     asked = results.arguments(__doc__, NAME)
     entries = [entry for entry in ENTRIES if asked.scale == "full" or entry.label in QUICK]
-    outcomes, base = suite.compare(asked.place, "chains", entries, SCALES[asked.scale]), "dapo"
-    if asked.scale == "full":  # whatever clip the search chose, DAPO as it is published is what all are compared with
-        outcomes, base = outcomes + as_published(asked.place, outcomes), PRESET.label
+    outcomes = suite.compare(asked.place, "chains", entries, SCALES[asked.scale])
     order = sorted(outcomes, key=lambda outcome: -sum(suite.avg(run)[-1] for run in outcome.runs))
     rows = results.table(asked.place / "baselines.csv", suite.rows_of(order))
-    best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in (base, "papo")]
-    curves.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=(base, "papo"))
-    curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base=base)
-    lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base=base)]
+    best = [outcome for outcome in order if outcome in order[:6] or outcome.entry.label in (DAPO.label, "papo")]
+    curves.draw(asked.place / "baselines.png", best, title="chains: the best six, DAPO and PAPO", shaded=(DAPO.label, "papo"))
+    curves.forest(asked.place / "ends.png", order, title="chains: after the last rollout", base=DAPO.label)
+    lines = ["# Baselines", "", "Best first.", "", *suite.summary(rows, base=DAPO.label)]
     if asked.scale == "full":
         lines += by_rate(asked.place / "search_chains.csv")
         lines += matched(asked.place, outcomes)
     results.verdict(asked.place / "verdict.md", lines)
-
-
-def as_published(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[suite.Outcome]:
-    """Makes DAPO's runs at its published clip, at DAPO's rate."""
-    rate = next(outcome.trial.rate for outcome in outcomes if outcome.entry.label == "dapo")
-    return suite.report(place, "chains", [(PRESET, suite.trial_of(PRESET, rate))], SCALES["full"])
 
 
 def by_rate(searched: pathlib.Path) -> list[str]:
@@ -123,7 +117,7 @@ def matched(place: pathlib.Path, outcomes: list[suite.Outcome]) -> list[str]:
     keeping = suite.report(place, "chains", [(KEEPING, suite.trial_of(KEEPING, rate))], SCALES["full"])
     beside = [*keeping, *matching.match(place, "chains", *keeping, MATCHED, SCALES["full"])]
     title = "chains: PAPO with lam = 0.5, and each method where it comes nearest to PAPO's entropy"
-    curves.draw(place / "matched.png", beside, title=title, shaded=(KEEPING.label, PRESET.label))
+    curves.draw(place / "matched.png", beside, title=title, shaded=(KEEPING.label, DAPO.label))
     rows = results.table(place / "matched.csv", suite.rows_of(beside))
     lines = ["", "PAPO with lam = 0.5, and each method at the strength that comes nearest to its entropy, at its rate:", ""]
     return lines + suite.summary(rows, base=KEEPING.label) + distances(place / "matching_chains.csv")

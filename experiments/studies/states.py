@@ -103,6 +103,7 @@ class Laboratory:
             "parameter polarity": signals.parameter(stats, advantages, mask, unit_parameter=unit),
             **{name: signals.SIGNALS[signal](stats, advantages, mask) for name, signal in RIVALS.items()},
             "-Omega of STEER": -omega,
+            "-A log p": -advantages * stats.logprob,
             "H": stats.entropy,
         }  # fmt: skip
         return {name: np.asarray(values)[np.asarray(mask)] for name, values in found.items()}
