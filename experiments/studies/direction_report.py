@@ -34,7 +34,8 @@ def by_size(place: pathlib.Path, found: Found) -> list[dict]:
 def draw(place: pathlib.Path, rows: list[dict], binned: list[dict]) -> None:
     """Logit space; sign agreement by size in the shipped policy; rank correlation against the step's size in every model."""
     settings = [pair for pair in dict.fromkeys((row["setting"], row["optimiser"]) for row in rows) if pair[0] != "logits"]
-    colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys(row["predictor"] for row in rows))}
+    signals = [name for name in dict.fromkeys(row["predictor"] for row in rows) if name != DIRECTIONAL]
+    colours = {DIRECTIONAL: "black", **{name: f"C{number}" for number, name in enumerate(signals)}}  # there are ten of C
 
     def panels(axes):
         exact = [row for row in rows if row["setting"] == "logits"]
