@@ -4,7 +4,7 @@
 
 Every preset of the field and PAPO, each with the same search: three learning rates at the published strength and three at one
 that is scaled to this batch (64 answers and 300 to 1,200 tokens an update, where a share of 2e-4 is the least there is, one
-token). Methods without a strength of their own get twice the seeds instead, and DAPO's two clips are two entries. Four updates
+token). Methods without a strength of their own get twice the seeds instead; so do DAPO's two clips, an entry each. Four updates
 a rollout, so that clips and KL-Cov can act. Dynamic sampling and length penalties are off for all: every method has the same
 rollouts. Comparators are matched, as nearly as their strengths allow, to the entropy of PAPO with lam = 0.5, which keeps some
 (`experiments.studies.matching`). A quick run has four methods and no matching; a full one takes hours, and stopped and started
@@ -22,11 +22,11 @@ from experiments.studies.suite import Entry, Scale
 
 NAME = "baselines"
 TARGET = {"target_start": 0.3, "target_end": 0.3}
-DAPO = Entry("dapo", "dapo", {"clip_high": 0.28})  # as published: what PAPO reweights, and what all are compared with
+DAPO = Entry("dapo", "dapo", {"clip_high": 0.28}, scaled={})  # as published: what PAPO reweights, and what all are compared with
 ENTRIES = [
     Entry("grpo", "grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
     DAPO,
-    Entry("dapo, clip 0.5", "dapo", {"clip_high": 0.5}),
+    Entry("dapo, clip 0.5", "dapo", {"clip_high": 0.5}, scaled={}),
     Entry("dr_grpo", "dr_grpo", scaled={"clip_low": 0.1, "clip_high": 0.1}),
     Entry("gspo", "gspo", scaled={"clip_low": 0.03, "clip_high": 0.04}),
     Entry("reinforce", "reinforce", scaled={}),
