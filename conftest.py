@@ -22,7 +22,8 @@ def doctest_names(doctest_namespace):
 
 @pytest.fixture(scope="session")
 def compiled_once(tmp_path_factory):
-    """Keeps compiled programs and prepared tasks on disk, for runs and processes of this test session to share."""
+    """Keeps compiled programs and prepared tasks on disk, for runs and processes of this test
+    session to share."""
     place = tmp_path_factory.mktemp("shared")
     kept = {
         "JAX_COMPILATION_CACHE_DIR": str(place / "programs"),
@@ -48,25 +49,40 @@ def policy_directory(tmp_path_factory, compiled_once):
 
     tokenizer = pretrain.character_tokenizer()
     config = ModelConfig(
-        architecture="qwen3", vocabulary_size=len(tokenizer), width=32, layers=2, heads=4, kv_heads=2, head_dim=8,
-        mlp_width=64, tied=True, qk_norm=True, max_positions=64,
-    )  # fmt: skip
-    graph, params = models.initialise(config, jax.random.key(0))
+        architecture="qwen3",
+        vocabulary_size=len(tokenizer),
+        width=32,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        mlp_width=64,
+        tied=True,
+        qk_norm=True,
+        max_positions=64,
+    )
+    graph, params = models.initialize(config, jax.random.key(0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "DIFFICULTIES", (1,))
-        patch.setattr(pretrain, "DATA_SEED", 0)  # the very problems of `small`: half learnt by heart
+        patch.setattr(
+            pretrain, "DATA_SEED", 0
+        )  # the very problems of `small`: half learned by heart
         batch = next(pretrain.demonstrations(tokenizer, 64, worked_share=0.0))
-    optimiser = optax.adam(1e-2)
+    optimizer = optax.adam(1e-2)
 
     def update(carry, _):
         gradient = jax.grad(pretrain.loss, argnums=1)(graph, carry[0], *batch)
-        updates, opt_state = optimiser.update(gradient, carry[1], carry[0])
+        updates, opt_state = optimizer.update(gradient, carry[1], carry[0])
         return (optax.apply_updates(carry[0], updates), opt_state), None
 
-    learn = jax.jit(lambda params: jax.lax.scan(update, (params, optimiser.init(params)), length=90)[0][0])
+    learn = jax.jit(
+        lambda params: jax.lax.scan(update, (params, optimizer.init(params)), length=90)[0][0]
+    )
     params = learn(params)
     directory = tmp_path_factory.mktemp("policy")
-    models.export(models.Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,)), directory)
+    models.export(
+        models.Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,)), directory
+    )
     return directory
 
 
@@ -74,12 +90,24 @@ def policy_directory(tmp_path_factory, compiled_once):
 def small_overrides(policy_directory):
     """What differs from the default config in a run of seconds, {"training.steps": 4, ...}."""
     return {
-        "model.path": str(policy_directory), "task.difficulty": 1, "task.train_size": 64, "task.held_out_size": 32,
-        "rollout.prompts": 4, "rollout.samples": 4, "rollout.max_new_tokens": 8, "training.minibatches": 2,
-        "training.learning_rate": 1e-3, "training.steps": 4, "training.warmup_steps": 2, "checkpoint.every": 2,
-        "evaluation.every": 0, "evaluation.problems": 16, "evaluation.samples": 4, "diagnostics.every": 0,
+        "model.path": str(policy_directory),
+        "task.difficulty": 1,
+        "task.train_size": 64,
+        "task.held_out_size": 32,
+        "rollout.prompts": 4,
+        "rollout.samples": 4,
+        "rollout.max_new_tokens": 8,
+        "training.minibatches": 2,
+        "training.learning_rate": 1e-3,
+        "training.steps": 4,
+        "training.warmup_steps": 2,
+        "checkpoint.every": 2,
+        "evaluation.every": 0,
+        "evaluation.problems": 16,
+        "evaluation.samples": 4,
+        "diagnostics.every": 0,
         "telemetry.progress": False,
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="session")
@@ -101,19 +129,26 @@ def small(small_overrides):
 
 @pytest.fixture(scope="session")
 def command_line(small_overrides):
-    """A function from a work directory and further overrides to the arguments of the same run on the command line."""
+    """A function from a work directory and further overrides to the arguments of the same run on
+    the command line."""
 
     def make(workdir, overrides=None, /) -> list[str]:
         config = str(pathlib.Path(__file__).parent / "experiments/configs/default.py")
         flags = {**small_overrides, **(overrides or {})}
-        return ["run.py", f"--config={config}", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in flags.items())]
+        return [
+            "run.py",
+            f"--config={config}",
+            f"--workdir={workdir}",
+            *(f"--config.{k}={v}" for k, v in flags.items()),
+        ]
 
     return make
 
 
 @pytest.fixture(scope="session")
 def train():
-    """A function that runs settings in a work directory, without the report, and returns (rows, last state).
+    """A function that runs settings in a work directory, without the report, and returns (rows,
+    last state).
 
     The rows come without what a clock decides; the state is on the host.
     """
@@ -125,7 +160,10 @@ def train():
             patch.setattr(report, "write", lambda workdir: workdir)  # a second of plotting a run
             loop.run(settings, workdir)
         rows = runfiles.read_rows(workdir / "metrics.jsonl")
-        rows = [{k: v for k, v in row.items() if not k.startswith(("time/", "tokens_per_second"))} for row in rows]
+        rows = [
+            {k: v for k, v in row.items() if not k.startswith(("time/", "tokens_per_second"))}
+            for row in rows
+        ]
         with contextlib.closing(session.prepare(settings, workdir)) as again:
             return rows, jax.device_get(again.initial)
 

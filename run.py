@@ -1,10 +1,12 @@
-"""Trains a policy: python run.py [--config=FILE[:method,key=value,...]] [--workdir=DIR] [--config.section.key=value ...]
+"""Trains a policy: python run.py [--config=FILE[:method,key=value,...]] [--workdir=DIR]
+[--config.section.key=value ...]
 
 evaluates it:     python run.py --mode=evaluate [--workdir=DIR] [--output=FILE] [--config.evaluation.key=value ...]
 and exports it:   python run.py --mode=export [--workdir=DIR] [--output=DIR] [--dtype=float32|bfloat16|float16]
 
-Without any flag the default config runs into runs/default; the same command again resumes. Exit code 0: done, or
-training stopped by a signal and resumable; 2: the config or the input is wrong; 3: stopped on purpose.
+Without any flag the default config runs into runs/default; the same command again resumes. Exit
+code 0: done, or training stopped by a signal and resumable; 2: the config or the input is wrong; 3:
+  stopped on purpose.
 """
 
 import errno
@@ -45,7 +47,10 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in WRITING_FAILED:
             raise
-        return fail(2, f"cannot write {error.filename or 'to the work directory'}: {os.strerror(error.errno)}")
+        return fail(
+            2,
+            f"cannot write {error.filename or 'to the work directory'}: {os.strerror(error.errno)}",
+        )
     return 0
 
 

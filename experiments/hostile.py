@@ -1,4 +1,5 @@
-r"""Answers written to hang a grader, to crash it, to make it execute them, or to be paid for nothing. The gold is 42.
+r"""Answers written to hang a grader, to crash it, to make it execute them, or to be paid for
+nothing. The gold is 42.
 
 None of them says that the answer is 42 and nothing else, so no grader may call one right.
 

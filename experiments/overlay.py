@@ -1,6 +1,6 @@
-"""Draws runs over one another: reward, entropy, and realised against predicted change of entropy.
+"""Draws runs over one another: reward, entropy, and realized against predicted change of entropy.
 
-    python -m experiments.overlay docs/default_run.png runs/default [runs/grpo ...]
+python -m experiments.overlay docs/default_run.png runs/default [runs/grpo ...]
 """
 
 import argparse
@@ -14,23 +14,38 @@ from papo_jax.telemetry.series import correlations, running_mean, series
 
 
 def draw(output: pathlib.Path, workdirs: list[pathlib.Path]) -> None:
-    """Writes one picture with three panels, a colour a run."""
+    """Writes one picture with three panels, a color a run."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     reward, entropy, change = figure.subplots(1, 3)
     for number, workdir in enumerate(workdirs):
-        rows, colour = runfiles.read_rows(workdir / "metrics.jsonl"), f"C{number}"
+        rows, color = runfiles.read_rows(workdir / "metrics.jsonl"), f"C{number}"
         steps, values = series(rows, "reward/mean")
         smooth, window = running_mean(values)
-        reward.plot(steps, values, color=colour, alpha=0.25)
-        reward.plot(steps[-len(smooth) :], smooth, color=colour, label=label(workdir))
-        entropy.plot(*series(rows, "entropy"), color=colour)
-        predicted, realised = series(rows, "entropy_change/directional")[1], series(rows, "entropy_change/realised")[1]
-        pearson, _ = correlations(predicted, realised)
-        change.plot(predicted, realised, "o", color=colour, alpha=0.6, markersize=4, label=f"Pearson {pearson:.2f}")
+        reward.plot(steps, values, color=color, alpha=0.25)
+        reward.plot(steps[-len(smooth) :], smooth, color=color, label=label(workdir))
+        entropy.plot(*series(rows, "entropy"), color=color)
+        predicted, realized = (
+            series(rows, "entropy_change/directional")[1],
+            series(rows, "entropy_change/realized")[1],
+        )
+        pearson, _ = correlations(predicted, realized)
+        change.plot(
+            predicted,
+            realized,
+            "o",
+            color=color,
+            alpha=0.6,
+            markersize=4,
+            label=f"Pearson {pearson:.2f}",
+        )
     reward.set(title="reward on the training problems", xlabel="step", ylim=(0, 1))
     entropy.set(title="entropy, nats", xlabel="step", ylim=(0, None))
-    change.axline((0, 0), slope=1, color="grey", linewidth=0.8)
-    change.set(title="change of entropy by a step, nats", xlabel="predicted by the directional derivative", ylabel="realised")
+    change.axline((0, 0), slope=1, color="gray", linewidth=0.8)
+    change.set(
+        title="change of entropy by a step, nats",
+        xlabel="predicted by the directional derivative",
+        ylabel="realized",
+    )
     reward.legend(frameon=False)
     change.legend(frameon=False)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +64,9 @@ def label(workdir: pathlib.Path) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("workdirs", type=pathlib.Path, nargs="+")
     arguments = parser.parse_args()

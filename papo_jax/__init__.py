@@ -1,13 +1,26 @@
 """Reinforcement fine-tuning of language models, with the entropy polarity of every token.
 
-The modules load on first use (`papo_jax.polarity`, `papo_jax.models`, ...), so that a worker process which
-only grades never pays for JAX.
+The modules load on first use (`papo_jax.polarity`, `papo_jax.models`, ...), so that a worker
+process which only grades never pays for JAX.
 """
 
 import importlib
 
 _MODULES = frozenset(
-    ("cache", "configuration", "errors", "evaluation", "grading", "inspection", "methods", "models", "parallel", "polarity", "rollout", "settings")
+    (
+        "cache",
+        "configuration",
+        "errors",
+        "evaluation",
+        "grading",
+        "inspection",
+        "methods",
+        "models",
+        "parallel",
+        "polarity",
+        "rollout",
+        "settings",
+    )
     + ("tasks", "telemetry", "training")
 )
 

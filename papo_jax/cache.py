@@ -5,7 +5,8 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """Returns `$XDG_CACHE_HOME/papo_jax`, or `~/.cache/papo_jax` where that variable is unset or relative.
+    """Returns `$XDG_CACHE_HOME/papo_jax`, or `~/.cache/papo_jax` where that variable is unset or
+    relative.
 
     >>> cache_directory().name
     'papo_jax'

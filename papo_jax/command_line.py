@@ -36,7 +36,8 @@ class Command(NamedTuple):
 
 
 def parse(arguments: list[str]) -> Command:
-    """Reads --config with its overrides, --workdir, --mode, --output of an export or evaluation, --dtype of an export.
+    """Reads --config with its overrides, --workdir, --mode, --output of an export or evaluation,
+    --dtype of an export.
 
     Args:
       arguments: as in `sys.argv`, the program's name first.
@@ -48,9 +49,13 @@ def parse(arguments: list[str]) -> Command:
       InputError: if a flag, a key or a value does not exist or does not fit.
     """
     known = flags.FlagValues()  # of this call alone, so that it can be made again
-    workdir = flags.DEFINE_string("workdir", "runs/default", "where the run's files go", flag_values=known)
+    workdir = flags.DEFINE_string(
+        "workdir", "runs/default", "where the run's files go", flag_values=known
+    )
     mode = flags.DEFINE_enum("mode", "train", MODES, "what to do", flag_values=known)
-    output = flags.DEFINE_string("output", None, "where an export or an evaluation goes", flag_values=known)
+    output = flags.DEFINE_string(
+        "output", None, "where an export or an evaluation goes", flag_values=known
+    )
     dtype = flags.DEFINE_enum("dtype", None, DTYPES, "of an export's weights", flag_values=known)
     try:
         # The default file is read here already, with the overrides.
@@ -65,14 +70,25 @@ def parse(arguments: list[str]) -> Command:
         raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
     _check_mode(mode.value, arguments, output.value, dtype.value)
     place = pathlib.Path(output.value) if output.value else None
-    return Command(mode.value, config.value, _named(arguments), pathlib.Path(workdir.value), place, dtype.value)
+    return Command(
+        mode.value, config.value, _named(arguments), pathlib.Path(workdir.value), place, dtype.value
+    )
 
 
 def _named(arguments: list[str]) -> tuple[str, ...]:
-    """The config keys among the arguments, "" for --config itself; absl reads --noconfig.key as --config.key=false."""
-    names = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
+    """The config keys among the arguments, "" for --config itself; absl reads --noconfig.key as
+    --config.key=false."""
+    names = [
+        argument.lstrip("-").partition("=")[0]
+        for argument in arguments[1:]
+        if argument.startswith("-")
+    ]
     names = [name.removeprefix("no") if name.startswith("noconfig.") else name for name in names]
-    return tuple(name.removeprefix("config").removeprefix(".") for name in names if name.partition(".")[0] == "config")
+    return tuple(
+        name.removeprefix("config").removeprefix(".")
+        for name in names
+        if name.partition(".")[0] == "config"
+    )
 
 
 def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str | None) -> None:
@@ -80,15 +96,20 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
     if mode == "export":
         for argument in arguments[1:]:
             if argument.lstrip("-").startswith("config"):
-                raise InputError(f"--mode=export takes the config of the run in --workdir; leave {argument.partition('=')[0]} out")
+                raise InputError(
+                    f"--mode=export takes the config of the run in --workdir; leave {argument.partition('=')[0]} out"
+                )
     elif dtype:
         raise InputError("--dtype belongs to --mode=export")
     elif output and mode == "train":
-        raise InputError("--output belongs to --mode=export and --mode=evaluate; training writes into --workdir")
+        raise InputError(
+            "--output belongs to --mode=export and --mode=evaluate; training writes into --workdir"
+        )
 
 
 def _explain(error: Exception, arguments: list[str]) -> str:
-    """Turns a complaint of absl or ml_collections about the command line into one line that helps."""
+    """Turns a complaint of absl or ml_collections about the command line into one line that
+    helps."""
     keys = configuration.dotted(configuration.default_config())
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0]

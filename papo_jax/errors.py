@@ -2,7 +2,8 @@
 
 
 class InputError(ValueError):
-    """The config or the input is wrong: one line says what, and what would be right. Exit code 2."""
+    """The config or the input is wrong: one line says what, and what would be right. Exit code
+    2."""
 
 
 class TrainingStopped(RuntimeError):

@@ -1,7 +1,7 @@
 """The polarity of a text, token by token, as a table: what one would look at first in a notebook.
 
-    policy = papo_jax.models.load("tiny")
-    print(papo_jax.inspection.table(papo_jax.inspection.read(policy, "12+7*3=", "12+21=33")))
+policy = papo_jax.models.load("tiny")
+print(papo_jax.inspection.table(papo_jax.inspection.read(policy, "12+7*3=", "12+21=33")))
 """
 
 import html
@@ -23,7 +23,8 @@ class TokenReading(NamedTuple):
       text: of the token.
       probability: p_y under the policy.
       entropy: H of the state that it was drawn in, nats.
-      unit_polarity: T; reinforcing the token expands entropy where T > 0 and contracts it where T < 0.
+      unit_polarity: T; reinforcing the token expands entropy where T > 0 and contracts it where T <
+        0.
     """
 
     text: str
@@ -32,7 +33,9 @@ class TokenReading(NamedTuple):
     unit_polarity: float
 
 
-def read(policy: models.Policy, prompt: str, completion: str, *, temperature: float = 1.0) -> list[TokenReading]:
+def read(
+    policy: models.Policy, prompt: str, completion: str, *, temperature: float = 1.0
+) -> list[TokenReading]:
     """Reads the polarity of every token of a completion, and of the end of sequence after it.
 
     Args:
@@ -48,12 +51,18 @@ def read(policy: models.Policy, prompt: str, completion: str, *, temperature: fl
       ValueError: if the prompt has no token.
     """
     before = policy.tokenizer(prompt)["input_ids"]
-    after = policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + [policy.stop_tokens[0]]
+    after = policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + [
+        policy.stop_tokens[0]
+    ]
     if not before:
-        raise ValueError("the prompt has no token: the first token of a text has no distribution before it")
+        raise ValueError(
+            "the prompt has no token: the first token of a text has no distribution before it"
+        )
     tokens = jnp.array([before + after])
     logits = jax.jit(models.logits, static_argnums=0)(policy.graph, policy.params, tokens)
-    stats = token_stats(logits[0, len(before) - 1 : -1], tokens[0, len(before) :], temperature=temperature)
+    stats = token_stats(
+        logits[0, len(before) - 1 : -1], tokens[0, len(before) :], temperature=temperature
+    )
     columns = (np.exp(stats.logprob).tolist(), stats.entropy.tolist(), stats.unit_polarity.tolist())
     texts = policy.tokenizer.convert_ids_to_tokens(after)
     return [TokenReading(*row) for row in zip(texts, *columns, strict=True)]
@@ -73,16 +82,17 @@ def table(readings: Sequence[TokenReading]) -> str:
     return "\n".join(lines)
 
 
-def coloured(readings: Sequence[TokenReading]) -> str:
-    """Returns HTML with each token on orange where reinforcing it expands entropy, on blue where it contracts.
+def colored(readings: Sequence[TokenReading]) -> str:
+    """Returns HTML with each token on orange where reinforcing it expands entropy, on blue where it
+    contracts.
 
     The text is escaped; show it with `IPython.display.HTML`.
     """
     largest = max((abs(reading.unit_polarity) for reading in readings), default=0.0) or 1.0
     spans = []
     for text, probability, entropy, unit in readings:
-        colour = "230,120,0" if unit > 0 else "0,90,200"
+        color = "230,120,0" if unit > 0 else "0,90,200"
         title = f"p {probability:.3f}, H {entropy:.3f}, T {unit:+.4f}"
-        style = f"background: rgba({colour},{abs(unit) / largest:.2f})"
+        style = f"background: rgba({color},{abs(unit) / largest:.2f})"
         spans.append(f'<span title="{title}" style="{style}">{html.escape(text)}</span>')
     return f'<pre style="font-size: 1.1em">{"".join(spans)}</pre>'

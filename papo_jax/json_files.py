@@ -27,7 +27,11 @@ def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON and cannot be read ({error}); fetch or write it again") from None
+        raise InputError(
+            f"{path} is not valid JSON and cannot be read ({error}); fetch or write it again"
+        ) from None
     if not isinstance(value, dict):
-        raise InputError(f"{path} must hold a JSON object, not a {type(value).__name__}; fetch or write it again")
+        raise InputError(
+            f"{path} must hold a JSON object, not a {type(value).__name__}; fetch or write it again"
+        )
     return value

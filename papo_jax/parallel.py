@@ -1,7 +1,7 @@
 """The mesh, and the one table that says where every array lives.
 
-Axes of the mesh: `data` copies the parameters and splits the batch; `fsdp` splits both; `tensor` splits
-heads, the inner width and the vocabulary. One device is the mesh 1 x 1 x 1.
+Axes of the mesh: `data` copies the parameters and splits the batch; `fsdp` splits both; `tensor`
+splits heads, the inner width and the vocabulary. One device is the mesh 1 x 1 x 1.
 """
 
 from collections.abc import Mapping
@@ -30,8 +30,8 @@ RULES: Mapping[str, Any] = {
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     """Makes the mesh over the first data x fsdp x tensor devices.
 
-    Axes are of the type Auto on purpose: the compiler places the collectives, and contractions over a split
-    axis need no annotation (jax 0.12's default, Explicit, refuses them).
+    Axes are of the type Auto on purpose: the compiler places the collectives, and contractions over
+    a split axis need no annotation (jax 0.12's default, Explicit, refuses them).
 
     Args:
       data: copies of the parameters.
@@ -49,15 +49,19 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
         raise InputError(f"mesh.data, mesh.fsdp and mesh.tensor must be at least 1, not {shape}")
     needed, present = int(np.prod(shape)), jax.device_count()
     if needed > present:
-        raise InputError(f"the mesh {data} x {fsdp} x {tensor} needs {needed} devices; this machine has {present}")
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:needed])
+        raise InputError(
+            f"the mesh {data} x {fsdp} x {tensor} needs {needed} devices; this machine has {present}"
+        )
+    return jax.make_mesh(
+        shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:needed]
+    )
 
 
 def spec(mesh: Mesh, logical: tuple[str | None, ...], shape: tuple[int, ...]) -> PartitionSpec:
     """Looks up the mesh axes of an array.
 
-    An axis whose size is no multiple of its part of the mesh stays whole (nine heads over two devices):
-    the answer is the same, only less is split.
+    An axis whose size is no multiple of its part of the mesh stays whole (nine heads over two
+    devices): the answer is the same, only less is split.
 
     Args:
       mesh: from `make_mesh`.
@@ -76,13 +80,15 @@ def spec(mesh: Mesh, logical: tuple[str | None, ...], shape: tuple[int, ...]) ->
     return PartitionSpec(*axes)
 
 
-def param_shardings(mesh: Mesh, tree: PyTree, logical_axes: Mapping[str, tuple[str | None, ...]]) -> PyTree:
-    """Gives every array of a tree of parameters, or of an optimiser state over them, its sharding.
+def param_shardings(
+    mesh: Mesh, tree: PyTree, logical_axes: Mapping[str, tuple[str | None, ...]]
+) -> PyTree:
+    """Gives every array of a tree of parameters, or of an optimizer state over them, its sharding.
 
     Args:
       mesh: from `make_mesh`.
-      tree: arrays or shapes; a leaf's last key names the parameter. Leading axes beyond the table's are
-        stacked layers; a leaf that is no parameter (a count) is whole everywhere.
+      tree: arrays or shapes; a leaf's last key names the parameter. Leading axes beyond the table's
+        are stacked layers; a leaf that is no parameter (a count) is whole everywhere.
       logical_axes: parameter name -> logical axes.
 
     Returns:
@@ -92,7 +98,11 @@ def param_shardings(mesh: Mesh, tree: PyTree, logical_axes: Mapping[str, tuple[s
     def one(path, leaf):
         name = getattr(path[-1], "key", None) if path else None
         axes = logical_axes.get(name, ())
-        axes = (None,) * (len(leaf.shape) - len(axes)) + tuple(axes) if len(axes) <= len(leaf.shape) else ()
+        axes = (
+            (None,) * (len(leaf.shape) - len(axes)) + tuple(axes)
+            if len(axes) <= len(leaf.shape)
+            else ()
+        )
         if len(axes) != len(leaf.shape):
             axes = (None,) * len(leaf.shape)
         return NamedSharding(mesh, spec(mesh, axes, leaf.shape))

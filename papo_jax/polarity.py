@@ -1,8 +1,9 @@
 """Entropy polarity: how one sampled update changes the entropy of a policy, to first order.
 
-Source: "Entropy Polarity in Reinforcement Fine-Tuning", arXiv 2605.11775 (2026). The paper states that a
-first-order approximation gives a signed token-level quantity that splits into a sampled-token contribution
-and a distributional correction; the formulas here follow by calculus from dz = eta A (e_y - p).
+Source: "Entropy Polarity in Reinforcement Fine-Tuning", arXiv 2605.11775 (2026). The paper states
+that a first-order approximation gives a signed token-level quantity that splits into a
+sampled-token contribution and a distributional correction; the formulas here follow by calculus
+from dz = eta A (e_y - p).
 
 Shapes: [...] any leading axes, usually [B, T] (sequences, time); V vocabulary. Entropy in nats.
 Everything works on arrays and is safe under `jax.jit`.
@@ -35,7 +36,9 @@ def unit_polarity(logits: jax.Array, tokens: jax.Array, *, temperature: float = 
     Returns:
       [...] nats per unit of logit step; gradient zero.
 
-    >>> print(unit_polarity(jnp.array([0.0, 0.0, 0.0]), jnp.array(1)).round(6))  # uniform: nothing to gain
+    >>> print(
+    ...     unit_polarity(jnp.array([0.0, 0.0, 0.0]), jnp.array(1)).round(6)
+    ... )  # uniform: nothing to gain
     0.0
     """
     return token_stats(logits, tokens, temperature=temperature).unit_polarity
@@ -51,7 +54,9 @@ def entropy_polarity(unit_polarity: jax.Array, advantages: jax.Array) -> jax.Arr
     Returns:
       [...] nats per unit of logit step.
 
-    >>> print(entropy_polarity(jnp.array([-0.06, 0.56]), jnp.array([2.0, -1.0])).round(2))
+    >>> print(
+    ...     entropy_polarity(jnp.array([-0.06, 0.56]), jnp.array([2.0, -1.0])).round(2)
+    ... )
     [-0.12 -0.56]
     """
     chex.assert_equal_shape([unit_polarity, advantages])
@@ -74,7 +79,9 @@ def decompose(
     Returns:
       (sampled_token, distributional), each [...]; their sum is `entropy_polarity`.
 
-    >>> sampled, distributional = decompose(jnp.log(jnp.array([0.9, 0.1])), jnp.array(0), jnp.array(1.0))
+    >>> sampled, distributional = decompose(
+    ...     jnp.log(jnp.array([0.9, 0.1])), jnp.array(0), jnp.array(1.0)
+    ... )
     >>> round(float(sampled), 4), round(float(distributional), 4)
     (-0.1978, 0.1582)
     """
@@ -83,7 +90,9 @@ def decompose(
     return sampled_token, advantages * stats.unit_polarity - sampled_token
 
 
-def sampled_contribution(logprob: jax.Array, entropy: jax.Array, advantages: jax.Array) -> jax.Array:
+def sampled_contribution(
+    logprob: jax.Array, entropy: jax.Array, advantages: jax.Array
+) -> jax.Array:
     """Computes -A S_y = -A p_y (H + log p_y), polarity without the distributional correction.
 
     Args:
@@ -94,7 +103,11 @@ def sampled_contribution(logprob: jax.Array, entropy: jax.Array, advantages: jax
     Returns:
       [...] nats per unit of logit step.
 
-    >>> print(sampled_contribution(jnp.log(jnp.array([0.5])), jnp.log(jnp.array([2.0])), jnp.ones(1)).round(4))
+    >>> print(
+    ...     sampled_contribution(
+    ...         jnp.log(jnp.array([0.5])), jnp.log(jnp.array([2.0])), jnp.ones(1)
+    ...     ).round(4)
+    ... )
     [-0.]
     """
     probability = jnp.exp(logprob)
@@ -102,7 +115,8 @@ def sampled_contribution(logprob: jax.Array, entropy: jax.Array, advantages: jax
 
 
 def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
-    """Sets T to an exact zero where it is rounding noise, so that such a token joins neither branch.
+    """Sets T to an exact zero where it is rounding noise, so that such a token joins neither
+    branch.
 
     The band is our choice: T is a difference of near-equal numbers where p_y is near 1.
 
@@ -119,10 +133,13 @@ def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Arr
     return jnp.where(jnp.abs(unit_polarity) <= dead_band, 0.0, unit_polarity)
 
 
-def branches(polarity: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> tuple[jax.Array, jax.Array]:
+def branches(
+    polarity: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
+) -> tuple[jax.Array, jax.Array]:
     """Tells the expanding tokens from the contracting ones.
 
-    The band is on P as it is given; for a band on abs(T), before A, give A x `dead_banded(T)` and a band of 0.
+    The band is on P as it is given; for a band on abs(T), before A, give A x `dead_banded(T)` and a
+    band of 0.
 
     Args:
       polarity: [...] P.
@@ -132,7 +149,9 @@ def branches(polarity: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -
     Returns:
       (positive, negative): disjoint boolean masks.
 
-    >>> positive, negative = branches(jnp.array([0.2, -0.1, 0.0, 0.3]), jnp.array([True, True, True, False]))
+    >>> positive, negative = branches(
+    ...     jnp.array([0.2, -0.1, 0.0, 0.3]), jnp.array([True, True, True, False])
+    ... )
     >>> positive.tolist(), negative.tolist()
     ([True, False, False, False], [False, True, False, False])
     """
@@ -159,7 +178,14 @@ def predicted_entropy_change(polarity: jax.Array, mask: jax.Array, step_size: fl
     Returns:
       A scalar, nats.
 
-    >>> round(float(predicted_entropy_change(jnp.array([0.2, -0.1]), jnp.array([True, True]), 0.1)), 4)
+    >>> round(
+    ...     float(
+    ...         predicted_entropy_change(
+    ...             jnp.array([0.2, -0.1]), jnp.array([True, True]), 0.1
+    ...         )
+    ...     ),
+    ...     4,
+    ... )
     0.005
     """
     return step_size * masked_mean(polarity, mask)
@@ -177,12 +203,16 @@ def directional_entropy_change(
     Args:
       entropy_fn: params -> [...] entropies, nats; must admit forward mode (no `custom_vjp` inside).
       params: the parameters before the step.
-      update: dtheta, a pytree like `params`: the difference that the optimiser really made.
+      update: dtheta, a pytree like `params`: the difference that the optimizer really made.
 
     Returns:
       [...] nats, of the shape of entropy_fn(params).
 
-    >>> print(directional_entropy_change(lambda w: w**2, jnp.array([1.0, 3.0]), jnp.array([0.25, 0.25])).round(4))
+    >>> print(
+    ...     directional_entropy_change(
+    ...         lambda w: w**2, jnp.array([1.0, 3.0]), jnp.array([0.25, 0.25])
+    ...     ).round(4)
+    ... )
     [0.5 1.5]
     """
     return jax.jvp(entropy_fn, (params,), (update,))[1]
@@ -201,9 +231,9 @@ def parameter_polarity(
 
         P^theta_t = A_t < grad log p(y_t), M grad Hbar >
 
-    Calculus, and ours: a gradient step with token weights w changes Hbar by eta / N sum_t w_t P^theta_t to
-    first order, cross-state effects included (loss -1/N sum w A log p, ratio 1, N and Hbar over the same
-    tokens). Exact for SGD; under Adam a frozen diagonal M is a heuristic.
+    Calculus, and ours: a gradient step with token weights w changes Hbar by eta / N sum_t w_t
+    P^theta_t to first order, cross-state effects included (loss -1/N sum w A log p, ratio 1, N and
+    Hbar over the same tokens). Exact for SGD; under Adam a frozen diagonal M is a heuristic.
 
     Args:
       logprob_fn: params -> [B, T] log-probabilities of the tokens; must admit forward mode.

@@ -13,10 +13,12 @@ from papo_jax.methods import presets
 class Model:
     """The policy, and how a problem's text becomes a prompt.
 
-    `path`: tiny, smollm2, a Hugging Face directory, a hub id (owner/name) or a GGUF file; `dtype` of the computation;
-    `param_dtype`, what weights are held in (what is trained is always float32); `remat`: none, dots or full, what the
-    backward pass computes again. LoRA where `lora_rank` is above 0; `lora_targets`: all, or names joined by "+".
-    `chat`: apply the chat template where there is one, after the message `system`, with its `thinking` switch on or off.
+    `path`: tiny, smollm2, a Hugging Face directory, a hub id (owner/name) or a GGUF file; `dtype`
+    of the computation; `param_dtype`, what weights are held in (what is trained is always float32);
+    `remat`: none, dots or full, what the backward pass computes again. LoRA where `lora_rank` is
+      above 0; `lora_targets`: all, or names joined by "+".
+    `chat`: apply the chat template where there is one, after the message `system`, with its
+      `thinking` switch on or off.
     """
 
     path: str = "tiny"
@@ -35,8 +37,9 @@ class Model:
 class Task:
     """What is trained on (docs/tasks.md): a task, or a mixture "gsm8k*3+math".
 
-    `path`: its files, of a mixture one for each part, joined by ":". `grader` and `template` (which holds "{question}")
-    replace the task's own. The sizes, `difficulty` and `seed` are of generated tasks.
+    `path`: its files, of a mixture one for each part, joined by ":". `grader` and `template` (which
+    holds "{question}") replace the task's own. The sizes, `difficulty` and `seed` are of generated
+    tasks.
     """
 
     name: str = "arithmetic"
@@ -50,17 +53,22 @@ class Task:
 
 
 def _method_section() -> type:
-    """A class with `name` and a field for every number that some preset has: the presets are where these are declared."""
+    """A class with `name` and a field for every number that some preset has: the presets are where
+    these are declared."""
     kinds = {"target": float}  # None in every preset, so its value does not tell
     for name in presets.PRESETS:
         for key, value in presets.numbers(name).items():
             if value is not None and kinds.setdefault(key, type(value)) is not type(value):
-                raise TypeError(f"{key} of the method {name!r} is {value!r}; another method's is {kinds[key].__name__}")
+                raise TypeError(
+                    f"{key} of the method {name!r} is {value!r}; another method's is {kinds[key].__name__}"
+                )
     fields = [(key, kind | None, None) for key, kind in kinds.items()]
     text = "A preset's name, and what differs from it; None keeps the preset's value (`methods.presets`)."
     # Its home, for pickle; Python 3.12 has an argument for it.
     names = {"__doc__": text, "__module__": __name__}
-    return dataclasses.make_dataclass("Method", [("name", str, "papo"), *fields], frozen=True, namespace=names)
+    return dataclasses.make_dataclass(
+        "Method", [("name", str, "papo"), *fields], frozen=True, namespace=names
+    )
 
 
 Method = _method_section()
@@ -68,7 +76,8 @@ Method = _method_section()
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """N `prompts` and G `samples` each a step, `at_once` prompts sampled at a time (None: all of them).
+    """N `prompts` and G `samples` each a step, `at_once` prompts sampled at a time (None: all of
+    them).
 
     Limits are in tokens; prompt slots are rounded up to `prompt_multiple`.
     """
@@ -84,8 +93,9 @@ class Rollout:
 
 @dataclasses.dataclass(frozen=True)
 class Grading:
-    """Answers are judged in `workers` processes of at most `memory` MiB each, an answer in at most `deadline` seconds, a
-    rollout in at most `batch_deadline`; what is not judged by then is an error.
+    """Answers are judged in `workers` processes of at most `memory` MiB each, an answer in at most
+    `deadline` seconds, a rollout in at most `batch_deadline`; what is not judged by then is an
+    error.
     """
 
     workers: int = 2
@@ -96,7 +106,8 @@ class Grading:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """`minibatches` and `epochs` a rollout; `microbatch` in sequences (None: the minibatch); warm-up in updates."""
+    """`minibatches` and `epochs` a rollout; `microbatch` in sequences (None: the minibatch);
+    warm-up in updates."""
 
     steps: int = 100
     minibatches: int = 4
@@ -122,9 +133,11 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """On a frozen panel of `problems`, k = `samples` each: before, after, and `every` so many steps (0: never).
+    """On a frozen panel of `problems`, k = `samples` each: before, after, and `every` so many steps
+    (0: never).
 
-    They are those that the task holds out, or those of another `task` with its own `path`, `grader` and `template`.
+    They are those that the task holds out, or those of another `task` with its own `path`, `grader`
+    and `template`.
     """
 
     every: int = 25
@@ -139,7 +152,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostics:
-    """Predicted and realised entropy change `every` so many steps (0: never)."""
+    """Predicted and realized entropy change `every` so many steps (0: never)."""
 
     every: int = 5
 
@@ -155,7 +168,8 @@ class Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry:
-    """`samples` completions a step go to samples.jsonl; `tensorboard` writes event files too (needs tensorboardX)."""
+    """`samples` completions a step go to samples.jsonl; `tensorboard` writes event files too (needs
+    tensorboardX)."""
 
     samples: int = 8
     progress: bool = True
@@ -181,7 +195,11 @@ class Settings:
 
     def method_arguments(self) -> dict[str, Any]:
         """Returns the preset's keyword arguments with this run's own values put in."""
-        own = {k: v for k, v in dataclasses.asdict(self.method).items() if k != "name" and v is not None}
+        own = {
+            k: v
+            for k, v in dataclasses.asdict(self.method).items()
+            if k != "name" and v is not None
+        }
         return {**presets.get(self.method.name), **own}
 
     @property
@@ -206,7 +224,8 @@ class Settings:
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:
-    """Returns what `config.json` holds: every setting, the method's as the preset and the run decided them."""
+    """Returns what `config.json` holds: every setting, the method's as the preset and the run
+    decided them."""
     arguments = {key: _plain(value) for key, value in settings.method_arguments().items()}
     return {**dataclasses.asdict(settings), "method": {"name": settings.method.name, **arguments}}
 
@@ -225,5 +244,9 @@ def dotted_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat = {}
     for name, value in values.items():
-        flat |= dotted_values(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        flat |= (
+            dotted_values(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else {prefix + name: value}
+        )
     return flat

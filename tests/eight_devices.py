@@ -1,4 +1,5 @@
-"""What eight devices compute beside what one does; tests/test_training_devices.py runs this file, with eight CPU devices.
+"""What eight devices compute beside what one does; tests/test_training_devices.py runs this file,
+with eight CPU devices.
 
 Shapes: B sequences, T completion slots.
 """
@@ -24,36 +25,52 @@ from papo_jax.training.gradients import accumulate
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.trajectories import Batch
 
-MESHES = {"data8": (8, 1, 1), "fsdp8": (1, 8, 1), "data4_tensor2": (4, 1, 2), "data2_fsdp2_tensor2": (2, 2, 2)}
+MESHES = {
+    "data8": (8, 1, 1),
+    "fsdp8": (1, 8, 1),
+    "data4_tensor2": (4, 1, 2),
+    "data2_fsdp2_tensor2": (2, 2, 2),
+}
 
 
 def distinct() -> list[str]:
-    """A preset for every objective with its numbers: what presets of one objective differ in is done before an update."""
+    """A preset for every objective with its numbers: what presets of one objective differ in is
+    done before an update."""
     found = {}
     for name in presets.PRESETS:
         method = presets.get(name)
         rule = method["objective"]
         found.setdefault((rule, tuple(sorted(calling.keywords(rule.loss, method).items()))), name)
-    return [name for name in found.values() if name != "dapo"]  # the one that everything else here is measured with
+    return [
+        name for name in found.values() if name != "dapo"
+    ]  # the one that everything else here is measured with
 
 
 def distinct_weights() -> list[str]:
-    """A preset for every way from rewards to weights; the signal of parameter polarity is measured by itself."""
+    """A preset for every way from rewards to weights; the signal of parameter polarity is measured
+    by itself."""
     found = {}
     for name in presets.PRESETS:
         method = presets.get(name)
-        found.setdefault(tuple(method[key] for key in ("advantage", "shape", "drop", "bonus_rule", "signal")) + (method["lam"] > 0,), name)
+        found.setdefault(
+            tuple(method[key] for key in ("advantage", "shape", "drop", "bonus_rule", "signal"))
+            + (method["lam"] > 0,),
+            name,
+        )
     return list(found.values())
 
 
-# Each on one mesh: in the default set one that looks across tokens and draws, the others dealt out in turn.
+# Each on one mesh: in the default set one that looks across tokens and draws, the others dealt out
+# in turn.
 REST = ("data8", "fsdp8", "data2_fsdp2_tensor2")
 
 
 def dealt(names: list[str], quick: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Mesh -> the presets that are measured on it."""
     others = [name for name in names if name not in quick]
-    return {"data4_tensor2": quick} | {mesh: tuple(others[number :: len(REST)]) for number, mesh in enumerate(REST)}
+    return {"data4_tensor2": quick} | {
+        mesh: tuple(others[number :: len(REST)]) for number, mesh in enumerate(REST)
+    }
 
 
 PLACED = dealt(distinct(), ("clip_cov",))
@@ -65,16 +82,30 @@ LOW = phase.init()._replace(ema=np.float32(1.0), entropy=np.float32(0.1), bonus=
 
 def on(settings: Settings, sizes: tuple[int, int, int]) -> Settings:
     """The settings on a mesh."""
-    return dataclasses.replace(settings, mesh=dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True))))
+    return dataclasses.replace(
+        settings,
+        mesh=dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True))),
+    )
 
 
 def gradients(session: Session, method: str = "dapo"):
     """The gradient of a quarter of the rows, as an update sees them."""
     params = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
-    function = lambda params, batch: accumulate(  # noqa: E731
-        params, batch, jax.random.key(6), LOW, graph=session.policy.graph, method=presets.get(method), limit=8,
-        temperature=1.0, microbatches=2, mesh=session.mesh,
-    )  # fmt: skip
+
+    def function(params, batch):
+        return accumulate(
+            params,
+            batch,
+            jax.random.key(6),
+            LOW,
+            graph=session.policy.graph,
+            method=presets.get(method),
+            limit=8,
+            temperature=1.0,
+            microbatches=2,
+            mesh=session.mesh,
+        )
+
     rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
     return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole))
 
@@ -82,27 +113,54 @@ def gradients(session: Session, method: str = "dapo"):
 def steered(session: Session):
     """Parameter polarity of unit advantages under plain gradient steps."""
     placed = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
-    function = lambda params, rows: steering.unit_parameter(  # noqa: E731
-        params, None, rows, graph=session.policy.graph, temperature=1.0, parts=2, mesh=session.mesh
-    )
+
+    def function(params, rows):
+        return steering.unit_parameter(
+            params,
+            None,
+            rows,
+            graph=session.policy.graph,
+            temperature=1.0,
+            parts=2,
+            mesh=session.mesh,
+        )
+
     rows = parallel.batch_sharding(session.mesh)
     return jax.jit(function, in_shardings=(placed, rows), out_shardings=rows)
 
 
 def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str, float]:
-    """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh; of booleans 0 or 1."""
+    """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh; of
+    booleans 0 or 1."""
     rng = np.random.default_rng(2)
     rewards = (rng.random((32, 32)) < rng.random((32, 1))).astype(np.float32)
     unit = rng.normal(size=stats.logprob.shape).astype(np.float32)
     identities = np.arange(1024, dtype=np.int32)
-    arguments = stats, rewards, trajectories.mask, np.ones_like(rewards, bool), identities, np.float32(0.9), LOW, jax.random.key(7), unit
+    arguments = (
+        stats,
+        rewards,
+        trajectories.mask,
+        np.ones_like(rewards, bool),
+        identities,
+        np.float32(0.9),
+        LOW,
+        jax.random.key(7),
+        unit,
+    )
     function = functools.partial(weighing.weigh, method=presets.get(name), limit=8)
     rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
-    placed = jax.jit(function, in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows))
+    placed = jax.jit(
+        function, in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows)
+    )
     (one, _), (many, _) = jax.jit(function)(*arguments), placed(*arguments)
     assert len(many.weights.sharding.device_set) == 8
-    fields = {field: apart(getattr(many, field), getattr(one, field)) for field in ("advantages", "weights", "polarity", "pressure")}
-    return fields | {"loss_mask": float((np.asarray(many.loss_mask) != np.asarray(one.loss_mask)).any())}
+    fields = {
+        field: apart(getattr(many, field), getattr(one, field))
+        for field in ("advantages", "weights", "polarity", "pressure")
+    }
+    return fields | {
+        "loss_mask": float((np.asarray(many.loss_mask) != np.asarray(one.loss_mask)).any())
+    }
 
 
 def apart(first, second) -> float:
@@ -117,32 +175,60 @@ def batch_of(trajectories, stats) -> Batch:
     rng = np.random.default_rng(1)
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
-    identities = np.arange(len(log_ratio), dtype=np.int32), rng.random(len(log_ratio)).astype(np.float32)
+    identities = (
+        np.arange(len(log_ratio), dtype=np.int32),
+        rng.random(len(log_ratio)).astype(np.float32),
+    )
     polarity = advantages * stats.unit_polarity
-    return Batch(trajectories, stats.logprob - log_ratio, stats.logprob, advantages, trajectories.mask, polarity, *identities)
+    return Batch(
+        trajectories,
+        stats.logprob - log_ratio,
+        stats.logprob,
+        advantages,
+        trajectories.mask,
+        polarity,
+        *identities,
+    )
 
 
 def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
     """One step's parts on one device and on the mesh."""
-    one, session = prepare(on(settings, (1, 1, 1)), place / "one"), prepare(on(settings, MESHES[mesh]), place / mesh)
+    one, session = (
+        prepare(on(settings, (1, 1, 1)), place / "one"),
+        prepare(on(settings, MESHES[mesh]), place / mesh),
+    )
     params, state, key = jax.device_get(one.initial.params), session.initial, jax.random.key(5)
     prompts = one.prompts(range(32))
     completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
     stats = jax.device_get(one.programs.assess(params, trajectories))
     batch = batch_of(trajectories, stats)
-    quarter, quarter_there = jax.tree.map(lambda leaf: leaf[::4], batch), session.programs.take(batch, jnp.arange(0, 1024, 4))
-    hide = lambda tree: jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), jax.device_get(tree))  # noqa: E731
+    quarter, quarter_there = (
+        jax.tree.map(lambda leaf: leaf[::4], batch),
+        session.programs.take(batch, jnp.arange(0, 1024, 4)),
+    )
 
-    expected, (got, sums) = jax.device_get(gradients(one)(params, quarter)), gradients(session)(state.params, quarter_there)
+    def hide(tree):
+        return jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), jax.device_get(tree))
+
+    expected, (got, sums) = (
+        jax.device_get(gradients(one)(params, quarter)),
+        gradients(session)(state.params, quarter_there),
+    )
     methods = {}
     for name in PLACED[mesh]:
         make = functools.partial(gradients, method=name)
         of_one, of_many = make(one)(params, quarter), make(session)(state.params, quarter_there)
-        methods[name] = [apart(of_many[0], of_one[0]), abs(float(of_many[1]["loss"]) - float(of_one[1]["loss"]))]
+        methods[name] = [
+            apart(of_many[0], of_one[0]),
+            abs(float(of_many[1]["loss"]) - float(of_one[1]["loss"])),
+        ]
 
     weighed = {name: weighed_apart(session, name, trajectories, stats) for name in WEIGHED[mesh]}
     rng = np.random.default_rng(0)
-    moved = jax.tree.map(lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32), params)
+    moved = jax.tree.map(
+        lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32),
+        params,
+    )
     placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
     change = hide(one.programs.entropy_change(params, moved, trajectories))
     there = hide(session.programs.entropy_change(state.params, placed, trajectories))
@@ -152,10 +238,14 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
         "weighed": weighed,
         "gradient_apart": apart(got, expected[0]),
         "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
-        "statistics_apart": apart(hide(session.programs.assess(state.params, trajectories)), hide(stats)),
-        "steering_apart": apart(steered(session)(state.params, trajectories), steered(one)(params, trajectories)),
+        "statistics_apart": apart(
+            hide(session.programs.assess(state.params, trajectories)), hide(stats)
+        ),
+        "steering_apart": apart(
+            steered(session)(state.params, trajectories), steered(one)(params, trajectories)
+        ),
         "directional_apart": apart(there.directional, change.directional),
-        "realised_apart": float(np.abs(there.realised - change.realised).max()),
+        "realized_apart": float(np.abs(there.realized - change.realized).max()),
         "same_rows": float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean()),
         "shards": {
             "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
@@ -185,14 +275,18 @@ def adapted_runs(settings: Settings, place: pathlib.Path) -> dict:
         found[name] = [[row["entropy"], row["grad_norm"]] for row in rows]
         if name == "split":
             state = prepare(adapted, place / f"lora_{name}").initial
-            found["shards"] = [shape(state.params["blocks"]["mlp"][f"down_lora_{end}"]) for end in ("in", "out")]
+            found["shards"] = [
+                shape(state.params["blocks"]["mlp"][f"down_lora_{end}"]) for end in ("in", "out")
+            ]
     return found
 
 
 def whole_run(settings: Settings, place: pathlib.Path) -> dict:
     """A run, and its checkpoint on another mesh."""
     loop.run(on(settings, (2, 2, 2)), place / "run")
-    before, after = (prepare(on(settings, sizes), place / "run").initial for sizes in ((2, 2, 2), (1, 8, 1)))
+    before, after = (
+        prepare(on(settings, sizes), place / "run").initial for sizes in ((2, 2, 2), (1, 8, 1))
+    )
     rows = runfiles.read_rows(place / "run" / "metrics.jsonl")
     pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
     return {

@@ -1,4 +1,5 @@
-"""Graders that do what none should: each is named after it. For the tests of the pool that has to live with them."""
+"""Graders that do what none should: each is named after it. For the tests of the pool that has to
+live with them."""
 
 import ast
 import ctypes
@@ -10,13 +11,15 @@ import subprocess
 import sys
 import time
 
-from papo_jax.grading.judgement import Judgement
+from papo_jax.grading.judgment import Judgment
 
 CHILDREN = []
 
 
-def judge(grader: str, gold: str, text: str) -> Judgement:
-    return globals()[f"_{grader}"](gold, text) or Judgement("right" if text == gold else "wrong", text)
+def judge(grader: str, gold: str, text: str) -> Judgment:
+    return globals()[f"_{grader}"](gold, text) or Judgment(
+        "right" if text == gold else "wrong", text
+    )
 
 
 def warm(grader: str) -> None:
@@ -46,7 +49,7 @@ def _spin(gold, text):
 
 def _tower(gold, text):
     """Computes for ever without ever letting another thread run."""
-    return Judgement("right", str(9**9**9 % 10))
+    return Judgment("right", str(9**9**9 % 10))
 
 
 def _deaf(gold, text):
@@ -62,7 +65,7 @@ def _abort(gold, text):
 def _parent(gold, text):
     if text == "abort":
         os.abort()
-    return Judgement("right", str(CHILDREN[0].pid))
+    return Judgment("right", str(CHILDREN[0].pid))
 
 
 def _leave(gold, text):
@@ -74,7 +77,7 @@ def _exit(gold, text):
 
 
 def _eat(gold, text):
-    return Judgement("right", "x" * 2**40)
+    return Judgment("right", "x" * 2**40)
 
 
 def _shapeless(gold, text):
@@ -92,15 +95,18 @@ def _print(gold, text):
 
 
 def _read(gold, text):
-    return Judgement("right" if sys.stdin.read() == "" else "wrong", None)
+    return Judgment("right" if sys.stdin.read() == "" else "wrong", None)
 
 
 def _process(gold, text):
-    return Judgement("right", str(os.getpid()))
+    return Judgment("right", str(os.getpid()))
 
 
 def _modules(gold, text):
-    return Judgement("right", " ".join(sorted({"jax", "numpy", "sympy", "flax", "math_verify"} & set(sys.modules))))
+    return Judgment(
+        "right",
+        " ".join(sorted({"jax", "numpy", "sympy", "flax", "math_verify"} & set(sys.modules))),
+    )
 
 
 def _write(gold, text):
@@ -117,14 +123,14 @@ def _execute(gold, text):
 
 
 def _evaluate(gold, text):
-    return Judgement("right", str(eval(text)))
+    return Judgment("right", str(eval(text)))
 
 
 def _swallow(gold, text):
     try:
         eval(text)
     except Exception:
-        return Judgement("wrong", text)
+        return Judgment("wrong", text)
 
 
 def _raise_limits(gold, text):
@@ -152,15 +158,17 @@ def _load(gold, text):
 
 
 def _parse(gold, text):
-    return Judgement("right", type(ast.parse(text, mode="eval").body).__name__)
+    return Judgment("right", type(ast.parse(text, mode="eval").body).__name__)
 
 
 def _import(gold, text):
     import colorsys  # a file of the standard library that nothing has imported yet
 
-    return Judgement("right", colorsys.__name__)
+    return Judgment("right", colorsys.__name__)
 
 
-GRADERS = tuple(name[1:] for name in dict(globals()) if name.startswith("_") and callable(globals()[name]))
+GRADERS = tuple(
+    name[1:] for name in dict(globals()) if name.startswith("_") and callable(globals()[name])
+)
 GRADERS += ("cold",)
 _cold = _same

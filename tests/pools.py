@@ -9,7 +9,7 @@ def alive(pool) -> bool:
 
 def reason(pool, grader, text="") -> str:
     """What is said of one answer that cannot be judged; the pool has to be whole after it."""
-    judgement = pool.judge([(grader, "a", text)])[0]
-    assert judgement.verdict == "error" and judgement.answer is None
+    judgment = pool.judge([(grader, "a", text)])[0]
+    assert judgment.verdict == "error" and judgment.answer is None
     assert alive(pool)
-    return judgement.reason
+    return judgment.reason

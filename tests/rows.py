@@ -13,4 +13,8 @@ def row(*values):
 
 def in_slots(values, slots):
     """Adds padding, to one shape for all cases, so that little is compiled."""
-    return np.pad(np.asarray(values, np.float32), ((0, 0), (0, slots - values.shape[1])), constant_values=np.nan)
+    return np.pad(
+        np.asarray(values, np.float32),
+        ((0, 0), (0, slots - values.shape[1])),
+        constant_values=np.nan,
+    )

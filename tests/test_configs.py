@@ -1,4 +1,5 @@
-"""The configs are runbooks: each resolves, and its sizes fit together, before anybody pays for a machine."""
+"""The configs are runbooks: each resolves, and its sizes fit together, before anybody pays for a
+machine."""
 
 import pytest
 
@@ -24,9 +25,17 @@ def test_qwen(model, machine, devices, rest):
     made = resolved("qwen.py", f"{model},{machine}{rest}")
     assert made.rollout.max_prompt_tokens + made.rollout.max_new_tokens <= POSITIONS[model]
     assert made.mesh.data * made.mesh.fsdp * made.mesh.tensor == devices
-    assert made.minibatch == 32 * 8 and made.sequences == 512 * 8 and made.training.learning_rate == (1e-5 if "lora" in rest else 1e-6)
-    assert (made.model.lora_rank, made.model.param_dtype) == ((32, "bfloat16") if "lora" in rest else (0, "float32"))
-    assert made.method.name == ("dapo" if "dapo" in rest else "papo") and made.training.steps == (7 if "steps" in rest else 200)
+    assert (
+        made.minibatch == 32 * 8
+        and made.sequences == 512 * 8
+        and made.training.learning_rate == (1e-5 if "lora" in rest else 1e-6)
+    )
+    assert (made.model.lora_rank, made.model.param_dtype) == (
+        (32, "bfloat16") if "lora" in rest else (0, "float32")
+    )
+    assert made.method.name == ("dapo" if "dapo" in rest else "papo") and made.training.steps == (
+        7 if "steps" in rest else 200
+    )
 
 
 def test_smollm2_and_default():
@@ -34,7 +43,9 @@ def test_smollm2_and_default():
     assert resolved("default.py") == settings.Settings()
 
 
-@pytest.mark.parametrize("variant, said", [("math-8b,h100x8", "math-8b"), ("4b,h100x8,lamda=1", "lamda")])
+@pytest.mark.parametrize(
+    "variant, said", [("math-8b,h100x8", "math-8b"), ("4b,h100x8,lamda=1", "lamda")]
+)
 def test_a_variant_that_does_not_exist(variant, said):
     with pytest.raises(InputError, match=said):
         resolved("qwen.py", variant)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from papo_jax import evaluation
-from papo_jax.grading.judgement import Judgement
+from papo_jax.grading.judgment import Judgment
 from papo_jax.tasks.problem import Problem
 
 
@@ -17,11 +17,14 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n):
     for c, k in itertools.product(range(n + 1), range(1, n + 1)):
         right = [True] * c + [False] * (n - c)
         subsets = list(itertools.combinations(right, k))
-        np.testing.assert_allclose(evaluation.pass_at_k(n, c, k), np.mean([any(subset) for subset in subsets]))
+        np.testing.assert_allclose(
+            evaluation.pass_at_k(n, c, k), np.mean([any(subset) for subset in subsets])
+        )
 
 
 def test_pass_at_k_is_unbiased():
-    # With p = 0.3: E pass@4 = 1 - 0.7^4 = 0.7599, from counts of 10 draws, where the plug-in 1 - (1 - c/n)^4 is biased.
+    # With p = 0.3: E pass@4 = 1 - 0.7^4 = 0.7599, from counts of 10 draws, where the plug-in 1 - (1
+    # - c/n)^4 is biased.
     n, p, k = 10, 0.3, 4
     weights = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
     expected = sum(w * evaluation.pass_at_k(n, c, k) for c, w in enumerate(weights))
@@ -45,10 +48,13 @@ def test_pass_at_k_of_many_samples_neither_overflows_nor_dawdles():
 
 
 def judged(text):
-    """Judgements from words such as "7", "8!" (wrong), "8?" (timed out) and "" (wrong, without an answer)."""
+    """Judgments from words such as "7", "8!" (wrong), "8?" (timed out) and "" (wrong, without an
+    answer)."""
     verdicts = {"!": "wrong", "?": "error"}
     return [
-        Judgement(verdicts[word[-1]], word[:-1] or None, "timeout" if word[-1] == "?" else "") if word[-1] in verdicts else Judgement("right", word)
+        Judgment(verdicts[word[-1]], word[:-1] or None, "timeout" if word[-1] == "?" else "")
+        if word[-1] in verdicts
+        else Judgment("right", word)
         for word in text.split()
     ]
 
@@ -87,7 +93,8 @@ def test_interval_is_deterministic_and_ordered():
 
 
 def test_interval_covers_the_truth():
-    # Panels of 100 problems whose chance of success is uniform, 8 samples each: the true mean is 0.5.
+    # Panels of 100 problems whose chance of success is uniform, 8 samples each: the true mean is
+    # 0.5.
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -98,7 +105,8 @@ def test_interval_covers_the_truth():
 
 
 def test_resamples_are_of_the_problems_and_shared_by_the_figures():
-    # With one problem that differs, a mean is its count of draws / M: binomial, mean 1 and variance 1 - 1/M of the count.
+    # With one problem that differs, a mean is its count of draws / M: binomial, mean 1 and variance
+    # 1 - 1/M of the count.
     values = np.zeros((2, 50))
     values[:, 3] = 1.0, -2.0
     draws = evaluation.resample(values)
@@ -117,8 +125,12 @@ def test_resampling_in_pieces_is_resampling_at_once(monkeypatch):
 
 
 def test_paired_by_hand():
-    # avg@4: (3 - 1, 0 - 0, 4 - 2) / 4 has mean 1/3; pass@4 grows nowhere; maj@4: (1 - 0, 0, 1 - 0.5) has mean 1/2
-    first, last = {"right": [1, 0, 2], "majority": [0.0, 0.0, 0.5]}, {"right": [3, 0, 4], "majority": [1.0, 0.0, 1.0]}
+    # avg@4: (3 - 1, 0 - 0, 4 - 2) / 4 has mean 1/3; pass@4 grows nowhere; maj@4: (1 - 0, 0, 1 -
+    # 0.5) has mean 1/2
+    first, last = (
+        {"right": [1, 0, 2], "majority": [0.0, 0.0, 0.5]},
+        {"right": [3, 0, 4], "majority": [1.0, 0.0, 1.0]},
+    )
     found = evaluation.paired(first, last, 4)
     assert found["avg_at_k"]["value"] == found["pass_at_k"]["1"]["value"] == pytest.approx(1 / 3)
     assert found["pass_at_k"]["4"] == {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -132,10 +144,13 @@ def test_paired_by_hand():
 
 
 def test_paired_is_narrower_than_the_two_intervals():
-    # Hard problems stay hard: what both evaluations share makes their intervals wide and cancels in the difference.
+    # Hard problems stay hard: what both evaluations share makes their intervals wide and cancels in
+    # the difference.
     rng = np.random.default_rng(0)
     chance = rng.random(200)
-    first, last = ({"right": rng.binomial(16, np.minimum(1, chance + gain)).tolist()} for gain in (0.0, 0.05))
+    first, last = (
+        {"right": rng.binomial(16, np.minimum(1, chance + gain)).tolist()} for gain in (0.0, 0.05)
+    )
     ends = [evaluation.interval(np.array(entry["right"]) / 16) for entry in (first, last)]
     paired = evaluation.paired(first, last, 16)["avg_at_k"]
     unpaired = np.hypot(*(end["high"] - end["low"] for end in ends))
@@ -149,14 +164,18 @@ def test_paired_refuses_panels_of_two_sizes():
 
 
 def test_summary_by_hand():
-    found = evaluation.summarise([judged("1 2! 2!"), judged("5 5 5"), judged("? 3! 4?")], ["one"] * 3)
+    found = evaluation.summarize(
+        [judged("1 2! 2!"), judged("5 5 5"), judged("? 3! 4?")], ["one"] * 3
+    )
     assert found["right"] == [1, 3, 0]
     assert found["majority"] == [0.0, 1.0, 0.0]
     assert (found["errors"], found["timeouts"]) == (2, 2)
     assert found["avg_at_k"]["value"] == pytest.approx((1 / 3 + 1 + 0) / 3)
     assert list(found["pass_at_k"]) == ["1", "2", "3"]
     assert found["pass_at_k"]["1"]["value"] == pytest.approx(found["avg_at_k"]["value"])
-    assert found["pass_at_k"]["2"]["value"] == pytest.approx((2 / 3 + 1 + 0) / 3)  # 1 - C(2, 2) / C(3, 2) = 2/3
+    assert found["pass_at_k"]["2"]["value"] == pytest.approx(
+        (2 / 3 + 1 + 0) / 3
+    )  # 1 - C(2, 2) / C(3, 2) = 2/3
     assert found["pass_at_k"]["3"]["value"] == pytest.approx(2 / 3)
     assert found["maj_at_k"]["value"] == pytest.approx(1 / 3)
     assert "by_source" not in found
@@ -164,28 +183,39 @@ def test_summary_by_hand():
 
 
 def test_an_error_is_counted_and_told_from_a_timeout():
-    crash = Judgement("error", None, "worker died")
-    found = evaluation.summarise([[crash, *judged("7?")], judged("7 7")], ["", ""])
+    crash = Judgment("error", None, "worker died")
+    found = evaluation.summarize([[crash, *judged("7?")], judged("7 7")], ["", ""])
     assert (found["errors"], found["timeouts"], found["right"]) == (2, 1, [0, 2])
 
 
 def test_summary_by_source():
-    found = evaluation.summarise([judged("1 1"), judged("2! 3"), judged("4! 5!")], ["a", "b", "a"])
+    found = evaluation.summarize([judged("1 1"), judged("2! 3"), judged("4! 5!")], ["a", "b", "a"])
     assert list(found["by_source"]) == ["a", "b"]
     a, b = found["by_source"].values()
     assert (a["problems"], a["avg_at_k"]["value"], a["pass_at_k"]["2"]["value"]) == (2, 0.5, 0.5)
-    assert (b["problems"], b["avg_at_k"]["value"], b["pass_at_k"]["2"]["value"], b["maj_at_k"]["value"]) == (1, 0.5, 1.0, 0.5)
+    assert (
+        b["problems"],
+        b["avg_at_k"]["value"],
+        b["pass_at_k"]["2"]["value"],
+        b["maj_at_k"]["value"],
+    ) == (1, 0.5, 1.0, 0.5)
     assert found["avg_at_k"]["value"] == 0.5
 
 
-@pytest.mark.parametrize("judgements, sources", [([], []), ([[]], ["a"]), ([judged("1"), judged("1 2")], ["a", "a"]), ([judged("1")], [])])
-def test_summary_refuses(judgements, sources):
+@pytest.mark.parametrize(
+    "judgments, sources",
+    [([], []), ([[]], ["a"]), ([judged("1"), judged("1 2")], ["a", "a"]), ([judged("1")], [])],
+)
+def test_summary_refuses(judgments, sources):
     with pytest.raises(ValueError, match="all need K samples and a source"):
-        evaluation.summarise(judgements, sources)
+        evaluation.summarize(judgments, sources)
 
 
 def test_last_and_best():
-    entries = [{"step": step, "avg_at_k": {"value": value}} for step, value in ((0, 0.1), (5, 0.4), (10, 0.4), (15, 0.3))]
+    entries = [
+        {"step": step, "avg_at_k": {"value": value}}
+        for step, value in ((0, 0.1), (5, 0.4), (10, 0.4), (15, 0.3))
+    ]
     found = evaluation.last_and_best(entries)
     assert found == {"last": entries[3], "best": entries[1]}  # the earlier of two that are equal
 

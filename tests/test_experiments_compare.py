@@ -1,4 +1,5 @@
-"""Comparing runs: figures by hand, pairing, means over seeds, what is refused, and what a hostile file cannot do."""
+"""Comparing runs: figures by hand, pairing, means over seeds, what is refused, and what a hostile
+file cannot do."""
 
 import csv
 
@@ -23,9 +24,11 @@ def write(workdir, entries, /, *, method="grpo", seed=0, config=None, **changed)
     document = {
         "panel": {"task": "sums", "problems": len(entries[0]["right"]), "fingerprint": "f" * 64},
         "sampling": {"samples": SAMPLES, "temperature": 1.0, "max_new_tokens": 24, "seed": seed},
-        "samples": SAMPLES, "temperature": 1.0, "graders": {"names": ["integer"], "versions": {"integer": "1"}},
+        "samples": SAMPLES,
+        "temperature": 1.0,
+        "graders": {"names": ["integer"], "versions": {"integer": "1"}},
         "entries": entries,
-    }  # fmt: skip
+    }
     workdir.mkdir(parents=True, exist_ok=True)
     runfiles.write_json(workdir / "evaluation.json", {**document, **changed})
     config = {"seed": seed, "method": {"name": method}, "model": {"path": "tiny"}, **(config or {})}
@@ -44,15 +47,41 @@ def test_two_runs_by_hand(tmp_path):
     one = write(tmp_path / "one", [entry(0, [0] * 9), entry(5, [2] * 9)])
     two = write(tmp_path / "two", [entry(5, [3] * 9)], method="papo", seed=7)
     text, records = compare.compare([one, two])
-    assert text.startswith("sums, 9 problems (panel ffffffffffff), 4 samples each at temperature 1, model tiny\n")
-    assert line(text, "run") == ["run", "method", "seed", "step", "avg@4, %", "pass@4, %", "maj@4, %"]
-    assert line(text, "one") == ["one", "grpo", "0", "5", "50.0 [ 50.0,", "50.0]", "100.0 [100.0, 100.0]", "0.0 [", "0.0,", "0.0]"]
+    assert text.startswith(
+        "sums, 9 problems (panel ffffffffffff), 4 samples each at temperature 1, model tiny\n"
+    )
+    assert line(text, "run") == [
+        "run",
+        "method",
+        "seed",
+        "step",
+        "avg@4, %",
+        "pass@4, %",
+        "maj@4, %",
+    ]
+    assert line(text, "one") == [
+        "one",
+        "grpo",
+        "0",
+        "5",
+        "50.0 [ 50.0,",
+        "50.0]",
+        "100.0 [100.0, 100.0]",
+        "0.0 [",
+        "0.0,",
+        "0.0]",
+    ]
     assert line(text, "two")[:5] == ["two", "papo", "7", "5", "75.0 [ 75.0,"]
     assert "+25.0 [+25.0, +25.0]*" in text and "+100.0 [+100.0, +100.0]*" in text
     assert "+0.0 [ +0.0,  +0.0]  " in text  # no star
     assert "not over seeds" in text and "With 9 problems" in text
     change = records[3]
-    assert (change["run"], change["figure"], change["difference_to"], change["difference"]) == ("two", "avg@4", "one", 0.25)
+    assert (change["run"], change["figure"], change["difference_to"], change["difference"]) == (
+        "two",
+        "avg@4",
+        "one",
+        0.25,
+    )
 
 
 def test_the_difference_is_the_paired_one_of_the_evaluation(tmp_path):
@@ -61,7 +90,9 @@ def test_the_difference_is_the_paired_one_of_the_evaluation(tmp_path):
     runs = [entry(0, rng.binomial(SAMPLES, chance).tolist()) for _ in range(2)]
     _, records = compare.compare([write(tmp_path / name, [run]) for name, run in zip("ab", runs)])
     expected = evaluation.paired(*runs, SAMPLES)
-    for record, figure in zip(records[3:6], (expected["avg_at_k"], expected["pass_at_k"]["4"], expected["maj_at_k"])):
+    for record, figure in zip(
+        records[3:6], (expected["avg_at_k"], expected["pass_at_k"]["4"], expected["maj_at_k"])
+    ):
         found = [record[name] for name in ("difference", "difference_low", "difference_high")]
         np.testing.assert_allclose(found, [*figure.values()])
 
@@ -69,22 +100,36 @@ def test_the_difference_is_the_paired_one_of_the_evaluation(tmp_path):
 def test_a_single_run_is_compared_with_its_first_step(tmp_path):
     run = write(tmp_path / "one", [entry(10, [1, 2, 2]), entry(0, [1, 1, 1]), entry(5, [4, 4, 4])])
     text, _ = compare.compare([run])
-    rows = [row for row in text.splitlines() if row.startswith(("first", "best ", "last", "  less"))]
-    assert [(row.split()[0], row.split()[3]) for row in rows if "less" not in row] == [("first", "0"), ("best", "5"), ("last", "10")]
+    rows = [
+        row for row in text.splitlines() if row.startswith(("first", "best ", "last", "  less"))
+    ]
+    assert [(row.split()[0], row.split()[3]) for row in rows if "less" not in row] == [
+        ("first", "0"),
+        ("best", "5"),
+        ("last", "10"),
+    ]
     assert sum("less first" in row for row in rows) == 2
-    assert "chosen by avg@k on this very panel, hence optimistic" in text
+    assert "chosen by avg@k on this very panel, hence optimiztic" in text
     text, _ = compare.compare([run], "10")
-    assert line(text, "10")[3] == "10" and "optimistic" not in text
+    assert line(text, "10")[3] == "10" and "optimiztic" not in text
     alone, _ = compare.compare([write(tmp_path / "two", [entry(0, [1, 1, 1])])])
     assert alone.count("\nfirst, best, last") == 1
 
 
 def test_steps_are_chosen(tmp_path):
-    runs = [write(tmp_path / name, [entry(0, [1]), entry(5, [high]), entry(9, [3])]) for name, high in (("a", 4), ("b", 3))]
-    for step, steps in (("best", ["5", "5"]), ("last", ["9", "9"]), ("5", ["5", "5"]), (None, ["9", "9"])):
+    runs = [
+        write(tmp_path / name, [entry(0, [1]), entry(5, [high]), entry(9, [3])])
+        for name, high in (("a", 4), ("b", 3))
+    ]
+    for step, steps in (
+        ("best", ["5", "5"]),
+        ("last", ["9", "9"]),
+        ("5", ["5", "5"]),
+        (None, ["9", "9"]),
+    ):
         text, records = compare.compare(runs, step)
         assert [record["step"] for record in records[::3]] == steps
-        assert ("optimistic" in text) == (step == "best")
+        assert ("optimiztic" in text) == (step == "best")
 
 
 def test_seeds_are_averaged_where_nothing_else_differs(tmp_path):
@@ -92,23 +137,40 @@ def test_seeds_are_averaged_where_nothing_else_differs(tmp_path):
     for method, rights in (("grpo", (1, 3)), ("papo", (2, 4))):
         for seed, right in enumerate(rights):
             config = {"mesh": {"data": seed}}  # which changes nothing
-            runs.append(write(tmp_path / f"{method}-{seed}", [entry(5, [right] * 9)], method=method, seed=seed, config=config))
+            runs.append(
+                write(
+                    tmp_path / f"{method}-{seed}",
+                    [entry(5, [right] * 9)],
+                    method=method,
+                    seed=seed,
+                    config=config,
+                )
+            )
     odd = write(tmp_path / "odd", [entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}})
     copy = write(tmp_path / "copy", [entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}})
     _, records = compare.compare([*runs, odd])
-    means = [record for record in records if record["run"].startswith("mean of") and record["figure"] == "avg@4"]
+    means = [
+        record
+        for record in records
+        if record["run"].startswith("mean of") and record["figure"] == "avg@4"
+    ]
     said = [(mean["run"], mean["value"], mean["seed"]) for mean in means]
     assert said == [("mean of grpo-0, grpo-1", 0.5, "x2"), ("mean of papo-0, papo-1", 0.75, "x2")]
-    # problems agree, so the width is of the seeds: their deviation 1/4, of the mean 1/4 sqrt(2) times -1, 0 or 1
+    # problems agree, so the width is of the seeds: their deviation 1/4, of the mean 1/4 sqrt(2)
+    # times -1, 0 or 1
     spread = 0.25 * np.sqrt(2)
     np.testing.assert_allclose([means[0]["low"], means[0]["high"]], [0.5 - spread, 0.5 + spread])
-    assert means[1]["difference"] == 0.25 and means[1]["difference_low"] < 0 < means[1]["difference_high"]
+    assert (
+        means[1]["difference"] == 0.25
+        and means[1]["difference_low"] < 0 < means[1]["difference_high"]
+    )
     _, records = compare.compare([runs[0], odd, copy])  # one seed twice is no second seed
     assert not any(record["run"].startswith("mean of") for record in records)
 
 
 def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
-    # Crossed normal effects of 20 seeds and 50 problems, no noise: the variance of the mean is 0.04 / 20 + 0.09 / 50.
+    # Crossed normal effects of 20 seeds and 50 problems, no noise: the variance of the mean is 0.04
+    # / 20 + 0.09 / 50.
     class Run:
         config = {}
 
@@ -116,7 +178,10 @@ def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
     for _ in range(10):
         values = rng.normal(0, 0.2, (20, 1)) + rng.normal(0, 0.3, 50)
         draws = evaluation.resample(values)
-        rows = [estimates.Row("", "", "", "0", {"avg_at_k": estimates.Estimate(v.mean(), d)}, {}) for v, d in zip(values, draws.T)]
+        rows = [
+            estimates.Row("", "", "", "0", {"avg_at_k": estimates.Estimate(v.mean(), d)}, {})
+            for v, d in zip(values, draws.T)
+        ]
         runs = [Run() for _ in rows]
         for seed, run in enumerate(runs):
             run.seed = seed
@@ -126,16 +191,32 @@ def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
 
 
 def test_sources_and_what_differs_are_shown(tmp_path):
-    part = {"problems": 2, "avg_at_k": {"value": 0.25, "low": 0.2, "high": 0.3}, "pass_at_k": {"4": 0.5}, "maj_at_k": "x"}
+    part = {
+        "problems": 2,
+        "avg_at_k": {"value": 0.25, "low": 0.2, "high": 0.3},
+        "pass_at_k": {"4": 0.5},
+        "maj_at_k": "x",
+    }
     one = write(tmp_path / "one", [entry(0, [1, 2], by_source={"gsm8k": part, "odd": 3}, errors=3)])
-    two = write(tmp_path / "two", [entry(0, [2, 2])], graders={"versions": {"integer": "2"}}, sampling={"max_new_tokens": 48})
+    two = write(
+        tmp_path / "two",
+        [entry(0, [2, 2])],
+        graders={"versions": {"integer": "2"}},
+        sampling={"max_new_tokens": 48},
+    )
     text, records = compare.compare([one, two])
     assert line(text, "run  source")[:3] == ["run", "source", "problems"]
     row = next(line for line in text.splitlines() if "gsm8k" in line)
     assert row.split() == ["one", "gsm8k", "2", "25.0", "[", "20.0,", "30.0]", "50.0", "-"]
     assert "Answers of 8 without a verdict, which count as not right: one 3." in text
-    assert "Token limits differ: one: 24; two: 48." in text and "Graders differ: one: integer 1; two: integer 2." in text
-    assert [record["figure"] for record in records if record.get("source") == "gsm8k"] == ["avg@4", "pass@4"]
+    assert (
+        "Token limits differ: one: 24; two: 48." in text
+        and "Graders differ: one: integer 1; two: integer 2." in text
+    )
+    assert [record["figure"] for record in records if record.get("source") == "gsm8k"] == [
+        "avg@4",
+        "pass@4",
+    ]
 
 
 def test_a_file_of_old_goes_as_far_as_it_can(tmp_path):
@@ -144,14 +225,23 @@ def test_a_file_of_old_goes_as_far_as_it_can(tmp_path):
     two = write(tmp_path / "two", [entry(0, [2, 2])], config={"seed": None})
     (two / "config.json").unlink()
     text, records = compare.compare([one, two])
-    assert records[2]["value"] == 0.5 and "difference" not in records[5] and records[3]["difference"] == 0.125
+    assert (
+        records[2]["value"] == 0.5
+        and "difference" not in records[5]
+        and records[3]["difference"] == 0.125
+    )
     assert "maj@k has no difference: one." in text and "Models differ: one: tiny; two: -." in text
     assert line(text, "two")[:4] == ["two", "-", "-", "0"]
 
 
 def test_long_names_have_a_line_of_their_own_and_nothing_is_wider_than_the_page(tmp_path):
-    runs = [write(tmp_path / "sweep" / f"a-long-name-for-a-run-{n}", [entry(1000, [n] * 40)], seed=n) for n in range(4)]
-    text, _ = compare.compare([*runs, write(tmp_path / "other", [entry(1000, [4] * 40)], method="papo")])
+    runs = [
+        write(tmp_path / "sweep" / f"a-long-name-for-a-run-{n}", [entry(1000, [n] * 40)], seed=n)
+        for n in range(4)
+    ]
+    text, _ = compare.compare(
+        [*runs, write(tmp_path / "other", [entry(1000, [4] * 40)], method="papo")]
+    )
     assert "\nsweep/a-long-name-for-a-run-0\n" in text
     assert "\nmean of sweep/a-long-name-for-a-run-0, ..., sweep/a-long-name-for-a-run-3\n" in text
     assert max(map(len, text.splitlines())) <= 120
@@ -178,7 +268,10 @@ BROKEN = {
 @pytest.mark.parametrize("complaint", BROKEN)
 def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
     content = BROKEN[complaint]
-    good, bad = write(tmp_path / "good", [entry(0, [1, 2])]), write(tmp_path / "bad", [entry(0, [1, 2])])
+    good, bad = (
+        write(tmp_path / "good", [entry(0, [1, 2])]),
+        write(tmp_path / "bad", [entry(0, [1, 2])]),
+    )
     if isinstance(content, str):
         (bad / "evaluation.json").write_text(content)
     else:
@@ -193,7 +286,9 @@ def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
     "change, complaint",
     [
         (
-            {"panel": {"task": "products", "problems": 2, "fingerprint": "f" * 63 + "0"}},  # to the last character
+            {
+                "panel": {"task": "products", "problems": 2, "fingerprint": "f" * 63 + "0"}
+            },  # to the last character
             "different panels: good on 2 problems of sums (ffffffffffff), bad on 2 problems of products",
         ),
         ({"samples": 5}, "different samples: good has 4, bad has 5"),
@@ -201,7 +296,10 @@ def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys, change, complaint):
-    good, bad = write(tmp_path / "good", [entry(0, [1, 2])]), write(tmp_path / "bad", [entry(0, [1, 2])], **change)
+    good, bad = (
+        write(tmp_path / "good", [entry(0, [1, 2])]),
+        write(tmp_path / "bad", [entry(0, [1, 2])], **change),
+    )
     assert compare.main([str(good), str(bad)]) == 2
     assert complaint in capsys.readouterr().err
 
@@ -215,7 +313,10 @@ def test_other_refusals(tmp_path, capsys):
         ([run, run / "config.json"], "cannot be read: Not a directory"),
         ([run, tmp_path / "link"], "are one run"),
         ([run, "--step=7"], "run was evaluated at step 0, 5; take one of those, last or best"),
-        ([run, f"--csv={tmp_path}/nowhere/file.csv"], "nowhere/file.csv: No such file or directory"),
+        (
+            [run, f"--csv={tmp_path}/nowhere/file.csv"],
+            "nowhere/file.csv: No such file or directory",
+        ),
     ):
         assert compare.main([str(argument) for argument in arguments]) == 2
         assert complaint in capsys.readouterr().err
@@ -230,19 +331,41 @@ def test_text_of_a_file_commands_no_terminal(tmp_path):
     entries = [entry(0, [1, 2], by_source={hostile: part})]
     about = {"task": hostile, "problems": 2, "fingerprint": hostile}
     config = {"method": {"name": hostile}, "model": {"path": hostile}}
-    one, two = (write(tmp_path / name, entries, panel=about, config=config, graders={"versions": {hostile: name}}) for name in "ab")
+    one, two = (
+        write(
+            tmp_path / name,
+            entries,
+            panel=about,
+            config=config,
+            graders={"versions": {hostile: name}},
+        )
+        for name in "ab"
+    )
     text, _ = compare.compare([one, two])
     assert all(character.isprintable() or character == "\n" for character in text)
     assert "x" * 61 not in text
 
 
 def test_the_csv_file_holds_shares(tmp_path, capsys):
-    runs = [write(tmp_path / name, [entry(5, [right, 2])], seed=right) for name, right in (("a", 1), ("b", 3))]
+    runs = [
+        write(tmp_path / name, [entry(5, [right, 2])], seed=right)
+        for name, right in (("a", 1), ("b", 3))
+    ]
     assert compare.main([*map(str, runs), f"--csv={tmp_path / 'out.csv'}"]) == 0
     assert "less a" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out.csv").open(newline="")))
-    assert [(row["run"], row["figure"]) for row in rows[:4]] == [("a", "avg@4"), ("a", "pass@4"), ("a", "maj@4"), ("b", "avg@4")]
-    assert (rows[0]["value"], rows[0]["difference"], rows[3]["value"], rows[3]["difference"]) == ("0.375", "", "0.625", "0.25")
+    assert [(row["run"], row["figure"]) for row in rows[:4]] == [
+        ("a", "avg@4"),
+        ("a", "pass@4"),
+        ("a", "maj@4"),
+        ("b", "avg@4"),
+    ]
+    assert (rows[0]["value"], rows[0]["difference"], rows[3]["value"], rows[3]["difference"]) == (
+        "0.375",
+        "",
+        "0.625",
+        "0.25",
+    )
     assert [row["run"] for row in rows[6:]] == ["mean of a, b"] * 3
 
 

@@ -1,4 +1,5 @@
-"""What all graders promise: names, versions, verdicts on any text at all, and nothing heavy until it is needed."""
+"""What all graders promise: names, versions, verdicts on any text at all, and nothing heavy until
+it is needed."""
 
 import importlib
 import subprocess
@@ -14,13 +15,43 @@ from papo_jax.grading import GRADERS, grade, graders, judge, versions
 from papo_jax.grading.final_answer import TAIL, cut
 
 ROOT = Path(__file__).resolve().parents[1]
-GOLDS = {"integer": "42", "exact": "42", "math": r"6\sqrt{2}", "expression": "42 using 6, 7", "approximate": "4.2e1"}
+GOLDS = {
+    "integer": "42",
+    "exact": "42",
+    "math": r"6\sqrt{2}",
+    "expression": "42 using 6, 7",
+    "approximate": "4.2e1",
+}
 NESTED = "(" * 300 + "41" + ")" * 300
 HOSTILE = [
-    "__import__('os').getpid()", "9**9**9", r"9^{9^{9^{9}}}", "(9^{99})^{99}", "100000!", r"\binom{99999}{50000}", r"\sum_{n=1}^{9^9}n",
-    "(x+1)^{999}", NESTED, "{" * 300, r"\frac" * 100, r"\frac{" * 100, "|x" * 90, "-" * 400 + "41", "1+" * 200 + "1", "9" * 9000, "1e999999999",
-    "\x00", "\ud800", "\u202e24", "\uff14\uff12", r"\text{\text{", r"\begin{pmatrix}" + "1&" * 400, "=" * 900, "," * 900, r"\pm" * 90, "42" * 450,
-]  # fmt: skip
+    "__import__('os').getpid()",
+    "9**9**9",
+    r"9^{9^{9^{9}}}",
+    "(9^{99})^{99}",
+    "100000!",
+    r"\binom{99999}{50000}",
+    r"\sum_{n=1}^{9^9}n",
+    "(x+1)^{999}",
+    NESTED,
+    "{" * 300,
+    r"\frac" * 100,
+    r"\frac{" * 100,
+    "|x" * 90,
+    "-" * 400 + "41",
+    "1+" * 200 + "1",
+    "9" * 9000,
+    "1e999999999",
+    "\x00",
+    "\ud800",
+    "\u202e24",
+    "\uff14\uff12",
+    r"\text{\text{",
+    r"\begin{pmatrix}" + "1&" * 400,
+    "=" * 900,
+    "," * 900,
+    r"\pm" * 90,
+    "42" * 450,
+]
 FRAMES = ("{}", r"\boxed{{{}}}", "<answer>{}</answer>", "#### {}", "Answer: {}", "${}$")
 
 
@@ -35,15 +66,20 @@ def test_hostile_texts_are_wrong_and_quick(grader):
     for text in HOSTILE:
         for frame in FRAMES:
             start = time.perf_counter()
-            judgement = judge(grader, GOLDS[grader], frame.format(text))
-            assert judgement.verdict == "wrong", (frame, text[:60], judgement)
+            judgment = judge(grader, GOLDS[grader], frame.format(text))
+            assert judgment.verdict == "wrong", (frame, text[:60], judgment)
             assert time.perf_counter() - start < 2, (frame, text[:60])
 
 
 @pytest.mark.parametrize("grader", GRADERS)
 def test_only_the_end_of_a_text_is_read(grader):
     gold = GOLDS[grader].partition(" using")[0]
-    for text in (rf"\boxed{{{gold}}} " + "and so on " * TAIL, "so " * TAIL + rf"\boxed{{{gold}}}", "4" * (TAIL + 3), "4\n" * TAIL):
+    for text in (
+        rf"\boxed{{{gold}}} " + "and so on " * TAIL,
+        "so " * TAIL + rf"\boxed{{{gold}}}",
+        "4" * (TAIL + 3),
+        "4\n" * TAIL,
+    ):
         assert judge(grader, gold, cut(text)) == judge(grader, gold, text)
         assert len(cut(text)) <= TAIL
         assert cut(cut(text)) == cut(text)
@@ -51,9 +87,9 @@ def test_only_the_end_of_a_text_is_read(grader):
 
 @pytest.mark.parametrize("grader", GRADERS)
 def test_an_empty_gold_is_an_error(grader):
-    judgement = judge(grader, " ", " ")
-    assert judgement.verdict == "error"
-    assert judgement.reason and "\n" not in judgement.reason
+    judgment = judge(grader, " ", " ")
+    assert judgment.verdict == "error"
+    assert judgment.reason and "\n" not in judgment.reason
 
 
 def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch):
@@ -62,8 +98,13 @@ def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch):
     def fail(gold, text, error):
         raise error
 
-    for error, verdict in ((ValueError("two\nlines"), "ValueError: two"), (RecursionError("deep"), "RecursionError: deep")):
-        monkeypatch.setattr(mathematics, "judge", lambda gold, text, error=error: fail(gold, text, error))
+    for error, verdict in (
+        (ValueError("two\nlines"), "ValueError: two"),
+        (RecursionError("deep"), "RecursionError: deep"),
+    ):
+        monkeypatch.setattr(
+            mathematics, "judge", lambda gold, text, error=error: fail(gold, text, error)
+        )
         assert judge("math", "1", "1") == ("error", None, verdict)
     monkeypatch.setattr(mathematics, "judge", lambda gold, text: fail(gold, text, MemoryError()))
     with pytest.raises(MemoryError):
@@ -72,7 +113,9 @@ def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch):
 
 def test_graders_need_no_main_thread_and_no_alarm():
     found = []
-    worker = threading.Thread(target=lambda: found.append(grade("math", r"\sqrt{8}", r"\boxed{2\sqrt{2}}")))
+    worker = threading.Thread(
+        target=lambda: found.append(grade("math", r"\sqrt{8}", r"\boxed{2\sqrt{2}}"))
+    )
     worker.start()
     worker.join()
     assert found == ["right"]
@@ -90,6 +133,8 @@ def test_heavy_packages_load_on_first_use_and_in_silence():
         r"print(judge('math', '42', r'\boxed{42}').verdict, 'sympy' in sys.modules);"
         r"print(judge('math', r'\sqrt{8}', r'\boxed{2\sqrt{2}}').verdict, 'sympy' in sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert run.stdout.splitlines() == ["set()", "right False", "right True"]
     assert run.stderr == ""

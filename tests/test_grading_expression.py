@@ -30,7 +30,11 @@ COUNTDOWN = "24 using 4, 6, 1, 1"
     ],
 )
 def test_expressions_that_come_to_the_target(gold, answer):
-    for text in (rf"so \boxed{{{answer}}}", f"<answer>{answer}</answer>", f"Let us see 4 + 4.\n{answer}\n"):
+    for text in (
+        rf"so \boxed{{{answer}}}",
+        f"<answer>{answer}</answer>",
+        f"Let us see 4 + 4.\n{answer}\n",
+    ):
         assert grade("expression", gold, text) == "right"
 
 
@@ -77,9 +81,9 @@ def test_expressions_that_do_not(gold, answer):
 
 @pytest.mark.parametrize("gold", ["", "x", "1/0", "24 using", "24 using 4, six", "9**9**9"])
 def test_a_gold_that_is_no_arithmetic_is_an_error(gold):
-    judgement = judge("expression", gold, "24")
-    assert judgement.verdict == "error"
-    assert judgement.reason.startswith("the gold answer")
+    judgment = judge("expression", gold, "24")
+    assert judgment.verdict == "error"
+    assert judgment.reason.startswith("the gold answer")
 
 
 @pytest.mark.parametrize(
@@ -131,4 +135,8 @@ def test_approximate(gold, answer, verdict):
 
 def test_votes():
     assert judge("expression", "24", r"\boxed{4 * 6 = 24}").answer == "4*6=24"
-    assert judge("approximate", "4.5", "Answer: 4.50 m").answer == judge("approximate", "4.5", "Answer: 9/2").answer == "9/2"
+    assert (
+        judge("approximate", "4.5", "Answer: 4.50 m").answer
+        == judge("approximate", "4.5", "Answer: 9/2").answer
+        == "9/2"
+    )

@@ -1,4 +1,5 @@
-"""Verdicts of the grader "math" by hand: what it pays, what it does not, and what it cannot judge."""
+"""Verdicts of the grader "math" by hand: what it pays, what it does not, and what it cannot
+judge."""
 
 import pytest
 
@@ -10,8 +11,22 @@ from papo_jax.grading.mathematics import extract
 # Answers that are as good as the gold, by gold.
 RIGHT = {
     "42": [
-        "x=42", "42 apples", "42%", "4.2e1", r"4.2 \times 10^1", r"\boxed{42}", r"x \in \{42\}", r"\frac{42}{1}",
-        "42.0", "42_{10}", "$42$", "42.", "042", r"4\big2", r"\mathbf{42}", r"\bf 42",
+        "x=42",
+        "42 apples",
+        "42%",
+        "4.2e1",
+        r"4.2 \times 10^1",
+        r"\boxed{42}",
+        r"x \in \{42\}",
+        r"\frac{42}{1}",
+        "42.0",
+        "42_{10}",
+        "$42$",
+        "42.",
+        "042",
+        r"4\big2",
+        r"\mathbf{42}",
+        r"\bf 42",
     ],
     "0.42": ["42%"],
     r"42\%": ["0.42", "42"],
@@ -33,8 +48,12 @@ RIGHT = {
     r"\text{(C)}": ["C", "(C)", r"\textbf{(C)}", "c"],
     "C": [r"\text{(C)}"],
     "1010_2": ["1010_2", "1010", "1010_{2}"],
-    r"\begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix}": [r"\begin{bmatrix} -1 & 0 \\ 0 & -1 \end{bmatrix}"],
-    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [r"\begin{pmatrix} 0.2 \\ -\frac{18}{5} \end{pmatrix}"],
+    r"\begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix}": [
+        r"\begin{bmatrix} -1 & 0 \\ 0 & -1 \end{bmatrix}"
+    ],
+    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [
+        r"\begin{pmatrix} 0.2 \\ -\frac{18}{5} \end{pmatrix}"
+    ],
     r"90^\circ": ["90", "90 degrees"],
     "90": [r"90^\circ"],
     "y = 2x + 3": ["2x+3", "y=3+2x"],
@@ -117,16 +136,44 @@ RIGHT = {
     "[2,5)": [r"2 \leq x < 5"],
     r"\frac{3}{4}": [r"\frac{3}{4}\text{ of the cake}"],
     "0": ["-0"],
-}  # fmt: skip
+}
 
-# Answers that are not: other values, two values, a gold that is hidden in a hedge, sums that are left to work out.
+# Answers that are not: other values, two values, a gold that is hidden in a hedge, sums that are
+# left to work out.
 WRONG = {
     "0.42": ["42"],
     "42": [
-        "0.42", "(41,42)", "{41,42}", r"\{41,42\}", "41,42", "[41,42]", r"42 \text{ or } 41", r"\pm 42", "x>42",
-        "42!", r"\infty", r"\text{42 or 43}", r"42\neq 41", "", "forty-two", r"\text{forty-two}", "42_8", "6*7", r"\frac{80}{2}+2",
-        "42 million", "not 42", "42 is wrong", "41=42", "9^{9^{9^9}}", "４２", r"42\text{ or so}", r"\phantom{41}42",
-        r"42 \quad 41", r"\text{The answer is }42", r"n=42\text{ or }41", r"42^{\text{nd}}",
+        "0.42",
+        "(41,42)",
+        "{41,42}",
+        r"\{41,42\}",
+        "41,42",
+        "[41,42]",
+        r"42 \text{ or } 41",
+        r"\pm 42",
+        "x>42",
+        "42!",
+        r"\infty",
+        r"\text{42 or 43}",
+        r"42\neq 41",
+        "",
+        "forty-two",
+        r"\text{forty-two}",
+        "42_8",
+        "6*7",
+        r"\frac{80}{2}+2",
+        "42 million",
+        "not 42",
+        "42 is wrong",
+        "41=42",
+        "9^{9^{9^9}}",
+        "４２",
+        r"42\text{ or so}",
+        r"\phantom{41}42",
+        r"42 \quad 41",
+        r"\text{The answer is }42",
+        r"n=42\text{ or }41",
+        r"42^{\text{nd}}",
     ],
     "1": ["0.9999999999"],
     r"\frac13": ["0.33", "0.333332"],
@@ -139,7 +186,9 @@ WRONG = {
     r"\text{Evelyn}": [r"\text{Evelyn or Bob}", "Evelyn, Bob", "not Evelyn"],
     r"\text{(C)}": ["D", "B, C"],
     "1010_2": ["10", "1010_{3}"],
-    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"],
+    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [
+        r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"
+    ],
     r"90^\circ": [r"\frac{\pi}{2}"],
     "y = 2x + 3": ["x=2y+3"],
     "y=2x+3": ["y=2x", "2x-y+3=0"],
@@ -185,7 +234,7 @@ WRONG = {
     r"\text{no solution}": [r"\text{no solutions}"],
     "2,2": ["2"],
     "42nd": ["42"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("gold", RIGHT)
@@ -232,7 +281,14 @@ def test_extract(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["41 or 42", "answer: 41, no 42", "The answer is 41, not 42", "The answer is not 42", "It is 41, maybe 42"]
+    "text",
+    [
+        "41 or 42",
+        "answer: 41, no 42",
+        "The answer is 41, not 42",
+        "The answer is not 42",
+        "It is 41, maybe 42",
+    ],
 )
 def test_hedges_without_a_box(text):
     assert {grade("math", gold, text) for gold in ("41", "42")} == {"wrong"}
@@ -246,14 +302,19 @@ def test_golds_may_be_boxed_or_in_dollars():
 def test_a_gold_beyond_the_parser_is_compared_as_text():
     gold = r"\binom{2n}{n}"
     assert grade("math", gold, r"\boxed{\binom{2n}{n}}") == "right"
-    judgement = judge("math", gold, r"\boxed{2^n}")
-    assert judgement.verdict == "error"
-    assert judgement.reason.startswith("the gold answer: '\\\\binom{2n}{n}' is not handed")
+    judgment = judge("math", gold, r"\boxed{2^n}")
+    assert judgment.verdict == "error"
+    assert judgment.reason.startswith("the gold answer: '\\\\binom{2n}{n}' is not handed")
     assert grade("math", gold, "") == "wrong"
 
 
 def test_votes_count_equal_numbers_as_one():
-    texts = (r"\boxed{\frac{1}{2}}", "Answer: 0.5", r"<answer>x = 2/4</answer>", r"\boxed{.50\text{ cm}}")
+    texts = (
+        r"\boxed{\frac{1}{2}}",
+        "Answer: 0.5",
+        r"<answer>x = 2/4</answer>",
+        r"\boxed{.50\text{ cm}}",
+    )
     assert [judge("math", "7", text).answer for text in texts] == ["1/2", "1/2", "1/2", ".50«cm»"]
     assert judge("math", "7", r"\boxed{2 \sqrt3}").answer == r"2\sqrt{3}"
     assert judge("math", "7", "").answer is None
@@ -287,46 +348,92 @@ def test_canonical_leaves_long_texts_alone():
 
 @pytest.mark.parametrize(
     "text",
-    ["9^{9^9}", "9^99^9", r"\sqrt[10^9]{2}", r"\int_0^1x", r"\binom{9}{3}", "1" * 201, "x" + "+1" * 200, "(" * 21 + "x" + ")" * 21,
-     "|x" * 8, "print", r"\operatorname{eval}x", "x;y", "x[0]]" * 99, "\u0663", ""],
-)  # fmt: skip
+    [
+        "9^{9^9}",
+        "9^99^9",
+        r"\sqrt[10^9]{2}",
+        r"\int_0^1x",
+        r"\binom{9}{3}",
+        "1" * 201,
+        "x" + "+1" * 200,
+        "(" * 21 + "x" + ")" * 21,
+        "|x" * 8,
+        "print",
+        r"\operatorname{eval}x",
+        "x;y",
+        "x[0]]" * 99,
+        "\u0663",
+        "",
+    ],
+)
 def test_what_is_not_handed_to_sympy(text):
     assert not admits(text)
 
 
-@pytest.mark.parametrize("text", ["(((9^9)^9)^9)^9", "(x+1)^{999}", "2^{99999}", "300!", "(9!)!", r"e^{e^{e^{9}}}", r"\frac{1}{0}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(((9^9)^9)^9)^9",
+        "(x+1)^{999}",
+        "2^{99999}",
+        "300!",
+        "(9!)!",
+        r"e^{e^{e^{9}}}",
+        r"\frac{1}{0}",
+    ],
+)
 def test_what_is_read_but_not_worked_out(text):
     assert grade("math", r"\sqrt{2}", rf"\boxed{{{text}}}") == "wrong"
 
 
 @pytest.mark.parametrize("gold", ["2^{99999}x", "300!x", "(x+1)^{99}(x+2)^{99}(y+1)^{99}"])
 def test_a_formula_too_large_to_be_worked_out_is_said_to_be(gold):
-    judgement = judge("math", gold, r"\boxed{x+1}")
-    assert judgement.verdict == "error" and "too large" in judgement.reason
+    judgment = judge("math", gold, r"\boxed{x+1}")
+    assert judgment.verdict == "error" and "too large" in judgment.reason
 
 
 def test_a_huge_answer_is_wrong_and_no_error():
-    assert judge("math", "x+1", r"\boxed{((x+1)^{99}+y)^{20}}") == ("wrong", "((x+1)^{99}+y)^{20}", "")
+    assert judge("math", "x+1", r"\boxed{((x+1)^{99}+y)^{20}}") == (
+        "wrong",
+        "((x+1)^{99}+y)^{20}",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
     "gold, answer, verdict",
     [
-        (r"6\sqrt2", r"3!\sqrt2", "wrong"), (r"16\pi", r"4^2\pi", "wrong"), ("x+y=2", "0=0", "wrong"),
-        ("1.23456+i", "1.23456", "wrong"), (r"\sqrt2", "1.4142", "wrong"), ("0.1234567", "0.123457", "wrong"),
-        ("42", r"42\text{ more}", "wrong"), ("42", r"42\approx60", "wrong"), ("x=1,x=2", "2,1", "right"),
-        ("5.123456", "5.123,456", "wrong"), (r"\frac{\sqrt2}{100000000000000000000}", r"\frac{\sqrt3}{100000000000000000000}", "wrong"),
-        ("2^{10}+3^{10}", "60073", "right"), (r"2^{12}-3^{2}\sqrt5", r"4096-9\sqrt5", "right"), ("-7", "- 7", "right"),
-        (r"\text{No}", "No", "right"), ("(52)_8", "52_8", "right"), ("42", r"42=6\cdot7", "right"), ("42", "41=42", "wrong"),
+        (r"6\sqrt2", r"3!\sqrt2", "wrong"),
+        (r"16\pi", r"4^2\pi", "wrong"),
+        ("x+y=2", "0=0", "wrong"),
+        ("1.23456+i", "1.23456", "wrong"),
+        (r"\sqrt2", "1.4142", "wrong"),
+        ("0.1234567", "0.123457", "wrong"),
+        ("42", r"42\text{ more}", "wrong"),
+        ("42", r"42\approx60", "wrong"),
+        ("x=1,x=2", "2,1", "right"),
+        ("5.123456", "5.123,456", "wrong"),
+        (r"\frac{\sqrt2}{100000000000000000000}", r"\frac{\sqrt3}{100000000000000000000}", "wrong"),
+        ("2^{10}+3^{10}", "60073", "right"),
+        (r"2^{12}-3^{2}\sqrt5", r"4096-9\sqrt5", "right"),
+        ("-7", "- 7", "right"),
+        (r"\text{No}", "No", "right"),
+        ("(52)_8", "52_8", "right"),
+        ("42", r"42=6\cdot7", "right"),
+        ("42", "41=42", "wrong"),
     ],
-)  # fmt: skip
+)
 def test_at_the_edges(gold, answer, verdict):
     assert judge("math", gold, rf"\boxed{{{answer}}}").verdict == verdict
 
 
-@pytest.mark.parametrize("text", ["It is not 42.", "That is minus 42.", "There are 42 million.", "No, it is not **42**"])
+@pytest.mark.parametrize(
+    "text", ["It is not 42.", "That is minus 42.", "There are 42 million.", "No, it is not **42**"]
+)
 def test_a_number_that_running_text_makes_another_is_none(text):
-    assert [grade(grader, "42", text) for grader in ("math", "approximate", "integer")] == ["wrong"] * 3
+    assert [grade(grader, "42", text) for grader in ("math", "approximate", "integer")] == [
+        "wrong"
+    ] * 3
 
 
 @pytest.mark.parametrize("grader", ["math", "integer", "exact", "expression", "approximate"])

@@ -1,4 +1,5 @@
-"""Grading processes leave with their pool, whatever becomes of it, and it works from wherever it is used."""
+"""Grading processes leave with their pool, whatever becomes of it, and it works from wherever it is
+used."""
 
 import os
 import pathlib
@@ -31,7 +32,9 @@ def _exists(number: int) -> bool:
         return False
 
 
-needs_proc = pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="looks processes up in /proc")
+needs_proc = pytest.mark.skipif(
+    not pathlib.Path("/proc").is_dir(), reason="looks processes up in /proc"
+)
 
 
 @needs_proc
@@ -57,7 +60,7 @@ def test_a_forgotten_pool_leaves_no_process():
 @needs_proc
 def test_what_a_process_started_goes_with_it():
     with Pool(workers=1, spares=0, module=MODULE) as pool:
-        children = [int(judgement.answer) for judgement in pool.judge([("parent", "a", "")])]
+        children = [int(judgment.answer) for judgment in pool.judge([("parent", "a", "")])]
         assert all(map(_exists, children))
         assert pool.judge([("parent", "a", "abort")])[0].reason == "crash (signal 6)"
         assert gone(children, within=1.0)
@@ -75,7 +78,12 @@ pool.judge([("GRADER", "a", "")])
 @needs_proc
 @pytest.mark.parametrize("grader", ["spin", "tower"])
 def test_a_killed_run_leaves_no_process(grader):
-    run = subprocess.Popen([sys.executable, "-c", ORPHANS.replace("GRADER", grader)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS.replace("GRADER", grader)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     numbers = [int(number) for number in run.stdout.readline().split()]
     assert len(numbers) == 3
     time.sleep(0.7)
@@ -96,7 +104,9 @@ print(pool.grade([("exact", "a", "a")]), len({process._popen.pid for process in 
 
 
 def test_a_child_that_forks_off_ends_no_process():
-    done = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
     assert (done.stdout, done.stderr) == ("['right'] 3\n", "")
 
 
@@ -110,9 +120,14 @@ def test_it_works_from_any_program_anywhere(tmp_path, how):
     arguments = {"-c": ["-c", PROGRAM], "stdin": ["-"], "file": ["program.py"]}[how]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=tmp_path, env=environment, input=PROGRAM if how == "stdin" else None,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        input=PROGRAM if how == "stdin" else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.stdout, done.stderr) == ("['right', 'right']\n", "")
 
 

@@ -1,4 +1,5 @@
-"""The entry points: which implementation is picked, what is refused and in which words, what a call reads."""
+"""The entry points: which implementation is picked, what is refused and in which words, what a call
+reads."""
 
 import functools
 
@@ -40,10 +41,14 @@ def test_the_linear_form_by_name(implementation):
 @pytest.mark.parametrize(
     "platform, vocabulary, dtype, picked",
     [
-        ("cpu", 151_936, "float32", "chunked"), ("tpu", 151_936, "bfloat16", "pallas_tpu"), ("gpu", 151_936, "float32", "pallas_gpu"),
-        ("tpu", 100, "float32", "chunked"), ("gpu", 151_936, "float64", "chunked"), ("rocket", 151_936, "float32", "chunked"),
+        ("cpu", 151_936, "float32", "chunked"),
+        ("tpu", 151_936, "bfloat16", "pallas_tpu"),
+        ("gpu", 151_936, "float32", "pallas_gpu"),
+        ("tpu", 100, "float32", "chunked"),
+        ("gpu", 151_936, "float64", "chunked"),
+        ("rocket", 151_936, "float32", "chunked"),
     ],
-)  # fmt: skip
+)
 def test_default_by_platform_and_shape(platform, vocabulary, dtype, picked):
     with compiling_for(platform):
         operands = (jax.ShapeDtypeStruct((3, vocabulary), jnp.dtype(dtype)),)
@@ -52,31 +57,43 @@ def test_default_by_platform_and_shape(platform, vocabulary, dtype, picked):
 
 @pytest.mark.parametrize("name", PALLAS)
 def test_a_kernel_of_another_platform_is_refused_by_name(name):
-    refused = pytest.raises(ValueError, match=f"^{name} does not run on cpu; use .*'chunked', or interpret=True")
+    refused = pytest.raises(
+        ValueError, match=f"^{name} does not run on cpu; use .*'chunked', or interpret=True"
+    )
     with compiling_for("cpu"), refused:
         token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation=name)
 
 
 @pytest.mark.parametrize("name", PALLAS)
 def test_float64_is_refused_by_kernels(name):
-    with jax.enable_x64(True), pytest.raises(ValueError, match=f"{name} computes in float32.*chunked"):
+    with (
+        jax.enable_x64(True),
+        pytest.raises(ValueError, match=f"{name} computes in float32.*chunked"),
+    ):
         token_stats(np.zeros((1, 2)), np.array([0]), implementation=name)
 
 
 @pytest.mark.parametrize("name", ["reference", "forward", "chunked", "loss"])
 def test_float32_operands_are_multiplied_as_such(name):
-    """It makes no difference on a CPU; by default a GPU would round them to TF32 and a TPU to bfloat16."""
+    """It makes no difference on a CPU; by default a GPU would round them to TF32 and a TPU to
+    bfloat16."""
 
     def total(hidden, head):
         if name == "loss":
-            return linear_token_loss(lambda stats, _: stats.entropy.sum(), hidden, head, jnp.zeros(3, int), ())[0]
-        return linear_token_stats(hidden, head, jnp.zeros(3, int), implementation=name).entropy.sum()
+            return linear_token_loss(
+                lambda stats, _: stats.entropy.sum(), hidden, head, jnp.zeros(3, int), ()
+            )[0]
+        return linear_token_stats(
+            hidden, head, jnp.zeros(3, int), implementation=name
+        ).entropy.sum()
 
     operands = jax.ShapeDtypeStruct((3, 4), jnp.float32), jax.ShapeDtypeStruct((5, 4), jnp.float32)
     for function, least in ((total, 1), (jax.grad(total, argnums=(0, 1)), 3)):
         products = list(equations(jax.make_jaxpr(function)(*operands).jaxpr, "dot_general"))
         asked = {product.params["precision"] for product in products}
-        assert len(products) >= least and asked == {(jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)}
+        assert len(products) >= least and asked == {
+            (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+        }
 
 
 def test_interpreting_what_is_no_kernel_is_refused():
@@ -101,7 +118,9 @@ def test_unknown_implementations_and_tokens_that_are_none_are_refused():
     with pytest.raises(ValueError, match="'fast'.*reference"):
         token_stats(jnp.zeros((1, 2)), jnp.array([0]), implementation="fast")
     with pytest.raises(ValueError, match="'fast'.*forward"):
-        linear_token_stats(jnp.zeros((1, 2)), jnp.zeros((3, 2)), jnp.array([0]), implementation="fast")
+        linear_token_stats(
+            jnp.zeros((1, 2)), jnp.zeros((3, 2)), jnp.array([0]), implementation="fast"
+        )
     with pytest.raises(AssertionError):
         token_stats(jnp.zeros((2, 3)), jnp.array([0.0, 1.0]))
     with pytest.raises(AssertionError):
@@ -110,17 +129,29 @@ def test_unknown_implementations_and_tokens_that_are_none_are_refused():
 
 def test_default_keeps_forward_mode_for_few_logits():
     logits, tokens = jnp.array([[0.0, 1.0, 3.0]]), jnp.array([1])
-    along = lambda name: jax.jvp(lambda z: token_stats(z, tokens, implementation=name).entropy, (logits,), (logits,))[1]  # noqa: E731
+
+    def along(name):
+        return jax.jvp(
+            lambda z: token_stats(z, tokens, implementation=name).entropy, (logits,), (logits,)
+        )[1]
+
     np.testing.assert_array_equal(along(None), along("reference"))
 
 
 def test_the_logits_form_declares_and_makes_one_read_of_the_logits():
     shape = 4096, 151_936
-    logits, tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16), jax.ShapeDtypeStruct(shape[:1], jnp.int32)
+    logits, tokens = (
+        jax.ShapeDtypeStruct(shape, jnp.bfloat16),
+        jax.ShapeDtypeStruct(shape[:1], jnp.int32),
+    )
     with compiling_for("tpu", "TPU v5 lite"):
         (call,) = equations(jax.make_jaxpr(token_stats)(logits, tokens).jaxpr, "pallas_call")
     assert call.params["cost_estimate"].bytes_accessed == 2 * shape[0] * shape[1]
-    (read,) = [mapping for mapping in call.params["grid_mapping"].block_mappings if mapping.array_aval.shape == shape]
+    (read,) = [
+        mapping
+        for mapping in call.params["grid_mapping"].block_mappings
+        if mapping.array_aval.shape == shape
+    ]
     rows, columns = (size.block_size for size in read.block_shape)
     # As many grid steps as blocks, and each has a block of its own.
     assert call.params["grid_mapping"].grid == (-(-shape[0] // rows), -(-shape[1] // columns))

@@ -1,8 +1,9 @@
 """The Triton kernels compiled ahead of time for an H100, without one, at the size of a real model.
 
-The compiler refuses blocks over the shared memory that the hardware has. It does not say whether the numbers
-are right (tests/test_kernels_token_stats.py does, in the interpreter or on a GPU), how fast they come, or whether registers spill.
-The environment has to be set before jax starts, so this file runs itself.
+The compiler refuses blocks over the shared memory that the hardware has. It does not say whether
+the numbers are right (tests/test_kernels_token_stats.py does, in the interpreter or on a GPU), how
+fast they come, or whether registers spill. The environment has to be set before jax starts, so this
+file runs itself.
 """
 
 import functools
@@ -18,7 +19,8 @@ import pytest
 pytestmark = [
     pytest.mark.aot,
     pytest.mark.skipif(
-        importlib.util.find_spec("jax_plugins") is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None,
+        importlib.util.find_spec("jax_plugins") is None
+        or importlib.util.find_spec("jax_plugins.xla_cuda13") is None,
         reason="needs jax-cuda13-pjrt and jax-cuda13-plugin of jax's own version (requirements-aot.txt)",
     ),
 ]
@@ -28,7 +30,8 @@ TOKENS, VOCABULARY, WIDTH = 4096, 151_936, 2048
 NAIVE = 2 * TOKENS * VOCABULARY * 2  # bytes: logits and their gradient in bfloat16
 
 H100 = "NVIDIA H100 80GB HBM3"
-# What the compiler needs to know of the device; the versions at the end are guesses that change nothing here.
+# What the compiler needs to know of the device; the versions at the end are guesses that change
+# nothing here.
 TARGET = f"""
 gpu_device_info {{ threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
@@ -45,8 +48,12 @@ device_description_str: "{H100}"
 def compiled():
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
     root = str(pathlib.Path(__file__).parent.parent)
-    environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    done = subprocess.run(
+        [sys.executable, __file__], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -86,9 +93,14 @@ def measure() -> dict:
     forms = {"logits": token_stats, "linear": linear_token_stats}
 
     def shapes(width=WIDTH, vocabulary=VOCABULARY, dtype=jnp.bfloat16):
-        shape = lambda *of, dtype=dtype: jax.ShapeDtypeStruct(of, dtype, sharding=there)  # noqa: E731
+        def shape(*of, dtype=dtype):
+            return jax.ShapeDtypeStruct(of, dtype, sharding=there)
+
         ids = shape(TOKENS, dtype=jnp.int32)
-        return {"logits": (shape(TOKENS, vocabulary), ids), "linear": (shape(TOKENS, width), shape(vocabulary, width), ids)}
+        return {
+            "logits": (shape(TOKENS, vocabulary), ids),
+            "linear": (shape(TOKENS, width), shape(vocabulary, width), ids),
+        }
 
     def temporary(form, operands, implementation="pallas_gpu"):
         kind, direction = form.split()
@@ -107,7 +119,9 @@ def measure() -> dict:
     out["naive"] = temporary("linear backward", shapes()["linear"], "reference")
     ragged = shapes(width=1000, vocabulary=5000, dtype=jnp.float32)["linear"]
     out["linear backward, float32, D = 1000, V = 5000"] = temporary("linear backward", ragged)
-    pallas_gpu.block_for = lambda dtype, width: pallas_gpu.Block(rows=1024, columns=512, depth=256, warps=8, stages=3)
+    pallas_gpu.block_for = lambda dtype, width: pallas_gpu.Block(
+        rows=1024, columns=512, depth=256, warps=8, stages=3
+    )
     try:
         out["blocks over the shared memory"] = str(temporary("linear forward", shapes()["linear"]))
     except Exception as error:  # the compiler's, of several types

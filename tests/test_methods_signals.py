@@ -1,4 +1,5 @@
-"""Signals, random choices and random controls by hand, and what must not move them. Shapes: B sequences, T time."""
+"""Signals, random choices and random controls by hand, and what must not move them. Shapes: B
+sequences, T time."""
 
 import functools
 import math
@@ -13,8 +14,14 @@ from papo_jax.methods import calling, draws, reweighting, signals
 
 LN2 = math.log(2)
 KEY = jax.random.key(0)
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # in less than half the time
-highest, permuted, uniform = compiled(draws.highest), compiled(draws.permuted), compiled(draws.uniform, static_argnames="slots")
+compiled = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)  # in less than half the time
+highest, permuted, uniform = (
+    compiled(draws.highest),
+    compiled(draws.permuted),
+    compiled(draws.uniform, static_argnames="slots"),
+)
 strata_of = compiled(signals.strata, static_argnames="signal")
 
 
@@ -27,14 +34,16 @@ def on(array):
 
 
 def make_stats(logprob, entropy, unit_polarity):
-    return TokenStats(*(jnp.asarray(each, jnp.float32) for each in (logprob, 0 * logprob, entropy, unit_polarity)))
+    return TokenStats(
+        *(jnp.asarray(each, jnp.float32) for each in (logprob, 0 * logprob, entropy, unit_polarity))
+    )
 
 
 class TestSignalsByHand:
     """Two tokens drawn from p = (1/2, 1/4, 1/4), the first with A = 2 and the second with A = -1.
 
-    In units of log 2: H = 3/2, log p = (-1, -2), S = p (H + log p) = (1/4, -1/8), C = 1/2 1/4 - 2 1/4 1/8 = 1/16, so
-    T = C - S = (-3/16, 3/16).
+    In units of log 2: H = 3/2, log p = (-1, -2), S = p (H + log p) = (1/4, -1/8), C = 1/2 1/4 - 2
+    1/4 1/8 = 1/16, so T = C - S = (-3/16, 3/16).
     """
 
     LOGITS = jnp.log(jnp.array([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.9, 0.05, 0.05]]]))
@@ -46,7 +55,10 @@ class TestSignalsByHand:
         "sampled": (-1 / 2 * LN2, -1 / 8 * LN2),  # -A S
         "parameter": (0.6, 0.7),  # A u with u = (0.3, -0.7)
         "advantage_sign": (-1.0, 1.0),
-        "covariance": (-3 / 4 * LN2, -3 / 4 * LN2),  # A - 1/2 = (3/2, -3/2) and log p + 3/2 = (1/2, -1/2)
+        "covariance": (
+            -3 / 4 * LN2,
+            -3 / 4 * LN2,
+        ),  # A - 1/2 = (3/2, -3/2) and log p + 3/2 = (1/2, -1/2)
         "surprisal": (-LN2, -1 / 2 * LN2),  # log p + H = (1/2, -1/2)
         "random": (-3 / 8 * LN2, -3 / 16 * LN2),
         "random_in_sign": (-3 / 8 * LN2, -3 / 16 * LN2),
@@ -57,11 +69,15 @@ class TestSignalsByHand:
     @pytest.mark.parametrize("name", signals.SIGNALS)
     @pytest.mark.parametrize("garbage", [50.0, np.nan, np.inf])
     def test_signal(self, name, garbage):
-        spoil = lambda values: jnp.where(self.MASK, values, garbage)  # noqa: E731
+        def spoil(values):
+            return jnp.where(self.MASK, values, garbage)
+
         known = {"unit_parameter": spoil(row(0.3, -0.7, 9.0)), "dead_band": 1e-6}
         function = signals.SIGNALS[name]
         arguments = calling.keywords(function, known)
-        out = function(jax.tree.map(spoil, self.STATS), spoil(self.ADVANTAGES), self.MASK, **arguments)
+        out = function(
+            jax.tree.map(spoil, self.STATS), spoil(self.ADVANTAGES), self.MASK, **arguments
+        )
         np.testing.assert_allclose(out, [[*self.EXPECTED[name], 0.0]], rtol=1e-5)
 
 
@@ -77,11 +93,14 @@ class TestDeadBand:
     @pytest.mark.parametrize("scale", [1.0, 1e-6])
     @pytest.mark.parametrize("name", ["sampled", "parameter", "covariance", "surprisal"])
     def test_of_the_others_is_a_share_of_their_spread(self, name, scale):
-        # sizes (1, 1, 1e-7, 0, 1e-4): root mean square about sqrt(2 / 5) = 0.63, so 1e-7 is below 1e-6 of it, 1e-4 is not
+        # sizes (1, 1, 1e-7, 0, 1e-4): root mean square about sqrt(2 / 5) = 0.63, so 1e-7 is below
+        # 1e-6 of it, 1e-4 is not
         advantages = scale * row(1.0, -1.0, 1e-7, 0.0, -1e-4)
         logprob, entropy = row(0, 0, 0, 0, 0), row(1, 1, 1, 1, 1)  # p = 1, so S = H + log p = 1
         known = {"unit_parameter": -row(1, 1, 1, 1, 1)}
-        if name == "covariance":  # mean A = 0, log p - mean = (1, -1, 1, 0, -1): sizes (1, 1, 1e-7, 0, 1e-4)
+        if (
+            name == "covariance"
+        ):  # mean A = 0, log p - mean = (1, -1, 1, 0, -1): sizes (1, 1, 1e-7, 0, 1e-4)
             advantages = scale * row(1.0, -1.0, 1e-7, -1e-7, -1e-4) + scale * row(0, 0, 0, 1e-4, 0)
             logprob = row(-1, -3, -1, -2, -3)
         function = signals.SIGNALS[name]
@@ -94,12 +113,27 @@ class TestShares:
     @pytest.mark.parametrize(
         "share, number, down, up",
         [
-            (0.2, 4, 1, 1), (0.2, 5, 1, 1), (0.2, 6, 1, 2), (0.2, 9, 1, 2), (0.2, 10, 2, 2), (0.2, 0, 1, 1),
-            (1e-4, 9_999, 1, 1), (1e-4, 19_999, 1, 2), (1e-4, 20_000, 2, 2), (1e-4, 20_001, 2, 3),  # an almost whole number
-            (2e-3, 999, 1, 2), (2e-3, 1_000, 2, 2), (2e-4, 15_000, 3, 3), (5e-5, 39_999, 1, 2), (1e-3, 1_001, 1, 2),
-            (0.1, 500_000, 50_000, 50_000), (0.3, 10, 3, 3), (0.7, 10, 7, 7), (1.0, 7, 7, 7),
+            (0.2, 4, 1, 1),
+            (0.2, 5, 1, 1),
+            (0.2, 6, 1, 2),
+            (0.2, 9, 1, 2),
+            (0.2, 10, 2, 2),
+            (0.2, 0, 1, 1),
+            (1e-4, 9_999, 1, 1),
+            (1e-4, 19_999, 1, 2),
+            (1e-4, 20_000, 2, 2),
+            (1e-4, 20_001, 2, 3),  # an almost whole number
+            (2e-3, 999, 1, 2),
+            (2e-3, 1_000, 2, 2),
+            (2e-4, 15_000, 3, 3),
+            (5e-5, 39_999, 1, 2),
+            (1e-3, 1_001, 1, 2),
+            (0.1, 500_000, 50_000, 50_000),
+            (0.3, 10, 3, 3),
+            (0.7, 10, 7, 7),
+            (1.0, 7, 7, 7),
         ],
-    )  # fmt: skip
+    )
     def test_by_hand(self, share, number, down, up):
         for count in (number, jnp.array(number)):
             assert int(draws.at_most(share, count)) == down
@@ -129,7 +163,9 @@ class TestChoices:
         expected = np.zeros((2, 3), bool)
         for place in self.ORDER[:count]:
             expected[place] = True
-        np.testing.assert_array_equal(draws.highest(self.VALUES, self.ELIGIBLE, count, ties=self.TIES), expected)
+        np.testing.assert_array_equal(
+            draws.highest(self.VALUES, self.ELIGIBLE, count, ties=self.TIES), expected
+        )
 
     @pytest.mark.parametrize("count", range(7))
     def test_lowest(self, count):
@@ -141,14 +177,23 @@ class TestChoices:
 
     @pytest.mark.parametrize("count", [1, 5, 17])
     def test_order_of_sequences_and_padding_do_not_matter(self, count):
-        rng, rows, order = np.random.default_rng(1), np.arange(8), np.random.default_rng(2).permutation(8)
+        rng, rows, order = (
+            np.random.default_rng(1),
+            np.arange(8),
+            np.random.default_rng(2).permutation(8),
+        )
         values = rng.integers(0, 3, (8, 5)).astype(np.float32)  # many ties
         eligible = rng.random((8, 5)) < 0.7
-        choose = lambda values, eligible, ties: np.asarray(highest(values, eligible, count, ties=ties))  # noqa: E731
+
+        def choose(values, eligible, ties):
+            return np.asarray(highest(values, eligible, count, ties=ties))
+
         whole = choose(values, eligible, uniform(KEY, rows, slots=5))
         assert whole.sum() == count
         wide = np.pad(values[order], ((0, 0), (0, 3)), constant_values=np.nan)
-        padded = choose(wide, np.pad(eligible[order], ((0, 0), (0, 3))), uniform(KEY, order, slots=8))
+        padded = choose(
+            wide, np.pad(eligible[order], ((0, 0), (0, 3))), uniform(KEY, order, slots=8)
+        )
         np.testing.assert_array_equal(padded, np.pad(whole[order], ((0, 0), (0, 3))))
         other = choose(values, eligible, uniform(jax.random.key(1), rows, slots=5))
         assert count == 1 or (other != whole).any()  # the key decides among equals
@@ -160,13 +205,18 @@ class TestStrata:
 
     def test_by_hand(self):
         polarity = row(0.6, -0.2, 0.0, -0.1)
-        of = lambda name: signals.strata(name, polarity, self.STATS, self.A, on(self.A))  # noqa: E731
+
+        def of(name):
+            return signals.strata(name, polarity, self.STATS, self.A, on(self.A))
+
         assert of("random").tolist() == [[0, 0, 0, 0]]
         assert of("random_in_sign").tolist() == [[2, 0, 1, 2]]
-        # log p in order -3, -2, -1, -1; the edges are entries k 4 // 10: 0 0 1 1 2 2 2 3 3, that is -3 -3 -2 -2 and five -1,
-        # and the decile is the number of edges that are reached: 2, 4, 9, 9
+        # log p in order -3, -2, -1, -1; the edges are entries k 4 // 10: 0 0 1 1 2 2 2 3 3, that is
+        # -3 -3 -2 -2 and five -1, # and the decile is the number of edges that are reached: 2, 4,
+        # 9, 9
         assert of("random_in_probability").tolist() == [[29, 4, 12, 29]]
-        # abs(P) by log p is 0 at -3, 0.2 at -2 and 0.7 at -1: of nine edges, 0.09 to 0.81, two are reached at -2, and all at -1
+        # abs(P) by log p is 0 at -3, 0.2 at -2 and 0.7 at -1: of nine edges, 0.09 to 0.81, two are
+        # reached at -2, and all at -1
         assert of("random_in_mass").tolist() == [[29, 2, 10, 29]]
         assert all(of(name) is None for name in signals.SIGNALS if not name.startswith("random"))
 
@@ -174,13 +224,29 @@ class TestStrata:
         values = jnp.concatenate([jnp.repeat(jnp.arange(10.0), 3), jnp.full(7, -99.0)])[None]
         mask = jnp.arange(37)[None] < 30
         equal = jnp.where(mask, 1.0, jnp.nan)
-        assert signals.tenths(values, equal, mask)[0, :30].tolist() == [tenth for tenth in range(10) for _ in range(3)]
-        assert len(set(signals.tenths(jnp.zeros((1, 25)), jnp.ones((1, 25)), jnp.ones((1, 25), bool)).ravel().tolist())) == 1
+        assert signals.tenths(values, equal, mask)[0, :30].tolist() == [
+            tenth for tenth in range(10) for _ in range(3)
+        ]
+        assert (
+            len(
+                set(
+                    signals.tenths(jnp.zeros((1, 25)), jnp.ones((1, 25)), jnp.ones((1, 25), bool))
+                    .ravel()
+                    .tolist()
+                )
+            )
+            == 1
+        )
 
     def test_each_tenth_holds_a_tenth_of_the_mass(self):
         rng = np.random.default_rng(0)
-        values, mass = rng.normal(size=(2, 500)), rng.exponential(size=(2, 500)) ** 4  # most of it in few tokens
-        found = np.asarray(signals.tenths(jnp.asarray(values), jnp.asarray(mass), jnp.ones((2, 500), bool)))
+        values, mass = (
+            rng.normal(size=(2, 500)),
+            rng.exponential(size=(2, 500)) ** 4,
+        )  # most of it in few tokens
+        found = np.asarray(
+            signals.tenths(jnp.asarray(values), jnp.asarray(mass), jnp.ones((2, 500), bool))
+        )
         of_values = found.ravel()[np.argsort(values, axis=None)]
         assert (np.diff(of_values) >= 0).all()
         held = np.array([mass[found == tenth].sum() for tenth in range(10)]) / mass.sum()
@@ -191,40 +257,69 @@ class TestStrata:
 def batch():
     """(stats, advantages, mask) of 40 answers of up to 12 tokens."""
     rng = np.random.default_rng(0)
-    logits, tokens = 2 * rng.normal(size=(40, 12, 5)).astype(np.float32), rng.integers(0, 5, (40, 12))
-    advantages = np.repeat(np.resize([-1.5, -0.5, 0.0, 1.0], (40, 1)), 12, axis=1).astype(np.float32)
+    logits, tokens = (
+        2 * rng.normal(size=(40, 12, 5)).astype(np.float32),
+        rng.integers(0, 5, (40, 12)),
+    )
+    advantages = np.repeat(np.resize([-1.5, -0.5, 0.0, 1.0], (40, 1)), 12, axis=1).astype(
+        np.float32
+    )
     mask = np.arange(12) < rng.integers(3, 13, (40, 1))
     return token_stats(logits, tokens), jnp.asarray(advantages), mask
 
 
-@functools.partial(compiled, static_argnames=("signal", "renormalise"))
-def weigh(stats, advantages, mask, sequences, key, *, signal, renormalise=False):
+@functools.partial(compiled, static_argnames=("signal", "renormalize"))
+def weigh(stats, advantages, mask, sequences, key, *, signal, renormalize=False):
     """(weights before and after the permutation, strata)."""
     steered = signals.SIGNALS[signal](stats, advantages, mask)
     strata = signals.strata(signal, steered, stats, advantages, mask)
     make = functools.partial(
-        reweighting.papo, steered, advantages, mask, 0.8, lam=0.3, weighting="graded", renormalise=renormalise
+        reweighting.papo,
+        steered,
+        advantages,
+        mask,
+        0.8,
+        lam=0.3,
+        weighting="graded",
+        renormalize=renormalize,
     )
     return make(), make(key=key, sequences=sequences, strata=strata), strata
 
 
-@pytest.mark.parametrize("signal", ["random", "random_in_sign", "random_in_probability", "random_in_mass"])
+@pytest.mark.parametrize(
+    "signal", ["random", "random_in_sign", "random_in_probability", "random_in_mass"]
+)
 class TestControls:
     def test_same_histogram_in_every_stratum(self, signal):
         stats, advantages, mask = batch()
-        plain, moved, strata = map(np.asarray, weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal))
+        plain, moved, strata = map(
+            np.asarray, weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal)
+        )
         assert not moved[~mask].any()
         groups = np.unique(strata[mask])
-        assert groups.size == {"random": 1, "random_in_sign": 3, "random_in_probability": 30, "random_in_mass": 30}[signal]
+        assert (
+            groups.size
+            == {
+                "random": 1,
+                "random_in_sign": 3,
+                "random_in_probability": 30,
+                "random_in_mass": 30,
+            }[signal]
+        )
         for group in [None, *groups]:
             chosen = mask & (strata == group) if group is not None else mask
             np.testing.assert_array_equal(np.sort(moved[chosen]), np.sort(plain[chosen]))
 
-    def test_renormalised_weights_have_the_histogram_up_to_one_factor_and_the_pressure(self, signal):
+    def test_renormalized_weights_have_the_histogram_up_to_one_factor_and_the_pressure(
+        self, signal
+    ):
         stats, advantages, mask = batch()
-        found = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal, renormalise=True)
+        found = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal, renormalize=True)
         plain, moved = (np.asarray(weights, np.float64) for weights in found[:2])
-        shape = lambda weights: np.sort(weights[mask]) / weights[mask].sum()  # noqa: E731
+
+        def shape(weights):
+            return np.sort(weights[mask]) / weights[mask].sum()
+
         np.testing.assert_allclose(shape(moved), shape(plain), rtol=1e-5)
         pressure = [(weights * np.abs(advantages))[mask].sum() for weights in (plain, moved, mask)]
         np.testing.assert_allclose(pressure[:2], pressure[2], rtol=1e-5)
@@ -234,25 +329,40 @@ class TestControls:
         known = dict(polarity=signals.polarity(stats, advantages, mask), stats=stats, mask=mask)
         strata = strata_of(signal=signal, advantages=advantages, **known)
         decile = strata_of(signal="random_in_probability", advantages=0 * advantages, **known)
-        permute = functools.partial(permuted, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata)
+        permute = functools.partial(
+            permuted, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata
+        )
         np.testing.assert_array_equal(permute(strata), strata)
         kept = {  # of each token's new value, whether it comes from the same sign and from the same decile
             "sign": (np.sign(permute(advantages)) == np.sign(advantages))[mask].all(),
             "decile": (np.asarray(permute(decile)) == decile)[mask].all(),
         }
-        assert kept == {
-            "random": {"sign": False, "decile": False},
-            "random_in_sign": {"sign": True, "decile": False},
-            "random_in_probability": {"sign": True, "decile": True},
-            "random_in_mass": {"sign": True, "decile": False},
-        }[signal]
+        assert (
+            kept
+            == {
+                "random": {"sign": False, "decile": False},
+                "random_in_sign": {"sign": True, "decile": False},
+                "random_in_probability": {"sign": True, "decile": True},
+                "random_in_mass": {"sign": True, "decile": False},
+            }[signal]
+        )
 
     def test_order_of_sequences_and_padding_do_not_matter(self, signal):
         stats, advantages, mask = batch()
         order = np.random.default_rng(3).permutation(40)
         plain, moved, _ = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal)
-        wide = lambda values, fill=np.nan: np.pad(values[order], ((0, 0), (0, 4)), constant_values=fill)  # noqa: E731
-        _, padded, _ = weigh(jax.tree.map(wide, stats), wide(advantages), wide(mask, False), order, KEY, signal=signal)
+
+        def wide(values, fill=np.nan):
+            return np.pad(values[order], ((0, 0), (0, 4)), constant_values=fill)
+
+        _, padded, _ = weigh(
+            jax.tree.map(wide, stats),
+            wide(advantages),
+            wide(mask, False),
+            order,
+            KEY,
+            signal=signal,
+        )
         # sigma_P adds up in another order, so weights agree to rounding
         np.testing.assert_allclose(padded, wide(np.asarray(moved), 0.0), rtol=1e-5)
         assert np.abs(np.asarray(moved) - plain).max() > 0.05

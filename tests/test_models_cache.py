@@ -1,4 +1,5 @@
-"""Cached decoding against the full forward pass, for prompt lengths on both sides of every bucket's edge."""
+"""Cached decoding against the full forward pass, for prompt lengths on both sides of every bucket's
+edge."""
 
 import dataclasses
 
@@ -15,7 +16,16 @@ from papo_jax.models.policy import abstract
 from papo_jax.rollout import prompts
 
 PLAIN = ModelConfig(
-    "qwen3", vocabulary_size=31, width=16, layers=4, heads=4, kv_heads=2, head_dim=6, mlp_width=24, tied=True, qk_norm=True
+    "qwen3",
+    vocabulary_size=31,
+    width=16,
+    layers=4,
+    heads=4,
+    kv_heads=2,
+    head_dim=6,
+    mlp_width=24,
+    tied=True,
+    qk_norm=True,
 )
 CONFIGS = {
     "plain": PLAIN,
@@ -24,7 +34,11 @@ CONFIGS = {
         PLAIN, window=5, windowed=(True, False, False, True), rotated=(True, True, False, True)
     ),
     "yarn, biases": dataclasses.replace(
-        PLAIN, rope_scaling=RopeScaling("yarn", 4.0, 8, magnitude=1.2), qkv_bias=True, output_bias=True, mlp_bias=True
+        PLAIN,
+        rope_scaling=RopeScaling("yarn", 4.0, 8, magnitude=1.2),
+        qkv_bias=True,
+        output_bias=True,
+        mlp_bias=True,
     ),
 }
 MULTIPLE, LONGEST, NEW = 8, 20, 5  # prompts go into 8, 16 or 20 slots
@@ -35,7 +49,9 @@ LENGTHS = (1, 7, 8, 9, 15, 16, 17, 19, 20)
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(config, id=name, marks=() if name.startswith("window of some") else pytest.mark.slow)
+        pytest.param(
+            config, id=name, marks=() if name.startswith("window of some") else pytest.mark.slow
+        )
         for name, config in CONFIGS.items()
     ],
 )
@@ -48,15 +64,23 @@ def make(config):
     """(graph, params): norms near 1, everything else normal with deviation 0.15."""
     graph, shapes = abstract(config)
     rng = np.random.default_rng(1)
-    draw = lambda path, leaf: (path[-1].key == "scale") + 0.15 * rng.normal(size=leaf.shape).astype(np.float32)  # noqa: E731
+
+    def draw(path, leaf):
+        return (path[-1].key == "scale") + 0.15 * rng.normal(size=leaf.shape).astype(np.float32)
+
     return graph, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def cached_logits(graph, params, made, new):
     """[B, P + NEW, V]: the prompt at once, then a token at a time."""
     model = nnx.merge(graph, params)
-    head = lambda hidden: jnp.einsum("btd,vd->btv", hidden, model.head())  # noqa: E731
-    hidden, cache = model.cached(made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape))
+
+    def head(hidden):
+        return jnp.einsum("btd,vd->btv", hidden, model.head())
+
+    hidden, cache = model.cached(
+        made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape)
+    )
 
     def step(cache, token):
         hidden, cache = model.cached(token[:, None], jnp.ones((len(token), 1), bool), cache)
@@ -75,7 +99,9 @@ def test_every_position_on_both_sides_of_every_edge(policy):
     rng = np.random.default_rng(2)
     widths, spreads = set(), []
     for length in LENGTHS:
-        encoded = [rng.integers(0, 31, n) for n in (length, max(1, length - 3))]  # the second row has padding
+        encoded = [
+            rng.integers(0, 31, n) for n in (length, max(1, length - 3))
+        ]  # the second row has padding
         width = prompts.slots(encoded, multiple=MULTIPLE, longest=LONGEST)
         made, new = prompts.pad(encoded, [0, 1], width), rng.integers(0, 31, (2, NEW))
         got = np.asarray(cached_logits(graph, params, made, new))
@@ -96,5 +122,10 @@ def test_a_window_hides_what_lies_further_back():
     tokens = np.arange(12)[None] % 31
     changed = tokens.copy()
     changed[0, 3] = 30
-    differ = np.abs(full_logits(graph, params, tokens) - full_logits(graph, params, changed))[0].max(axis=-1) > 1e-6
+    differ = (
+        np.abs(full_logits(graph, params, tokens) - full_logits(graph, params, changed))[0].max(
+            axis=-1
+        )
+        > 1e-6
+    )
     assert differ.tolist() == [3 <= position < 8 for position in range(12)]

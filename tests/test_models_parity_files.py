@@ -1,4 +1,5 @@
-"""What we write is read by transformers without a word and computes the same; what it wrote comes back bit for bit."""
+"""What we write is read by transformers without a word and computes the same; what it wrote comes
+back bit for bit."""
 
 import contextlib
 import dataclasses
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from tokenizers import pre_tokenizers
 
-torch = pytest.importorskip("torch", reason="parity with transformers: pip install -r requirements-parity.txt")
+torch = pytest.importorskip(
+    "torch", reason="parity with transformers: pip install -r requirements-parity.txt"
+)
 
 import parity  # noqa: E402
 import transformers  # noqa: E402
@@ -25,7 +28,8 @@ from papo_jax.models.config import to_huggingface  # noqa: E402
 
 @contextlib.contextmanager
 def quiet():
-    """Fails on any warning of Python and on anything that transformers logs as a warning or worse."""
+    """Fails on any warning of Python and on anything that transformers logs as a warning or
+    worse."""
     records = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: records.append(record.getMessage())
@@ -42,7 +46,8 @@ def quiet():
 
 
 def open_model(directory, **options):
-    """Loads with `AutoModelForCausalLM`; fails on any warning and on any tensor that is missing, left over or misshapen."""
+    """Loads with `AutoModelForCausalLM`; fails on any warning and on any tensor that is missing,
+    left over or misshapen."""
     with quiet():
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
             directory, output_loading_info=True, attn_implementation="eager", **options
@@ -64,7 +69,9 @@ def test_exports_are_opened_by_transformers(name, dtype, tmp_path):
     original = parity.build(name, tmp_path / "theirs")
     policy = models.load(str(tmp_path / "theirs"))
     models.export(policy, tmp_path / "ours", dtype=dtype)
-    assert {str(weight.dtype) for weight in open_model(tmp_path / "ours").parameters()} == {f"torch.{dtype}"}
+    assert {str(weight.dtype) for weight in open_model(tmp_path / "ours").parameters()} == {
+        f"torch.{dtype}"
+    }
     opened = open_model(tmp_path / "ours", dtype=torch.float32)
     np.testing.assert_allclose(logits(opened), logits(original), rtol=0, atol=1e-5)
     assert tuple(np.atleast_1d(opened.generation_config.eos_token_id)) == policy.stop_tokens
@@ -85,14 +92,19 @@ def test_shards_are_opened_by_transformers(tmp_path):
     original = parity.build("qwen3", tmp_path / "theirs")
     policy = models.load(str(tmp_path / "theirs"))
     huggingface.write(
-        tmp_path / "ours", to_huggingface(policy.config), policy.params, dtype="float32", shard_bytes=40_000
+        tmp_path / "ours",
+        to_huggingface(policy.config),
+        policy.params,
+        dtype="float32",
+        shard_bytes=40_000,
     )
     assert len([*(tmp_path / "ours").glob("*.safetensors")]) > 3
     np.testing.assert_array_equal(logits(open_model(tmp_path / "ours")), logits(original))
 
 
 def tokenizer_of(name: str):
-    """For qwen2 AutoTokenizer builds a byte-level one whatever the files say, so that is what it gets."""
+    """For qwen2 AutoTokenizer builds a byte-level one whatever the files say, so that is what it
+    gets."""
     if name != "qwen2":
         return character_tokenizer()
     symbols = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġw", "or"]
@@ -108,14 +120,23 @@ def test_tokenizers_are_opened_by_transformers(name, tmp_path):
     models.export(models.load(str(tmp_path / "theirs")), tmp_path / "ours")
     with quiet():
         opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
-    for text in ("12+7*(3-1)=", " Two words,\n\ta tab and an é", f"{first.eos_token}1{first.pad_token}"):
+    for text in (
+        "12+7*(3-1)=",
+        " Two words,\n\ta tab and an é",
+        f"{first.eos_token}1{first.pad_token}",
+    ):
         assert opened(text)["input_ids"] == first(text)["input_ids"]
         assert opened.decode(opened(text)["input_ids"]) == first.decode(first(text)["input_ids"])
-    assert (len(opened), opened.eos_token_id, opened.padding_side) == (len(first), first.eos_token_id, "left")
+    assert (len(opened), opened.eos_token_id, opened.padding_side) == (
+        len(first),
+        first.eos_token_id,
+        "left",
+    )
 
 
 def raw(directory: pathlib.Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    """Every tensor of a directory as (dtype, shape, bytes), read by the definition of the format."""
+    """Every tensor of a directory as (dtype, shape, bytes), read by the definition of the
+    format."""
     tensors = {}
     for file in directory.glob("*.safetensors"):
         content = file.read_bytes()
@@ -137,7 +158,9 @@ def test_import_export_import_is_exact(name, dtype, sharded, tmp_path):
     model = parity.build(name, first)
     for file in first.glob("*.safetensors"):
         file.unlink()
-    model.to(getattr(torch, dtype)).save_pretrained(first, max_shard_size="40KB" if sharded else "5GB")
+    model.to(getattr(torch, dtype)).save_pretrained(
+        first, max_shard_size="40KB" if sharded else "5GB"
+    )
     assert (len([*first.glob("*.safetensors")]) > 3) == sharded
     loaded = models.load(str(first))
     models.export(loaded, second)

@@ -1,4 +1,5 @@
-"""Logits and gradients against transformers' models, for every family and every optional field, at real tokens."""
+"""Logits and gradients against transformers' models, for every family and every optional field, at
+real tokens."""
 
 import dataclasses
 import itertools
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-torch = pytest.importorskip("torch", reason="parity with transformers: pip install -r requirements-parity.txt")
+torch = pytest.importorskip(
+    "torch", reason="parity with transformers: pip install -r requirements-parity.txt"
+)
 
 import parity  # noqa: E402
 import transformers  # noqa: E402
@@ -42,7 +45,8 @@ def test_logits_in_float32(name, tmp_path):
 
 @pytest.mark.parametrize("name", parity.CASES)
 def test_logits_in_bfloat16(name, tmp_path):
-    """The two round in different places, ours less often; so ours must also be nearer to float32 than theirs."""
+    """The two round in different places, ours less often; so ours must also be nearer to float32
+    than theirs."""
     truth = expected(parity.build(name, tmp_path, gentle=True))
     half = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.bfloat16, attn_implementation="eager"
@@ -53,11 +57,16 @@ def test_logits_in_bfloat16(name, tmp_path):
     assert np.square(got - truth).mean() < np.square(rounded - truth).mean()
 
 
-SAME = [{"llama-grouped", "llama-pretraining_tp"}, {"llama-yarn", "llama-yarn-mscale_alone"}, {"mistral", "mistral-wide_window"}]
+SAME = [
+    {"llama-grouped", "llama-pretraining_tp"},
+    {"llama-yarn", "llama-yarn-mscale_alone"},
+    {"mistral", "mistral-wide_window"},
+]
 
 
 def test_every_option_would_show():
-    """Cases with the same weights give logits that differ by far more than the tolerance, or an option is not tested."""
+    """Cases with the same weights give logits that differ by far more than the tolerance, or an
+    option is not tested."""
     found = {}
     for name in parity.CASES:
         model = parity.build(name)
@@ -67,20 +76,27 @@ def test_every_option_would_show():
     assert len(pairs) > 40
     for (first, its), (second, others) in pairs:
         difference = np.abs(its - others).max()
-        assert difference == 0 if {first, second} in SAME else difference > 100 * TOLERANCE, (first, second, difference)
+        assert difference == 0 if {first, second} in SAME else difference > 100 * TOLERANCE, (
+            first,
+            second,
+            difference,
+        )
 
 
 GRADIENTS = {
     "qwen3-attention_bias": {},
     "mistral-window": {},
     "llama-yarn-attention_factor": {},
-    "smollm3-mlp_bias": dict(tie_word_embeddings=True, num_hidden_layers=3, no_rope_layers=[1, 0, 1]),
+    "smollm3-mlp_bias": dict(
+        tie_word_embeddings=True, num_hidden_layers=3, no_rope_layers=[1, 0, 1]
+    ),
 }
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients(name, tmp_path):
-    """Of the mean next-token loss; ours are put under Hugging Face's names by what exports weights."""
+    """Of the mean next-token loss; ours are put under Hugging Face's names by what exports
+    weights."""
     counted = VALID[:, :-1] & VALID[:, 1:]
     model = parity.build(name, tmp_path / "model", **GRADIENTS[name])
     logprob = torch.log_softmax(parity.theirs(model, TOKENS, VALID)[:, :-1], dim=-1)
@@ -102,4 +118,6 @@ def test_gradients(name, tmp_path):
     for label, tensor in wanted.items():
         largest = np.abs(tensor).max()
         assert largest > 1e-5, label
-        np.testing.assert_allclose(got[label] / largest, tensor / largest, rtol=0, atol=1e-4, err_msg=label)
+        np.testing.assert_allclose(
+            got[label] / largest, tensor / largest, rtol=0, atol=1e-4, err_msg=label
+        )

@@ -1,4 +1,5 @@
-"""Weights placed on devices: pieces of any size, each device's part, and the peak of memory on the way."""
+"""Weights placed on devices: pieces of any size, each device's part, and the peak of memory on the
+way."""
 
 import json
 import os
@@ -24,14 +25,18 @@ from papo_jax.models.policy import abstract
 @pytest.mark.parametrize("entries", [1, 100, 500])
 def test_pieces_of_any_size_make_the_same_parameters(tmp_path, monkeypatch, entries):
     monkeypatch.setattr(placing, "PIECE_ENTRIES", entries)
-    config = ModelConfig("llama", vocabulary_size=7, width=4, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=10)
+    config = ModelConfig(
+        "llama", vocabulary_size=7, width=4, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=10
+    )
     huggingface.write(tmp_path, {}, make_params(config=config), dtype=None)
     params = huggingface.read_params(tmp_path, abstract(config)[1])
     jax.tree.map(np.testing.assert_array_equal, params, make_params(config=config))
 
 
 def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
-    monkeypatch.setattr(placing, "PIECE_ENTRIES", 100)  # a query head, the most that is never taken apart, is 6 * 16
+    monkeypatch.setattr(
+        placing, "PIECE_ENTRIES", 100
+    )  # a query head, the most that is never taken apart, is 6 * 16
     huggingface.write(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_in.open_directory(tmp_path)
     read = {name: [] for name in source.shapes}
@@ -45,11 +50,15 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
     assert max(size for spans in read.values() for *_, size in spans) <= 100
     assert read["model.norm.weight"] == [(0, 16, 16)]
     # 100 // 16 = 6 rows of the embedding at a time, and the 97th by itself.
-    assert read["model.embed_tokens.weight"] == [(n, n + 6, 96) for n in range(0, 96, 6)] + [(96, 97, 16)]
+    assert read["model.embed_tokens.weight"] == [(n, n + 6, 96) for n in range(0, 96, 6)] + [
+        (96, 97, 16)
+    ]
 
 
 def test_how_slices_lie_in_the_file():
-    output = weight_names.layout_of(("blocks", "attention", "output"), 3)  # ours [heads, head_dim, width]
+    output = weight_names.layout_of(
+        ("blocks", "attention", "output"), 3
+    )  # ours [heads, head_dim, width]
     shape = (4, 6, 8)
     stored = np.arange(8 * 24).reshape(8, 24)  # [width, heads head_dim]
     ours = output.to_ours(stored, shape)
@@ -58,10 +67,16 @@ def test_how_slices_lie_in_the_file():
     # Heads 2 and 3, the second of two parts, are columns 12 to 23; width 0 to 3 is rows 0 to 3.
     np.testing.assert_array_equal(ours[2:, :, :4], output.to_ours(stored[:4, 12:], (2, 6, 4)))
     np.testing.assert_array_equal(output.to_stored(ours), stored)
-    assert output.stored_spec(PartitionSpec("tensor", None, "fsdp")) == PartitionSpec("fsdp", "tensor")
+    assert output.stored_spec(PartitionSpec("tensor", None, "fsdp")) == PartitionSpec(
+        "fsdp", "tensor"
+    )
     bias = weight_names.layout_of(("blocks", "attention", "query_bias"), 2)
-    assert bias.stored_shape((4, 6)) == (24,) and bias.stored_spec(PartitionSpec("tensor")) == PartitionSpec("tensor")
-    np.testing.assert_array_equal(weight_names.layout_of(("embedding",), 2).to_ours(stored, (8, 24)), stored)
+    assert bias.stored_shape((4, 6)) == (24,) and bias.stored_spec(
+        PartitionSpec("tensor")
+    ) == PartitionSpec("tensor")
+    np.testing.assert_array_equal(
+        weight_names.layout_of(("embedding",), 2).to_ours(stored, (8, 24)), stored
+    )
     with pytest.raises(ValueError, match="no range of rows or columns"):
         output.stored_spec(PartitionSpec(None, "tensor", None))
 
@@ -70,7 +85,10 @@ def test_how_slices_lie_in_the_file():
 
 
 def alone(devices, task, *arguments):
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+    }
     environment = {**os.environ, **flags, "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)}
     command = [sys.executable, __file__, task, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -81,7 +99,13 @@ def alone(devices, task, *arguments):
 def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
     huggingface.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
     for found in alone(8, "split", tmp_path):
-        assert found == {"equal": True, "placed": True, "split": True, "rows_read_once": True, "same_bytes": True}
+        assert found == {
+            "equal": True,
+            "placed": True,
+            "split": True,
+            "rows_read_once": True,
+            "same_bytes": True,
+        }
 
 
 def split(directory):
@@ -104,12 +128,22 @@ def split(directory):
         huggingface.write(directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000)
         pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True))
         fsdp, tensor = mesh[1:]
-        shard = lambda leaf: leaf.addressable_shards[-1].data.shape  # noqa: E731
+
+        def shard(leaf):
+            return leaf.addressable_shards[-1].data.shape
+
         found.append(
             {
-                "equal": all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((np.asarray(a) == b).all()), params, expected))),
+                "equal": all(
+                    jax.tree.leaves(
+                        jax.tree.map(
+                            lambda a, b: bool((np.asarray(a) == b).all()), params, expected
+                        )
+                    )
+                ),
                 "placed": all(leaf.sharding == sharding for leaf, sharding in pairs),
-                "split": shard(query) == (3, 16 // fsdp, 8 // tensor, 6) and shard(gate) == (3, 16 // fsdp, 32 // tensor),
+                "split": shard(query) == (3, 16 // fsdp, 8 // tensor, 6)
+                and shard(gate) == (3, 16 // fsdp, 32 // tensor),
                 "rows_read_once": all((count == 1).all() for count in counts.values()),
                 "same_bytes": contents(directory / "again") == contents(directory),
             }
@@ -117,11 +151,20 @@ def split(directory):
     return found
 
 
-# 12 layers of width 1024 over a vocabulary of 150,000 are 298 million parameters, 597 MB of bfloat16 in three shards.
+# 12 layers of width 1024 over a vocabulary of 150,000 are 298 million parameters, 597 MB of
+# bfloat16 in three shards.
 LARGE = ModelConfig(
-    "qwen2", vocabulary_size=150_000, width=1024, layers=12, heads=16, kv_heads=4, head_dim=64, mlp_width=3072,
-    qkv_bias=True, tied=True,
-)  # fmt: skip
+    "qwen2",
+    vocabulary_size=150_000,
+    width=1024,
+    layers=12,
+    heads=16,
+    kv_heads=4,
+    head_dim=64,
+    mlp_width=3072,
+    qkv_bias=True,
+    tied=True,
+)
 # The same at a third of the depth and vocabulary, 0.2 GB.
 MEDIUM = ModelConfig(**{**vars(LARGE), "vocabulary_size": 50_000, "layers": 4})
 
@@ -133,8 +176,14 @@ def random_checkpoint(directory, config, shard_bytes):
     for path, leaf in flatten_dict(abstract(config)[1]).items():
         shape = leaf.shape[weight_names.is_stacked(path) :]
         stored = weight_names.layout_of(path, len(shape)).stored_shape(shape)
-        fetch = lambda stored=stored: np.resize(numbers, stored)  # noqa: E731
-        tensors += [safetensors_out.Tensor(n, stored, "bfloat16", fetch) for n in weight_names.tensor_names(path, leaf.shape)]
+
+        def fetch(stored=stored):
+            return np.resize(numbers, stored)
+
+        tensors += [
+            safetensors_out.Tensor(n, stored, "bfloat16", fetch)
+            for n in weight_names.tensor_names(path, leaf.shape)
+        ]
     with safetensors_out.staged(directory) as stage:
         safetensors_out.write(stage, tensors, shard_bytes=shard_bytes)
 
@@ -153,8 +202,8 @@ def random_checkpoint(directory, config, shard_bytes):
 def test_peak_memory(tmp_path, size, held, devices, entries):
     random_checkpoint(tmp_path, globals()[size], 200 * 2**20)
     found = alone(devices, "peak", tmp_path, size, held, *([entries] if entries else []))
-    # Whatever the size of the model: four copies of a piece of float32 numbers, as much again that malloc keeps of those
-    # it has freed, and what compiling the programs takes.
+    # Whatever the size of the model: four copies of a piece of float32 numbers, as much again that
+    # malloc keeps of those # it has freed, and what compiling the programs takes.
     bound = 8 * 4 * (entries or placing.PIECE_ENTRIES) + 150e6
     assert bound < found["parameters"]  # so a copy of the checkpoint would show
     assert found["peak"] - found["parameters"] < bound, found
@@ -174,7 +223,8 @@ def peak(directory, size, held, entries=None):
     resident, anonymous = memory("status", "VmRSS"), memory("smaps_rollup", "Anonymous")
     params = huggingface.read_params(directory, shapes, shardings)
     return {
-        "peak": memory("status", "VmHWM") - resident,  # not getrusage's, which begins with that of the process before it
+        "peak": memory("status", "VmHWM")
+        - resident,  # not getrusage's, which begins with that of the process before it
         "anonymous": memory("smaps_rollup", "Anonymous") - anonymous,
         "parameters": sum(leaf.nbytes for leaf in jax.tree.leaves(params)),
     }

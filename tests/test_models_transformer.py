@@ -1,4 +1,5 @@
-"""The decoder against arithmetic by hand, a plain NumPy decoder in float64, and the invariances it must have."""
+"""The decoder against arithmetic by hand, a plain NumPy decoder in float64, and the invariances it
+must have."""
 
 import dataclasses
 import functools
@@ -10,17 +11,29 @@ import pytest
 from flax import nnx
 
 from papo_jax import models
-from papo_jax.models import cache as caches, rope
+from papo_jax.models import cache as caches
+from papo_jax.models import rope
 from papo_jax.models.architecture import ModelConfig
-from papo_jax.models.policy import abstract
 from papo_jax.models.layers import RMSNorm
+from papo_jax.models.policy import abstract
 from papo_jax.models.transformer import positions_of
 
-SHAPE = dict(vocabulary_size=23, width=16, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=24, norm_epsilon=1e-5)
+SHAPE = dict(
+    vocabulary_size=23,
+    width=16,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=6,
+    mlp_width=24,
+    norm_epsilon=1e-5,
+)
 CONFIGS = {
     "llama": ModelConfig("llama", **SHAPE, rope_theta=100.0, tied=True),
     "qwen2": ModelConfig("qwen2", **SHAPE, qkv_bias=True),
-    "qwen3": ModelConfig("qwen3", **SHAPE, tied=True, qk_norm=True, qkv_bias=True, output_bias=True),
+    "qwen3": ModelConfig(
+        "qwen3", **SHAPE, tied=True, qk_norm=True, qkv_bias=True, output_bias=True
+    ),
 }
 LLAMA = CONFIGS["llama"]
 ROWS, TIME = 3, 9
@@ -31,10 +44,13 @@ logits = jax.jit(models.logits, static_argnums=0)
 
 @functools.cache
 def make(config):
-    """Graph and parameters; weights large enough for attention to be far from uniform, norms and biases random."""
+    """Graph and parameters; weights large enough for attention to be far from uniform, norms and
+    biases random."""
     graph, shapes = abstract(config)
     rng = np.random.default_rng(1)
-    params = jax.tree.map(lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), jnp.float32), shapes)
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), jnp.float32), shapes
+    )
     return graph, params
 
 
@@ -47,14 +63,17 @@ def compiled_cached(graph):
 
 
 def test_norm_by_hand():
-    # Mean square of (3, 4) is 12.5. Epsilon 12.5 makes the divisor 5, so (0.6, 0.8), times the scale (2, 0.5).
+    # Mean square of (3, 4) is 12.5. Epsilon 12.5 makes the divisor 5, so (0.6, 0.8), times the
+    # scale (2, 0.5).
     norm = RMSNorm((), 2, 12.5)
     norm.scale[...] = jnp.array([2.0, 0.5])
     np.testing.assert_allclose(norm(jnp.array([[[3.0, 4.0]]])), [[[1.2, 0.4]]], rtol=1e-6)
 
 
 def test_norm_of_bfloat16_is_computed_in_float32():
-    x = jnp.full((1, 1, 4096), 1.0 + 2**-7, jnp.bfloat16)  # a bfloat16 sum of 4096 squares would stop growing
+    x = jnp.full(
+        (1, 1, 4096), 1.0 + 2**-7, jnp.bfloat16
+    )  # a bfloat16 sum of 4096 squares would stop growing
     out = RMSNorm((), 4096, 0.0)(x)
     assert out.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.float32(out), 1.0, rtol=2**-8)
@@ -64,7 +83,9 @@ def test_rotation_by_hand():
     # Base 100 and head_dim 4: the pairs (x0, x2) and (x1, x3) turn by p and p / 10. At p = 2:
     # (cos 2, 2 cos 0.2, sin 2, 2 sin 0.2).
     angles = 2.0 * rope.frequencies(4, 100.0).reshape(1, 1, 2)
-    out = rope.rotate(jnp.array([1.0, 2.0, 0.0, 0.0]).reshape(1, 1, 1, 4), jnp.cos(angles), jnp.sin(angles))
+    out = rope.rotate(
+        jnp.array([1.0, 2.0, 0.0, 0.0]).reshape(1, 1, 1, 4), jnp.cos(angles), jnp.sin(angles)
+    )
     np.testing.assert_allclose(out.reshape(4), [-0.41615, 1.96013, 0.90930, 0.39734], atol=1e-5)
 
 
@@ -90,7 +111,9 @@ def test_positions_count_real_tokens():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_agrees_with_a_plain_decoder(name):
     graph, params = make(CONFIGS[name])
-    expected = [plain_decoder(CONFIGS[name], jax.tree.map(np.float64, params), row) for row in TOKENS]
+    expected = [
+        plain_decoder(CONFIGS[name], jax.tree.map(np.float64, params), row) for row in TOKENS
+    ]
     np.testing.assert_allclose(logits(graph, params, TOKENS), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -111,7 +134,9 @@ def plain_decoder(config, params, tokens):
         return turned
 
     def head_of(x, attention, name, head):
-        projected = x @ attention[name][:, head] + attention.get(f"{name}_bias", np.zeros((9, size)))[head]
+        projected = (
+            x @ attention[name][:, head] + attention.get(f"{name}_bias", np.zeros((9, size)))[head]
+        )
         if name != "value" and config.qk_norm:
             projected = norm(projected, attention[f"{name}_norm"]["scale"])
         return projected if name == "value" else turn(projected)
@@ -149,7 +174,9 @@ def test_a_later_token_changes_nothing_earlier():
 
 
 @pytest.mark.parametrize(
-    "places", [range(4, 13), range(0, 9), (0, 1, 4, 5, 6, 8, 9, 11, 12)], ids=["left", "right", "middle"]
+    "places",
+    [range(4, 13), range(9), (0, 1, 4, 5, 6, 8, 9, 11, 12)],
+    ids=["left", "right", "middle"],
 )
 @pytest.mark.parametrize("garbage", [0, 22])
 def test_padding_changes_nothing(places, garbage):
@@ -175,7 +202,9 @@ def test_cached_decoding_is_the_full_forward(name):
     for start, stop in ((0, 4), *((t, t + 1) for t in range(4, TIME))):
         hidden, cache = step(params, TOKENS[:, start:stop], valid[:, start:stop], cache)
         real = valid[:, start:stop]
-        np.testing.assert_allclose(np.asarray(hidden)[real], expected[:, start:stop][real], atol=1e-4)
+        np.testing.assert_allclose(
+            np.asarray(hidden)[real], expected[:, start:stop][real], atol=1e-4
+        )
     assert cache.length == TIME
     np.testing.assert_array_equal(cache.valid, valid)
 
@@ -183,9 +212,14 @@ def test_cached_decoding_is_the_full_forward(name):
 def test_repeated_cache_continues_every_copy():
     graph, params = make(LLAMA)
     step = compiled_cached(graph)
-    ones = lambda rows, time: np.ones((rows, time), bool)  # noqa: E731
+
+    def ones(rows, time):
+        return np.ones((rows, time), bool)
+
     _, cache = step(params, TOKENS[:, :4], ones(ROWS, 4), caches.empty(LLAMA, ROWS, TIME))
-    copies, _ = step(params, np.repeat(TOKENS[:, 4:5], 2, axis=0), ones(2 * ROWS, 1), caches.repeat(cache, 2))
+    copies, _ = step(
+        params, np.repeat(TOKENS[:, 4:5], 2, axis=0), ones(2 * ROWS, 1), caches.repeat(cache, 2)
+    )
     single, _ = step(params, TOKENS[:, 4:5], ones(ROWS, 1), cache)
     np.testing.assert_allclose(copies, np.repeat(single, 2, axis=0), atol=1e-6)
 
@@ -195,11 +229,15 @@ def test_grouped_heads_are_repeated_heads():
     layer = jax.tree.map(lambda leaf: leaf[0], params["blocks"])
     attention = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
     rng = np.random.default_rng(3)
-    query, keys, values = (jnp.asarray(rng.normal(size=(2, 5, heads, 6)), jnp.float32) for heads in (4, 2, 2))
+    query, keys, values = (
+        jnp.asarray(rng.normal(size=(2, 5, heads, 6)), jnp.float32) for heads in (4, 2, 2)
+    )
     mask = jnp.broadcast_to(jnp.tri(5, dtype=bool), (2, 5, 5))
     repeated = (jnp.repeat(array, 2, axis=2) for array in (keys, values))
     attend = jax.jit(attention.attend)
-    np.testing.assert_allclose(attend(query, keys, values, mask), attend(query, *repeated, mask), atol=1e-5)
+    np.testing.assert_allclose(
+        attend(query, keys, values, mask), attend(query, *repeated, mask), atol=1e-5
+    )
 
 
 # How it is computed.
@@ -221,21 +259,29 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
 
     def gradient(remat):
         graph, _ = abstract(dataclasses.replace(LLAMA, layers=1, remat=remat))
-        loss = lambda p: (models.logits(graph, p, TOKENS, valid) * valid[..., None]).mean()  # noqa: E731
+
+        def loss(p):
+            return (models.logits(graph, p, TOKENS, valid) * valid[..., None]).mean()
+
         return jax.jit(jax.grad(loss))(make(dataclasses.replace(LLAMA, layers=1))[1])
 
     stored = gradient("none")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored))
     for recomputed in (gradient("full"), gradient("dots")):
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), recomputed, stored)
+        jax.tree.map(
+            functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), recomputed, stored
+        )
 
 
 def test_each_name_of_remat_stores_less_than_the_one_before():
-    """Residuals of a backward pass: everything, the products with weights, the input of each block alone."""
+    """Residuals of a backward pass: everything, the products with weights, the input of each block
+    alone."""
 
     def stored(remat):
         graph, shapes = abstract(dataclasses.replace(LLAMA, remat=remat))
-        residuals = jax.eval_shape(lambda p: jax.vjp(lambda p: models.logits(graph, p, TOKENS), p)[1], shapes)
+        residuals = jax.eval_shape(
+            lambda p: jax.vjp(lambda p: models.logits(graph, p, TOKENS), p)[1], shapes
+        )
         return sum(leaf.size for leaf in jax.tree.leaves(residuals))
 
     none, dots, full = map(stored, ("none", "dots", "full"))
@@ -253,7 +299,9 @@ def test_bfloat16_is_close_to_float32():
 
 def test_fresh_parameters():
     # This generator compiles far faster than the default one.
-    _, params = models.initialise(dataclasses.replace(LLAMA, layers=1), jax.random.key(0, impl="rbg"))
+    _, params = models.initialize(
+        dataclasses.replace(LLAMA, layers=1), jax.random.key(0, impl="rbg")
+    )
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
     np.testing.assert_array_equal(params["final_norm"]["scale"], 1.0)
     for weight in (params["embedding"], *params["blocks"]["mlp"].values()):

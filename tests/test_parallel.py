@@ -1,4 +1,5 @@
-"""The table from logical to mesh axes; what needs several devices is in test_training_devices.py."""
+"""The table from logical to mesh axes; what needs several devices is in
+test_training_devices.py."""
 
 import jax
 import numpy as np
@@ -21,7 +22,11 @@ def mesh(data=1, fsdp=1, tensor=1):
         (("vocabulary", "width"), (100, 32), ("tensor", "fsdp")),
         (("width", "heads", None), (32, 4, 8), ("fsdp", "tensor", None)),
         ((None, "heads", None, "width"), (6, 4, 8, 32), (None, "tensor", None, "fsdp")),
-        (("width", "heads", None), (32, 9, 8), ("fsdp", None, None)),  # nine heads over two devices stay whole
+        (
+            ("width", "heads", None),
+            (32, 9, 8),
+            ("fsdp", None, None),
+        ),  # nine heads over two devices stay whole
         (("width",), (31,), (None,)),
         (("batch", None), (8, 5), (("data", "fsdp"), None)),
         (("batch", None), (6, 5), (None, None)),  # six rows over four devices
@@ -37,18 +42,25 @@ def test_spec_wants_a_name_a_dimension():
         parallel.spec(mesh(), ("width",), (3, 4))
 
 
-def test_param_shardings_of_parameters_and_optimiser():
+def test_param_shardings_of_parameters_and_optimizer():
     shape = jax.ShapeDtypeStruct
     tree = {
         "embedding": shape((100, 32), np.float32),
-        "blocks": {"attention": {"query": shape((6, 32, 4, 8), np.float32)}, "norm": {"scale": shape((6, 32), np.float32)}},
+        "blocks": {
+            "attention": {"query": shape((6, 32, 4, 8), np.float32)},
+            "norm": {"scale": shape((6, 32), np.float32)},
+        },
         "count": shape((), np.int32),
         "unknown": shape((4, 4), np.float32),
     }
     one = parallel.make_mesh()
-    found = jax.tree.map(lambda sharding: sharding.spec, parallel.param_shardings(one, tree, LOGICAL_AXES))
+    found = jax.tree.map(
+        lambda sharding: sharding.spec, parallel.param_shardings(one, tree, LOGICAL_AXES)
+    )
     assert found["embedding"] == PartitionSpec("tensor", "fsdp")
-    assert found["blocks"]["attention"]["query"] == PartitionSpec(None, "fsdp", "tensor", None)  # layers come first
+    assert found["blocks"]["attention"]["query"] == PartitionSpec(
+        None, "fsdp", "tensor", None
+    )  # layers come first
     assert found["blocks"]["norm"]["scale"] == PartitionSpec(None, None)
     assert found["count"] == PartitionSpec()
     assert found["unknown"] == PartitionSpec(None, None)
@@ -72,5 +84,7 @@ def test_mesh_refuses_sizes_below_one(sizes):
 
 
 def test_mesh_refuses_more_devices_than_there_are():
-    with pytest.raises(InputError, match=rf"4096 x 1 x 2 needs 8192 devices; this machine has {jax.device_count()}"):
+    with pytest.raises(
+        InputError, match=rf"4096 x 1 x 2 needs 8192 devices; this machine has {jax.device_count()}"
+    ):
         parallel.make_mesh(4096, 1, 2)

@@ -26,7 +26,10 @@ def p_value(observed, probabilities):
     """Chi-square, tokens expected fewer than 5 times taken together."""
     expected = probabilities * observed.sum()
     rare = expected < 5
-    pool = lambda x: np.append(x[~rare], x[rare].sum()) if rare.any() else x  # noqa: E731
+
+    def pool(x):
+        return np.append(x[~rare], x[rare].sum()) if rare.any() else x
+
     observed, expected = pool(observed), pool(expected)
     return scipy.stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue
 
@@ -35,7 +38,9 @@ def p_value(observed, probabilities):
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
     logits = 2.0 * jax.random.normal(jax.random.key(vocabulary), (vocabulary,))
-    observed = counts(logits, 2**15 if vocabulary < 5000 else 2**14, temperature=temperature, batch=batch)
+    observed = counts(
+        logits, 2**15 if vocabulary < 5000 else 2**14, temperature=temperature, batch=batch
+    )
     exact = scipy.special.softmax(np.float64(logits) / temperature)
     assert p_value(observed, exact) > 1e-3
     # The test is sharp: it refuses another temperature.
@@ -44,15 +49,19 @@ def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
 
 def test_same_distribution_as_jax():
     logits = jnp.linspace(-2.0, 2.0, 12)
-    theirs = np.bincount(jax.random.categorical(jax.random.key(1), logits, shape=(2**15,)), minlength=12)
+    theirs = np.bincount(
+        jax.random.categorical(jax.random.key(1), logits, shape=(2**15,)), minlength=12
+    )
     assert scipy.stats.chi2_contingency(np.stack([counts(logits, 2**15), theirs])).pvalue > 1e-3
 
 
 @pytest.mark.slow
 def test_rare_tokens_are_not_rounded_away():
-    """Tokens that a float32 cumulative sum would not see: 4,096 of probability 2e-8 each beside one that is certain.
+    """Tokens that a float32 cumulative sum would not see: 4,096 of probability 2e-8 each beside one
+    that is certain.
 
-    In 2^17 draws 4096 x 2e-8 x 2^17 = 10.7 of them are expected; none or 26 would be off by more than 3 deviations.
+    In 2^17 draws 4096 x 2e-8 x 2^17 = 10.7 of them are expected; none or 26 would be off by more
+    than 3 deviations.
     """
     logits = jnp.full((4097,), np.log(2e-8)).at[0].set(0.0)
     observed = counts(logits, 2**17, batch=2**13)
@@ -64,7 +73,9 @@ def test_the_token_is_the_gumbel_winner_of_its_block():
     key, logits = jax.random.key(3), jax.random.normal(jax.random.key(4), (9,))
     first, second = jax.random.split(key)
     blocks = logits.reshape(3, 3) - logits.max()
-    winner = jnp.argmax(jnp.log(jnp.exp(blocks).sum(axis=1)) + jax.random.gumbel(first, (3,), mode="high"))
+    winner = jnp.argmax(
+        jnp.log(jnp.exp(blocks).sum(axis=1)) + jax.random.gumbel(first, (3,), mode="high")
+    )
     inside = jnp.argmax(blocks[winner] + jax.random.gumbel(second, (3,), mode="high"))
     assert sample(key[None], logits[None])[0] == 3 * winner + inside
 

@@ -1,4 +1,5 @@
-"""Generation on a small random model: what is drawn, with which probability, and what it does not depend on."""
+"""Generation on a small random model: what is drawn, with which probability, and what it does not
+depend on."""
 
 import functools
 
@@ -30,7 +31,9 @@ STOPS = (3, 11)
 
 full_logits = jax.jit(models.logits, static_argnums=0)
 compiled = jax.jit(
-    generate, static_argnums=0, static_argnames=("samples", "max_new_tokens", "stop_tokens", "temperature")
+    generate,
+    static_argnums=0,
+    static_argnames=("samples", "max_new_tokens", "stop_tokens", "temperature"),
 )
 
 
@@ -38,21 +41,30 @@ compiled = jax.jit(
 def model():
     graph, shapes = abstract(CONFIG)
     rng = np.random.default_rng(1)
-    return graph, jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), shapes)
+    return graph, jax.tree.map(
+        lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), shapes
+    )
 
 
 def prompts():
     """Prompts of 6, 5, 3 and 1 tokens, padded on the left with something that is not `PAD`."""
     valid = np.arange(SLOTS)[None] >= np.array([[0], [1], [3], [5]])
-    tokens = np.where(valid, np.random.default_rng(2).integers(0, 19, valid.shape), 7).astype(np.int32)
+    tokens = np.where(valid, np.random.default_rng(2).integers(0, 19, valid.shape), 7).astype(
+        np.int32
+    )
     return Prompts(tokens, valid, np.array([40, 10, 30, 20], np.int32))
 
 
 def run(chosen, *, seed=0, temperature=1.0) -> Completions:
     out = compiled(
-        *model(), chosen, jax.random.key(seed),
-        samples=SAMPLES, max_new_tokens=LIMIT, stop_tokens=STOPS, temperature=temperature,
-    )  # fmt: skip
+        *model(),
+        chosen,
+        jax.random.key(seed),
+        samples=SAMPLES,
+        max_new_tokens=LIMIT,
+        stop_tokens=STOPS,
+        temperature=temperature,
+    )
     return jax.tree.map(np.asarray, out)
 
 
@@ -76,7 +88,9 @@ def test_shape_of_completions():
     lengths = out.mask.sum(axis=1)
     assert out.tokens.shape == out.mask.shape == out.logprob.shape == (PROMPTS * SAMPLES, LIMIT)
     assert out.tokens.dtype == np.int32 and out.mask.dtype == out.truncated.dtype == bool
-    np.testing.assert_array_equal(out.mask, np.arange(LIMIT)[None] < lengths[:, None])  # contiguous, from the start
+    np.testing.assert_array_equal(
+        out.mask, np.arange(LIMIT)[None] < lengths[:, None]
+    )  # contiguous, from the start
     assert (lengths >= 1).all()
     assert (out.tokens[~out.mask] == PAD).all() and (out.logprob[~out.mask] == 0).all()
 
@@ -112,7 +126,9 @@ def test_greedy_takes_the_likeliest_token():
 
 def test_the_first_token_has_the_frequencies_of_the_softmax():
     seeds = range(40)
-    drawn = np.stack([run(prompts(), seed=seed).tokens[:, 0].reshape(PROMPTS, SAMPLES) for seed in seeds], axis=1)
+    drawn = np.stack(
+        [run(prompts(), seed=seed).tokens[:, 0].reshape(PROMPTS, SAMPLES) for seed in seeds], axis=1
+    )
     exact = jax.nn.softmax(full_logits(*model(), prompts().tokens, prompts().valid)[:, -1])
     number = SAMPLES * len(seeds)
     for row, probabilities in zip(drawn.reshape(PROMPTS, number), np.asarray(exact), strict=True):
@@ -124,14 +140,17 @@ def test_the_first_token_has_the_frequencies_of_the_softmax():
 def test_a_sample_does_not_depend_on_the_order_of_the_batch():
     order = np.array([2, 0, 3, 1])
     shuffled = run(Prompts(*(array[order] for array in prompts())))
-    there = jax.tree.map(lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run(prompts()))
+    there = jax.tree.map(
+        lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run(prompts())
+    )
     np.testing.assert_array_equal(shuffled.tokens, there.tokens)
     np.testing.assert_array_equal(shuffled.mask, there.mask)
     np.testing.assert_allclose(shuffled.logprob, there.logprob, atol=1e-6)
 
 
 def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():
-    """Other shapes round differently, which may turn a draw on the edge: at most 1 row in 1000 is allowed to."""
+    """Other shapes round differently, which may turn a draw on the edge: at most 1 row in 1000 is
+    allowed to."""
     same = []
     for seed in range(8):
         together = run(prompts(), seed=seed).tokens.reshape(PROMPTS, SAMPLES, LIMIT)
@@ -149,9 +168,14 @@ def test_samples_and_seeds_differ():
 
 
 def test_the_loop_ends_when_every_sequence_has():
-    """No output shows it, so the loop's condition is read: besides the limit it asks whether any row runs."""
+    """No output shows it, so the loop's condition is read: besides the limit it asks whether any
+    row runs."""
     program = jax.make_jaxpr(
         functools.partial(generate, model()[0], samples=1, max_new_tokens=LIMIT, stop_tokens=STOPS)
     )(model()[1], prompts(), jax.random.key(0))
-    conditions = [str(equation.params["cond_jaxpr"]) for equation in program.eqns if equation.primitive.name == "while"]
+    conditions = [
+        str(equation.params["cond_jaxpr"])
+        for equation in program.eqns
+        if equation.primitive.name == "while"
+    ]
     assert any("reduce_or" in condition for condition in conditions)

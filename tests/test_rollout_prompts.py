@@ -1,4 +1,5 @@
-"""Prompts: chat templates applied once, token ids as ever, and what cannot be encoded is refused in one line."""
+"""Prompts: chat templates applied once, token ids as ever, and what cannot be encoded is refused in
+one line."""
 
 import numpy as np
 import pytest
@@ -24,9 +25,13 @@ ABC = [Problem(3, "abc", ""), Problem(8, "d", "")]
 
 def make_tokenizer(template=None):
     """A token a letter, and a beginning of sequence that it adds by itself."""
-    backend = Tokenizer(backends.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<eos>"))
+    backend = Tokenizer(
+        backends.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<eos>")
+    )
     backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 0)]
+    )
     special = dict(bos_token="<bos>", eos_token="<eos>", additional_special_tokens=WORDS[2:6])
     return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **special)
 
@@ -50,10 +55,14 @@ def refused(call, *arguments, **keywords):
 def padded_one_by_one(encoded, width):
     """Padding as plainly as it can be written."""
     tokens = [[0] * (width - len(ids)) + list(ids) for ids in encoded]
-    return np.array(tokens), np.array([[slot >= width - len(ids) for slot in range(width)] for ids in encoded])
+    return np.array(tokens), np.array(
+        [[slot >= width - len(ids) for slot in range(width)] for ids in encoded]
+    )
 
 
-@pytest.mark.parametrize("template", [None, "{{ messages[0].content + '\\n' }}"], ids=["text", "chat"])
+@pytest.mark.parametrize(
+    "template", [None, "{{ messages[0].content + '\\n' }}"], ids=["text", "chat"]
+)
 def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template, monkeypatch):
     monkeypatch.setattr(prompts, "_BLOCK", 7)  # several blocks, the last one short
     tokenizer = models.load("tiny").tokenizer
@@ -67,8 +76,10 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     rows = [11, 3, 39, 3]
     width = prompts.slots([expected[row] for row in rows], multiple=8, longest=store.longest)
     tokens, valid = padded_one_by_one([expected[row] for row in rows], width)
-    for made in (store.take(rows, multiple=8, longest=store.longest),
-                 prompts.pad([encoded[row] for row in rows], rows, width)):  # fmt: skip
+    for made in (
+        store.take(rows, multiple=8, longest=store.longest),
+        prompts.pad([encoded[row] for row in rows], rows, width),
+    ):
         np.testing.assert_array_equal(made.tokens, tokens)
         np.testing.assert_array_equal(made.valid, valid)
         assert made.identifiers.tolist() == rows
@@ -77,20 +88,32 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
 
 def test_special_tokens_are_written_once():
     assert as_words(encode(make_tokenizer(), ABC)) == ["<bos>abc", "<bos>d"]
-    assert as_words(encode(make_tokenizer(TEMPLATE), ABC)) == ["<bos><user>abc<model>", "<bos><user>d<model>"]
-    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, Chat(enabled=False))) == ["<bos>abc", "<bos>d"]
+    assert as_words(encode(make_tokenizer(TEMPLATE), ABC)) == [
+        "<bos><user>abc<model>",
+        "<bos><user>d<model>",
+    ]
+    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, Chat(enabled=False))) == [
+        "<bos>abc",
+        "<bos>d",
+    ]
 
 
 def test_system_message():
     tokenizer = make_tokenizer(TEMPLATE)
-    assert as_words(encode(tokenizer, ABC[:1], Chat(system="gh"))) == ["<bos><system>gh<user>abc<model>"]
-    assert as_words(encode(tokenizer, ABC[:1], Chat(system=""))) == ["<bos><system><user>abc<model>"]
+    assert as_words(encode(tokenizer, ABC[:1], Chat(system="gh"))) == [
+        "<bos><system>gh<user>abc<model>"
+    ]
+    assert as_words(encode(tokenizer, ABC[:1], Chat(system=""))) == [
+        "<bos><system><user>abc<model>"
+    ]
 
 
 def test_thinking_is_what_the_template_does_by_itself_unless_it_is_set():
     ends = {None: "<model><think>", True: "<model><think>", False: "<model>"}
     for thinking, end in ends.items():
-        assert as_words(encode(make_tokenizer(THINKING), ABC[:1], Chat(thinking=thinking))) == ["<bos><user>abc" + end]
+        assert as_words(encode(make_tokenizer(THINKING), ABC[:1], Chat(thinking=thinking))) == [
+            "<bos><user>abc" + end
+        ]
 
 
 def test_named_templates():
@@ -118,9 +141,17 @@ def test_templates_are_applied_once_a_problem(monkeypatch):
     [
         (TEMPLATE, Chat(thinking=True), "has no thinking switch; leave model.thinking unset"),
         (None, Chat(thinking=False), "model.thinking is set but the model has no chat template"),
-        (None, Chat(system="a"), "model.system is set but the model has no chat template; leave model.system unset"),
+        (
+            None,
+            Chat(system="a"),
+            "model.system is set but the model has no chat template; leave model.system unset",
+        ),
         (TEMPLATE, Chat(enabled=False, system="a"), "model.system is set but model.chat is false"),
-        (THINKING, Chat(enabled=False, thinking=True), "model.thinking is set but model.chat is false"),
+        (
+            THINKING,
+            Chat(enabled=False, thinking=True),
+            "model.thinking is set but model.chat is false",
+        ),
     ],
 )
 def test_what_a_template_cannot_do(template, chat, said):
@@ -140,9 +171,14 @@ def test_what_a_template_cannot_do(template, chat, said):
 )
 def test_template_that_fails(template, said):
     line = refused(encode, make_tokenizer(template), ABC)
-    assert line.startswith("the model's tokenizer: the chat template fails on problem 3 (") and said in line
+    assert (
+        line.startswith("the model's tokenizer: the chat template fails on problem 3 (")
+        and said in line
+    )
     assert line.endswith("mend chat_template, or set model.chat=false")
-    assert "leave model.system unset" in refused(encode, make_tokenizer(template), ABC, Chat(system="a"))
+    assert "leave model.system unset" in refused(
+        encode, make_tokenizer(template), ABC, Chat(system="a")
+    )
 
 
 def test_prompt_of_no_token():
@@ -172,7 +208,9 @@ def test_rows_outside_the_store():
 
 def test_slots_never_exceed_the_longest_prompt():
     store = Store.of(make_tokenizer(), ABC)
-    assert store.take([1], multiple=3, longest=8).tokens.tolist() == [[0, WORDS.index("<bos>"), WORDS.index("d")]]
+    assert store.take([1], multiple=3, longest=8).tokens.tolist() == [
+        [0, WORDS.index("<bos>"), WORDS.index("d")]
+    ]
     assert store.take([0], multiple=3, longest=4).tokens.shape == (1, 4)  # 6 if it were rounded up
 
 

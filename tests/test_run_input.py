@@ -1,4 +1,5 @@
-"""What is wrong with the input is said in one line, with exit code 2, before anything is compiled or written."""
+"""What is wrong with the input is said in one line, with exit code 2, before anything is compiled
+or written."""
 
 import contextlib
 import errno
@@ -20,7 +21,8 @@ from papo_jax.training import step as steps
 
 @pytest.fixture
 def complains(command_line, capsys, monkeypatch, tmp_path):
-    """A function that runs a command line that must be refused, and returns the one line it says."""
+    """A function that runs a command line that must be refused, and returns the one line it
+    says."""
 
     def check(overrides=None, *more, workdir=tmp_path / "run", arguments=None, code=2):
         monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("training began"))
@@ -37,7 +39,10 @@ def complains(command_line, capsys, monkeypatch, tmp_path):
 
 def snapshot(directory: pathlib.Path) -> dict:
     """Every file below with its bytes and its time; folders too."""
-    return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in directory.rglob("*")}
+    return {
+        path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+        for path in directory.rglob("*")
+    }
 
 
 @pytest.mark.parametrize(
@@ -55,8 +60,14 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"mesh.data": 4096}, "multiples of mesh.data"),
         ({"method.name": "papoo"}, "none of grpo, dapo, papo"),
         ({"method.lam": 0.7}, "min(1 - w_min, w_max - 1) = 0.5"),
-        ({"method.name": "grpo", "method.covariance_share": 0.1}, "method.covariance_share means nothing to 'grpo'"),
-        ({"method.name": "clip_cov", "method.covariance_share": 1.5}, "method.covariance_share is 1.5; it must be in [0, 1]"),
+        (
+            {"method.name": "grpo", "method.covariance_share": 0.1},
+            "method.covariance_share means nothing to 'grpo'",
+        ),
+        (
+            {"method.name": "clip_cov", "method.covariance_share": 1.5},
+            "method.covariance_share is 1.5; it must be in [0, 1]",
+        ),
         ({"task.name": "arithmetics"}, "the nearest is 'arithmetic'"),
         ({"task.path": "somewhere"}, "reads no file"),
         ({"task.difficulty": 0}, "1 to 8"),
@@ -75,12 +86,18 @@ def test_config_that_cannot_be(complains, overrides, said):
 def test_command_line_that_cannot_be(complains, command_line, tmp_path):
     assert "'wrkdir'" in complains(None, "--wrkdir=x")
     assert "'extra' is no flag" in complains(None, "extra")
-    assert "missing.py" in complains(arguments=["run.py", "--config=missing.py", f"--workdir={tmp_path / 'run'}"])
+    assert "missing.py" in complains(
+        arguments=["run.py", "--config=missing.py", f"--workdir={tmp_path / 'run'}"]
+    )
     broken = tmp_path / "broken.py"
     broken.write_text("def get_config():\n    raise ValueError('no luck today')\n")
-    assert "no luck today" in complains(arguments=["run.py", f"--config={broken}", f"--workdir={tmp_path / 'run'}"])
+    assert "no luck today" in complains(
+        arguments=["run.py", f"--config={broken}", f"--workdir={tmp_path / 'run'}"]
+    )
     config = command_line(tmp_path)[1]
-    line = complains(arguments=["run.py", f"{config}:papo,learnin_rate=3", f"--workdir={tmp_path / 'run'}"])
+    line = complains(
+        arguments=["run.py", f"{config}:papo,learnin_rate=3", f"--workdir={tmp_path / 'run'}"]
+    )
     assert "'training.learning_rate'" in line
 
 
@@ -93,16 +110,34 @@ def test_help_is_help(capsys):
     "change, said",
     [
         (lambda d: (d / "model.safetensors").unlink(), "model.safetensors does not exist"),
-        (lambda d: (d / "model.safetensors").write_bytes((d / "model.safetensors").read_bytes()[:-100]), "cut short"),
+        (
+            lambda d: (d / "model.safetensors").write_bytes(
+                (d / "model.safetensors").read_bytes()[:-100]
+            ),
+            "cut short",
+        ),
         (lambda d: (d / "model.safetensors").write_bytes(b""), "cut short"),
         (lambda d: (d / "config.json").unlink(), "config.json does not exist"),
         (lambda d: (d / "config.json").write_text("{"), "not valid JSON"),
-        (lambda d: edit(d / "config.json", model_type="mamba"), "'mamba' is not supported; it must be one of"),
+        (
+            lambda d: edit(d / "config.json", model_type="mamba"),
+            "'mamba' is not supported; it must be one of",
+        ),
         (lambda d: edit(d / "config.json", num_hidden_layers=3), "model.layers.2"),
         (lambda d: edit(d / "config.json", hidden_size=64), "shape"),
         (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json does not exist"),
     ],
-    ids=["no weights", "truncated", "empty", "no config", "half a config", "architecture", "layers", "width", "no tokenizer"],
+    ids=[
+        "no weights",
+        "truncated",
+        "empty",
+        "no config",
+        "half a config",
+        "architecture",
+        "layers",
+        "width",
+        "no tokenizer",
+    ],
 )
 def test_policy_that_cannot_be_loaded(complains, policy_directory, tmp_path, change, said):
     copy = shutil.copytree(policy_directory, tmp_path / "policy")
@@ -114,7 +149,10 @@ def edit(path: pathlib.Path, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-@pytest.mark.parametrize("line, reason", [("{", "JSON"), ("", "empty"), ('{"question": "1+1?"}', "answer"), ("[1]", "object")])
+@pytest.mark.parametrize(
+    "line, reason",
+    [("{", "JSON"), ("", "empty"), ('{"question": "1+1?"}', "answer"), ("[1]", "object")],
+)
 def test_line_of_a_data_file_that_cannot_be_read(complains, tmp_path, line, reason):
     good = json.dumps({"question": "What is 1+1?", "answer": "It is 2. #### 2"})
     (tmp_path / "train.jsonl").write_text("\n".join([good, good, line, good]) + "\n")
@@ -135,7 +173,9 @@ def test_work_directory_that_cannot_be_written(complains, tmp_path):
 def test_work_directory_of_another_run(complains, small, train, tmp_path):
     workdir = tmp_path / "run"
     train(small({"training.steps": 2}), workdir)
-    assert "training.learning_rate = 0.001, not 0.002" in complains({"training.learning_rate": 0.002})
+    assert "training.learning_rate = 0.001, not 0.002" in complains(
+        {"training.learning_rate": 0.002}
+    )
     assert "model.path" in complains({"model.path": "elsewhere"})
     assert "seed = 0, not 1" in complains({"seed": 1, "training.steps": 9})
     assert "(and 1 more)" in complains({"seed": 1, "task.seed": 5})
@@ -152,7 +192,12 @@ def test_work_directory_with_a_damaged_row(complains, small, train, tmp_path):
 
 def test_what_may_change_when_a_run_goes_on(small, train, tmp_path):
     train(small({"training.steps": 1}), tmp_path)
-    changed = {"training.steps": 2, "checkpoint.every": 1, "evaluation.every": 1, "diagnostics.every": 1}
+    changed = {
+        "training.steps": 2,
+        "checkpoint.every": 1,
+        "evaluation.every": 1,
+        "diagnostics.every": 1,
+    }
     rows, _ = train(small(changed), tmp_path)
     assert [row["step"] for row in rows] == [0, 1]
 
@@ -171,7 +216,9 @@ def test_updates_that_are_not_finite_stop_the_run(command_line, small, train, tm
         assert batch["tokens"].shape == (8, 8)
     spoilt = min(row["step"] for row in rows if row["update/skipped"])
     kept = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
-    assert max(kept, default=0) <= spoilt < rows[-1]["step"] + 1  # parameters that may be at fault are not kept
+    assert (
+        max(kept, default=0) <= spoilt < rows[-1]["step"] + 1
+    )  # parameters that may be at fault are not kept
 
 
 @pytest.fixture
@@ -183,7 +230,11 @@ def disk(tmp_path):
         place = tmp_path / f"disk{len(mounted)}"
         place.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(place)]
-        if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        if (
+            os.geteuid()
+            or not shutil.which("mount")
+            or subprocess.run(mount, capture_output=True).returncode
+        ):
             pytest.skip("only root may mount a small disk here")
         mounted.append(place)
         return place
@@ -206,7 +257,9 @@ def test_read_only_disk(complains, disk):
 
 
 @pytest.mark.parametrize("left", [0, 100 * 1024], ids=["full for a row", "full for a checkpoint"])
-def test_disk_that_fills_up_during_the_run(command_line, small, train, disk, capsys, monkeypatch, left):
+def test_disk_that_fills_up_during_the_run(
+    command_line, small, train, disk, capsys, monkeypatch, left
+):
     workdir = disk(8192) / "run"
     updates = steps.run_updates
 
@@ -238,12 +291,16 @@ def _without_a_shard(directory):
 
 MODELS = {
     "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
-    "tokenizer larger than the embedding": (lambda d: edit(d / "config.json", vocab_size=80), "more than the 80 rows"),
+    "tokenizer larger than the embedding": (
+        lambda d: edit(d / "config.json", vocab_size=80),
+        "more than the 80 rows",
+    ),
     "unknown field": (lambda d: edit(d / "config.json", attention_sinks=4), "'attention_sinks'"),
     "template that fails": (
-        lambda d: (d / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "set model.chat=false"
+        lambda d: (d / "chat_template.jinja").write_text("{{ raise_exception('no') }}"),
+        "set model.chat=false",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change, said", MODELS.values(), ids=MODELS.keys())

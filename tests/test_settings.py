@@ -1,4 +1,5 @@
-"""Config keys: where they come from, how they are set, and what is said of one that does not exist."""
+"""Config keys: where they come from, how they are set, and what is said of one that does not
+exist."""
 
 import dataclasses
 import json
@@ -40,7 +41,7 @@ def test_variant_sets_what_was_none():
         ("every=3", "checkpoint.every or diagnostics.every or evaluation.every"),
         ("steps=many", "training.steps cannot be 'many'; it must be of type int"),
         ("steps=1.5", "type int"),
-        ("renormalise=yes", "type bool"),
+        ("renormalize=yes", "type bool"),
         ("lam=", "type float"),
     ],
 )
@@ -57,11 +58,21 @@ def test_config_is_locked():
 
 
 @pytest.mark.parametrize(
-    "name, nearest", [("training.stepz", "training.steps"), ("lamb", "method.lam"), ("model.pth", "model.path"), ("temprature", "rollout.temperature")]
+    "name, nearest",
+    [
+        ("training.stepz", "training.steps"),
+        ("lamb", "method.lam"),
+        ("model.pth", "model.path"),
+        ("temprature", "rollout.temperature"),
+    ],
 )
 def test_nearest_key(name, nearest):
-    keys = [f"{section.name}.{field.name}" for section in dataclasses.fields(settings.Settings)
-            if dataclasses.is_dataclass(section.type) for field in dataclasses.fields(section.type)]  # fmt: skip
+    keys = [
+        f"{section.name}.{field.name}"
+        for section in dataclasses.fields(settings.Settings)
+        if dataclasses.is_dataclass(section.type)
+        for field in dataclasses.fields(section.type)
+    ]
     assert nearest in configuration.unknown_key(name, keys)
 
 
@@ -86,7 +97,9 @@ def test_dictionary_survives_json():
 
 
 def test_derived_sizes():
-    made = changed("prompts=6,rollout.samples=4,minibatches=3,epochs=2,microbatch=4,steps=5,max_new_tokens=10")
+    made = changed(
+        "prompts=6,rollout.samples=4,minibatches=3,epochs=2,microbatch=4,steps=5,max_new_tokens=10"
+    )
     assert (made.sequences, made.minibatch, made.microbatch) == (24, 8, 4)
     shown = dict(checks.derived_sizes(made))
     assert shown["updates a rollout"].startswith("6 =")
@@ -98,8 +111,14 @@ def test_derived_sizes():
 @pytest.mark.parametrize(
     "variant, said",
     [
-        ("prompts=16,rollout.samples=16,minibatches=7", "256 sequences cannot be cut into training.minibatches = 7"),
-        ("prompts=16,rollout.samples=16,minibatches=4,microbatch=5", "does not divide a minibatch of 64"),
+        (
+            "prompts=16,rollout.samples=16,minibatches=7",
+            "256 sequences cannot be cut into training.minibatches = 7",
+        ),
+        (
+            "prompts=16,rollout.samples=16,minibatches=4,microbatch=5",
+            "does not divide a minibatch of 64",
+        ),
         ("microbatch=0", "training.microbatch"),
         ("data=3", "multiples of mesh.data x mesh.fsdp = 3"),
         ("microbatch=1,data=2", "micro-batches of 1"),
@@ -129,10 +148,16 @@ def test_derived_sizes():
         ("stare,surprising_share=1.5", "method.surprising_share is 1.5; it must be in [0, 1]"),
         ("qae,quantile=0", "method.quantile is 0; it must be above 0"),
         ("steer,omega_floor=0", "method.omega_floor is 0; it must be above 0"),
-        ("psr,overlong=0.1", "method.overlong = 0.1 lowers rewards, and 'psr' takes rewards of 0 and 1; leave it out"),
+        (
+            "psr,overlong=0.1",
+            "method.overlong = 0.1 lowers rewards, and 'psr' takes rewards of 0 and 1; leave it out",
+        ),
         ("clip_cov,clip_low=0", "method.clip_low is 0; it must be above 0"),
         ("gspo,clip_high=0", "method.clip_high is 0; it must be above 0"),
-        ("entropy_bonus,entropy_coefficient=-1", "method.entropy_coefficient is -1.0; it must be at least 0"),
+        (
+            "entropy_bonus,entropy_coefficient=-1",
+            "method.entropy_coefficient is -1.0; it must be at least 0",
+        ),
         ("kl_cov,penalty=inf", "method.penalty is inf; it must be finite"),
         ("bapo,high_max=inf", "method.high_max is inf; it must be finite"),
         ("bapo,low_min=0.95", "method.low_min = 0.95 is above method.low_max = 0.9"),
@@ -148,8 +173,12 @@ def test_what_cannot_be_is_said(variant, said):
 
 
 def test_a_number_that_is_of_two_types_in_two_methods_is_said(monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "other", lambda: {**presets.get("ce_gppo"), "dual_clip": 3})
-    with pytest.raises(TypeError, match="dual_clip of the method 'other' is 3; another method's is float"):
+    monkeypatch.setitem(
+        presets.PRESETS, "other", lambda: {**presets.get("ce_gppo"), "dual_clip": 3}
+    )
+    with pytest.raises(
+        TypeError, match="dual_clip of the method 'other' is 3; another method's is float"
+    ):
         settings._method_section()
 
 
@@ -157,6 +186,15 @@ def test_default_passes_the_checks():
     assert checks.check(settings.Settings()) is None
 
 
-@pytest.mark.parametrize("variant", [*presets.PRESETS, "cispo,weight_high=inf", "ce_gppo,dual_clip=inf", "grpo,lam=0.3", "papo,target=0.2"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        *presets.PRESETS,
+        "cispo,weight_high=inf",
+        "ce_gppo,dual_clip=inf",
+        "grpo,lam=0.3",
+        "papo,target=0.2",
+    ],
+)
 def test_every_preset_passes_the_checks(variant):
     assert checks.check(changed(variant)) is None

@@ -9,7 +9,7 @@ import pytest
 from papo_jax.errors import InputError
 from papo_jax.grading.graders import grade
 from papo_jax.tasks import Part, load, panel
-from papo_jax.tasks.catalogue import FAMILIES
+from papo_jax.tasks.catalog import FAMILIES
 from papo_jax.tasks.templates import BOXED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,13 +28,19 @@ def test_arithmetic_splits(tmp_path):
     assert [task.held_out[i].identifier for i in range(12)] == list(range(12))
     assert len(set(prompts(task.held_out))) == 12
     assert not set(prompts(task.train)) & set(prompts(task.held_out))
-    assert {(problem.grader, problem.source) for problem in task.train} == {("integer", "arithmetic")}
-    assert {grade(problem.grader, problem.answer, problem.answer) for problem in task.train} == {"right"}
+    assert {(problem.grader, problem.source) for problem in task.train} == {
+        ("integer", "arithmetic")
+    }
+    assert {grade(problem.grader, problem.answer, problem.answer) for problem in task.train} == {
+        "right"
+    }
 
 
 def test_the_grader_and_the_template_can_be_chosen(tmp_path):
     plain = load("arithmetic", cache=tmp_path, **SMALL)
-    task = load("arithmetic", cache=tmp_path, grader="math", template="{x} {question} \\boxed{}", **SMALL)
+    task = load(
+        "arithmetic", cache=tmp_path, grader="math", template="{x} {question} \\boxed{}", **SMALL
+    )
     assert task.train[0].prompt == "{x} " + plain.train[0].prompt + " \\boxed{}"
     assert task.train[0].grader == task.held_out[0].grader == "math"
     assert task.parts[0].template == "{x} {question} \\boxed{}"
@@ -43,7 +49,10 @@ def test_the_grader_and_the_template_can_be_chosen(tmp_path):
 def test_the_panel_of_a_single_task_is_its_first_problems(tmp_path):
     task = load("arithmetic", cache=tmp_path, **SMALL)
     assert panel(task, 5) == list(task.held_out[:5])
-    with pytest.raises(InputError, match="evaluation.problems = 13 is more than the 12 held-out problems of arithmetic"):
+    with pytest.raises(
+        InputError,
+        match="evaluation.problems = 13 is more than the 12 held-out problems of arithmetic",
+    ):
         panel(task, 13)
 
 
@@ -83,5 +92,7 @@ def test_every_family_has_one_place_for_the_question():
 def test_grading_and_names_stay_light():
     heavy = "{'jax', 'numpy', 'tensorflow_datasets', 'reasoning_gym', 'pyarrow'}"
     code = f"import sys, papo_jax.tasks, papo_jax.grading, papo_jax.tasks.task, papo_jax.tasks.loading; print(sorted({heavy} & set(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert run.stdout.strip() == "[]"

@@ -10,7 +10,8 @@ DIFFICULTIES = range(1, MAX_DIFFICULTY + 1)
 
 
 def by_python(prompt):
-    """The value by another route than `worked`: only digits, operators and parentheses ever reach `eval`."""
+    """The value by another route than `worked`: only digits, operators and parentheses ever reach
+    `eval`."""
     assert re.fullmatch(r"[-+*()0-9]+=", prompt)
     return str(eval(prompt[:-1], {"__builtins__": {}}))
 
@@ -48,17 +49,27 @@ def test_problems_are_pure_and_depend_on_every_argument():
 
 def test_golden_problem():
     # The same on every machine and Python version, for frozen panels refer to problems by number.
-    assert tuple(generate(0, "train", 0, difficulty=3)) == (0, "13+40+18+17=", "88", "integer", "arithmetic")
+    assert tuple(generate(0, "train", 0, difficulty=3)) == (
+        0,
+        "13+40+18+17=",
+        "88",
+        "integer",
+        "arithmetic",
+    )
 
 
 def test_splits_share_no_prompt_at_any_seed():
     train = {generate(seed, "train", i, difficulty=1).prompt for seed in (0, 1) for i in range(500)}
-    held_out = {generate(seed, "held_out", i, difficulty=1).prompt for seed in (0, 1) for i in range(100)}
+    held_out = {
+        generate(seed, "held_out", i, difficulty=1).prompt for seed in (0, 1) for i in range(100)
+    }
     assert not train & held_out
     assert {split_of(prompt) for prompt in train} == {"train"}
 
 
-@pytest.mark.parametrize(("split", "difficulty"), [("test", 3), ("train", 0), ("train", MAX_DIFFICULTY + 1)])
+@pytest.mark.parametrize(
+    ("split", "difficulty"), [("test", 3), ("train", 0), ("train", MAX_DIFFICULTY + 1)]
+)
 def test_what_does_not_exist_is_refused(split, difficulty):
     with pytest.raises(ValueError, match="is no"):
         generate(0, split, 0, difficulty=difficulty)

@@ -18,7 +18,10 @@ from papo_jax.tasks.problem import Made
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"train_size": 40, "held_out_size": 12}
-PROBLEMS = [Problem(0, "1+1=", "2", "integer", "t"), Problem(1, "half of 1", r"\frac12", "math", "u")]
+PROBLEMS = [
+    Problem(0, "1+1=", "2", "integer", "t"),
+    Problem(1, "half of 1", r"\frac12", "math", "u"),
+]
 
 
 def test_rows_are_a_sequence(tmp_path):
@@ -41,15 +44,32 @@ def test_every_field_and_the_notes_are_kept(tmp_path):
 def test_a_second_load_reads_the_same(tmp_path):
     first, second = (load("arithmetic", cache=tmp_path, **SMALL) for _ in range(2))
     assert list(first.train) == list(second.train)
-    assert first.fingerprint == second.fingerprint == content_fingerprint(
-        {"train": first.train, "held_out": first.held_out}
+    assert (
+        first.fingerprint
+        == second.fingerprint
+        == content_fingerprint({"train": first.train, "held_out": first.held_out})
     )
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_parameters_change_the_fingerprint(tmp_path):
-    variants = ({}, {"seed": 1}, {"difficulty": 4}, {"train_size": 41}, {"grader": "math"}, {"template": "{question}?"})
-    assert len({load("arithmetic", cache=tmp_path, **{**SMALL, **more}).fingerprint for more in variants}) == 6
+    variants = (
+        {},
+        {"seed": 1},
+        {"difficulty": 4},
+        {"train_size": 41},
+        {"grader": "math"},
+        {"template": "{question}?"},
+    )
+    assert (
+        len(
+            {
+                load("arithmetic", cache=tmp_path, **{**SMALL, **more}).fingerprint
+                for more in variants
+            }
+        )
+        == 6
+    )
 
 
 def test_cache_directory(monkeypatch):
@@ -86,7 +106,9 @@ def damage_everything(directory):
         path.write_text("{")
 
 
-@pytest.mark.parametrize("damage", [damage_shorten, damage_flip, damage_manifest, damage_everything])
+@pytest.mark.parametrize(
+    "damage", [damage_shorten, damage_flip, damage_manifest, damage_everything]
+)
 def test_a_damaged_data_set_is_made_again(tmp_path, damage):
     first = load("arithmetic", cache=tmp_path, **SMALL)
     kept = list(first.train)
@@ -124,7 +146,10 @@ def test_a_killed_preparation_is_not_trusted(tmp_path):
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
     assert [path.name[:11] for path in tmp_path.iterdir()] == [".preparing-"]
-    assert list(serve({"task": "t"}, lambda: Made({"train": PROBLEMS}), tmp_path).splits["train"]) == PROBLEMS
+    assert (
+        list(serve({"task": "t"}, lambda: Made({"train": PROBLEMS}), tmp_path).splits["train"])
+        == PROBLEMS
+    )
 
 
 def prepare_and_die(cache):
@@ -149,7 +174,9 @@ def test_an_unusable_cache_is_an_input_error(tmp_path):
 def test_two_processes_at_once_and_in_silence(tmp_path):
     code = f"from papo_jax.tasks import load; load('arithmetic', cache={str(tmp_path)!r}, train_size=40)"
     runs = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for _ in range(2)
     ]
     for run in runs:

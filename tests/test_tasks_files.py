@@ -22,7 +22,11 @@ def written(path, content):
     return path
 
 
-ROWS = [{"question": "1+1?", "answer": "2"}, {"question": "π?", "answer": "3.14"}, {"question": "c", "answer": "x"}]
+ROWS = [
+    {"question": "1+1?", "answer": "2"},
+    {"question": "π?", "answer": "3.14"},
+    {"question": "c", "answer": "x"},
+]
 
 
 def test_the_three_formats_hold_the_same(tmp_path):
@@ -34,8 +38,10 @@ def test_the_three_formats_hold_the_same(tmp_path):
     ]
     assert [[dict(row.fields) for row in one] for one in found] == [ROWS] * 3
     assert [one[2].place for one in found] == [
-        f"{tmp_path}/a.jsonl, line 3", f"{tmp_path}/a.json, row 3", f"{tmp_path}/a.parquet, row 3",
-    ]  # fmt: skip
+        f"{tmp_path}/a.jsonl, line 3",
+        f"{tmp_path}/a.json, row 3",
+        f"{tmp_path}/a.parquet, row 3",
+    ]
 
 
 def test_a_json_file_may_be_one_object(tmp_path):
@@ -59,13 +65,18 @@ def test_numbers_keep_their_digits():
 def test_numbers_of_json_files_are_no_text(tmp_path):
     path = written(tmp_path / "a.jsonl", b'{"answer": 3.50, "question": 12345678901234567890123}\n')
     assert [found for _, found in read([path], lambda fields: scalar(fields, "answer"))] == ["3.50"]
-    with pytest.raises(InputError, match="'question' is missing, empty or not text; the row has answer, question"):
+    with pytest.raises(
+        InputError, match="'question' is missing, empty or not text; the row has answer, question"
+    ):
         list(read([path], lambda fields: text(fields, "question")))
 
 
 def test_the_first_field_that_is_there_counts():
     assert text({"question": None, "Problem": "p"}, "question", "Problem") == "p"
-    with pytest.raises(ValueError, match="the field 'question' or 'Problem' is missing, empty or not text; the row has id"):
+    with pytest.raises(
+        ValueError,
+        match="the field 'question' or 'Problem' is missing, empty or not text; the row has id",
+    ):
         text({"id": 4}, "question", "Problem")
 
 
@@ -78,12 +89,20 @@ def test_the_first_field_that_is_there_counts():
         ("a.jsonl", b'{"q": "1"}\n7\n', "line 2: not a JSON object"),
         ("a.jsonl", b'{"q": "1"}\n{"q": NaN}\n', "line 2: not JSON .NaN is no number there"),
         ("a.jsonl", b'{"q": "1"}\n{"q": "\\ud800"}\n', "line 2: .*surrogate"),
-        ("a.jsonl", b'{"q": "1"}\n{"q": " "}\n', "line 2: the field 'q' is missing, empty or not text"),
+        (
+            "a.jsonl",
+            b'{"q": "1"}\n{"q": " "}\n',
+            "line 2: the field 'q' is missing, empty or not text",
+        ),
         ("a.jsonl", b'{"q": "1"}\n\xff\n', "line 2: .*utf-8"),
         ("a.jsonl", b"", "line 1: the file is empty"),
         ("a.jsonl", b"\n\n", "line 1: the file is empty"),
         ("a.json", b'[{"q": "1"}, 8]', "row 2: not a JSON object"),
-        ("a.json", b'{"q": "1"}\n{"q": "2"}\n', "row 1: not JSON .*; one object a line belongs into a .jsonl file"),
+        (
+            "a.json",
+            b'{"q": "1"}\n{"q": "2"}\n',
+            "row 1: not JSON .*; one object a line belongs into a .jsonl file",
+        ),
         ("a.json", b'[{"q": "1"},\n x]', "row 1: not JSON .* at line 2, column 2"),
         ("a.json", b"[]", "row 1: the file is empty"),
         ("a.csv", b"q\n1\n", "should end in .jsonl, .json, .parquet"),
@@ -119,7 +138,10 @@ def test_missing_files(tmp_path):
 
 def test_the_digest_follows_contents_and_names(tmp_path):
     first, second = written(tmp_path / "a.jsonl", b"1"), written(tmp_path / "b.jsonl", b"1")
-    assert len({digest([first]), digest([second]), digest([first, second]), digest([second, first])}) == 4
+    assert (
+        len({digest([first]), digest([second]), digest([first, second]), digest([second, first])})
+        == 4
+    )
     before = digest([first])
     written(first, b"2")
     assert digest([first]) != before

@@ -21,7 +21,10 @@ def write(path, rows):
 
 
 def row(number, gold=None):
-    return {"question": f"What is {number} + 0?", "answer": f"It is {number}.\n#### {number if gold is None else gold}"}
+    return {
+        "question": f"What is {number} + 0?",
+        "answer": f"It is {number}.\n#### {number if gold is None else gold}",
+    }
 
 
 def prompts(problems):
@@ -42,7 +45,10 @@ def test_two_files(tmp_path):
 def test_two_files_that_overlap_are_refused(tmp_path):
     write(tmp_path / "train.jsonl", [row(1), row(3)])
     write(tmp_path / "test.jsonl", [row(2), {**row(3), "question": "what is  3+0"}])
-    with pytest.raises(InputError, match="also evaluated on: 1; the first is 'what is 3.0.*train gsm8k 1, held out gsm8k 1"):
+    with pytest.raises(
+        InputError,
+        match="also evaluated on: 1; the first is 'what is 3.0.*train gsm8k 1, held out gsm8k 1",
+    ):
         load("gsm8k", path=str(tmp_path), cache=tmp_path / "cache")
 
 
@@ -71,9 +77,15 @@ def test_a_changed_file_is_read_again(tmp_path):
     [
         (b"{", "line 2: not JSON"),
         (b'{"question": "q"}', "line 2: the field 'answer' is missing"),
-        (b'{"question": 7, "answer": "#### 1"}', "line 2: the field 'question' is missing, empty or not text"),
+        (
+            b'{"question": 7, "answer": "#### 1"}',
+            "line 2: the field 'question' is missing, empty or not text",
+        ),
         (b'{"question": "q", "answer": "1"}', "line 2: the answer has no '####'"),
-        (b'{"question": "q", "answer": "#### 3.5"}', "line 2: what follows '####' should be an integer, not '3.5'"),
+        (
+            b'{"question": "q", "answer": "#### 3.5"}',
+            "line 2: what follows '####' should be an integer, not '3.5'",
+        ),
         (b'{"question": "\\ud800", "answer": "#### 1"}', "line 2: .*surrogate"),
     ],
 )
@@ -97,5 +109,7 @@ def test_the_real_gsm8k(tmp_path):
     task = load("gsm8k", path=str(GSM8K), cache=tmp_path)
     assert (len(task.train), len(task.held_out), task.notes) == (7473, 1319, ())
     assert task.train[0].answer == "72"  # 48 clips in April and half as many in May
-    assert {grade(one.grader, one.answer, one.answer) for one in (*task.train, *task.held_out)} == {"right"}
+    assert {grade(one.grader, one.answer, one.answer) for one in (*task.train, *task.held_out)} == {
+        "right"
+    }
     assert not set(prompts(task.train)) & set(prompts(task.held_out))

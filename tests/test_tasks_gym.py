@@ -1,4 +1,5 @@
-"""Families of reasoning-gym: which grader each has, golds, notes, and the same problems in every process."""
+"""Families of reasoning-gym: which grader each has, golds, notes, and the same problems in every
+process."""
 
 import os
 import subprocess
@@ -44,8 +45,12 @@ def test_texts_that_go_over_lines(tmp_path):
     first = task.train[0]
     assert first.prompt.endswith("put your final answer between <answer> and </answer>.")
     assert first.answer.count("\n") >= 3
-    assert grade(first.grader, first.answer, f"Here.\n<answer>\n{first.answer}\n</answer>") == "right"
-    assert task.notes == ("reasoning_gym/n_queens: the gold is one of many valid answers; exact comparison undercounts",)
+    assert (
+        grade(first.grader, first.answer, f"Here.\n<answer>\n{first.answer}\n</answer>") == "right"
+    )
+    assert task.notes == (
+        "reasoning_gym/n_queens: the gold is one of many valid answers; exact comparison undercounts",
+    )
 
 
 def test_expressions_get_their_target_and_numbers(tmp_path):
@@ -63,7 +68,9 @@ def test_a_grader_of_ones_own_choice(tmp_path):
     task = load("reasoning_gym/gcd", cache=tmp_path, grader="exact", **SMALL)
     assert {one.grader for one in task.train} == {"exact"}
     assert task.train[0].prompt.endswith("</answer>.")
-    with pytest.raises(InputError, match="answers that are not integers .*; choose another family or task.grader"):
+    with pytest.raises(
+        InputError, match="answers that are not integers .*; choose another family or task.grader"
+    ):
         load("reasoning_gym/spell_backward", cache=tmp_path, grader="integer", **SMALL)
 
 
@@ -91,15 +98,20 @@ def test_too_small_a_family(tmp_path):
 
 @pytest.mark.parametrize("family", ["isomorphic_strings", "list_functions"])
 def test_the_same_problems_in_every_process(tmp_path, family):
-    # Left to themselves, the first follows the order of a set and the second draws from the global generator.
+    # Left to themselves, the first follows the order of a set and the second draws from the global
+    # generator.
     pytest.importorskip("reasoning_gym")
     code = "import sys; from papo_jax.tasks import load; print(load(sys.argv[1], cache=sys.argv[2], train_size=20, held_out_size=5).fingerprint)"
     found = set()
     for seed in ("1", "2"):
         run = subprocess.run(
             [sys.executable, "-c", code, f"reasoning_gym/{family}", str(tmp_path / seed)],
-            cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found.add(run.stdout)
     assert len(found) == 1
 

@@ -14,9 +14,15 @@ def write(path, rows):
 
 
 def own(tmp_path, answers, **options):
-    """Loads a file whose prompt n is "Prompt n: " (with a space at its end) and whose answers are these."""
-    rows = [{"prompt": f"Prompt {n}: ", "answer": answer, "difficulty": n} for n, answer in enumerate(answers)]
-    return load("jsonl", path=write(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache", **options)
+    """Loads a file whose prompt n is "Prompt n: " (with a space at its end) and whose answers are
+    these."""
+    rows = [
+        {"prompt": f"Prompt {n}: ", "answer": answer, "difficulty": n}
+        for n, answer in enumerate(answers)
+    ]
+    return load(
+        "jsonl", path=write(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache", **options
+    )
 
 
 def test_prompts_stand_as_they_are(tmp_path):
@@ -31,10 +37,16 @@ def test_prompts_stand_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "text", "grader"),
     [
-        (7, "7", "integer"), (-3, "-3", "integer"), ("1,080", "1,080", "integer"), (27.0, "27.0", "integer"), (0.5, "0.5", "math"),
-        (r"\frac12", r"\frac12", "math"), ("Paris", "Paris", "math"), (12345678901234567890123, "12345678901234567890123", "integer"),
+        (7, "7", "integer"),
+        (-3, "-3", "integer"),
+        ("1,080", "1,080", "integer"),
+        (27.0, "27.0", "integer"),
+        (0.5, "0.5", "math"),
+        (r"\frac12", r"\frac12", "math"),
+        ("Paris", "Paris", "math"),
+        (12345678901234567890123, "12345678901234567890123", "integer"),
     ],
-)  # fmt: skip
+)
 def test_one_answer_decides_the_grader_of_all(tmp_path, answer, text, grader):
     task = own(tmp_path, [*range(30), answer])
     problems = {problem.prompt: problem for problem in (*task.train, *task.held_out)}
@@ -52,20 +64,41 @@ def test_two_files_are_used_whole(tmp_path):
     write(tmp_path / "train.jsonl", [{"prompt": "a", "answer": 1}])
     write(tmp_path / "test.jsonl", [{"prompt": "b", "answer": 2}, {"prompt": "b", "answer": 2}])
     task = load("jsonl", path=str(tmp_path), cache=tmp_path / "cache")
-    assert ([one.prompt for one in task.train], [one.prompt for one in task.held_out]) == (["a"], ["b"])
+    assert ([one.prompt for one in task.train], [one.prompt for one in task.held_out]) == (
+        ["a"],
+        ["b"],
+    )
     assert task.notes == ("jsonl: rows left out, for they repeat a question: 1",)
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "Prompt 0: ", "answer": 5}, "line 31: the question of .*own.jsonl, line 1 again, with the answer '5' instead of '0'"),
+        (
+            {"prompt": "Prompt 0: ", "answer": 5},
+            "line 31: the question of .*own.jsonl, line 1 again, with the answer '5' instead of '0'",
+        ),
         ({"prompt": "", "answer": 5}, "line 31: the field 'prompt' is missing, empty or not text"),
-        ({"prompt": ["p"], "answer": 5}, "line 31: the field 'prompt' is missing, empty or not text"),
-        ({"prompt": "p", "answer": " "}, "line 31: the field 'answer' is missing, empty or not text"),
-        ({"prompt": "p", "answer": None}, "line 31: the field 'answer' is missing, empty or not text"),
-        ({"prompt": "p", "answer": [5]}, "line 31: the field 'answer' is missing, empty or not text"),
-        ({"question": "p", "answer": 5}, "line 31: the field 'prompt' is missing, .* the row has question, answer"),
+        (
+            {"prompt": ["p"], "answer": 5},
+            "line 31: the field 'prompt' is missing, empty or not text",
+        ),
+        (
+            {"prompt": "p", "answer": " "},
+            "line 31: the field 'answer' is missing, empty or not text",
+        ),
+        (
+            {"prompt": "p", "answer": None},
+            "line 31: the field 'answer' is missing, empty or not text",
+        ),
+        (
+            {"prompt": "p", "answer": [5]},
+            "line 31: the field 'answer' is missing, empty or not text",
+        ),
+        (
+            {"question": "p", "answer": 5},
+            "line 31: the field 'prompt' is missing, .* the row has question, answer",
+        ),
         ({"prompt": "p", "answer": "\ud800"}, "line 31: .*surrogate"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Mixtures: their names and paths, splits that run on, panels, and the part that an error is about."""
+"""Mixtures: their names and paths, splits that run on, panels, and the part that an error is
+about."""
 
 import json
 import os
@@ -28,13 +29,18 @@ def gsm8k(place):
 
 
 def math_500(place):
-    return write(place, [{"problem": f"Half of {n} eggs?", "answer": f"\\frac{{{n}}}{{2}}"} for n in range(5)])
+    return write(
+        place,
+        [{"problem": f"Half of {n} eggs?", "answer": f"\\frac{{{n}}}{{2}}"} for n in range(5)],
+    )
 
 
 def test_names_and_weights():
     assert mixture.parse("gsm8k*3+math*0.5 + arithmetic", None) == [
-        Asked("gsm8k", 3.0, None), Asked("math", 0.5, None), Asked("arithmetic", 1.0, None),
-    ]  # fmt: skip
+        Asked("gsm8k", 3.0, None),
+        Asked("math", 0.5, None),
+        Asked("arithmetic", 1.0, None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,9 @@ def test_paths():
     def paths(name, path):
         return [part.path for part in mixture.parse(name, path, ("gsm8k", "math"))]
 
-    assert paths("gsm8k", f"a{os.pathsep}b") == [f"a{os.pathsep}b"]  # one part: the path is the path
+    assert paths("gsm8k", f"a{os.pathsep}b") == [
+        f"a{os.pathsep}b"
+    ]  # one part: the path is the path
     assert paths("gsm8k+arithmetic+math", f"a{os.pathsep}{os.pathsep}b") == ["a", None, "b"]
     assert paths("arithmetic+gsm8k", "a") == [None, "a"]
     assert paths("arithmetic+gsm8k", None) == [None, None]
@@ -67,10 +75,17 @@ def test_paths():
 
 
 def test_joined_splits_are_a_sequence():
-    splits = [[Problem(i, f"{name}{i}", "1", source=name) for i in range(size)] for name, size in (("a", 3), ("b", 0), ("c", 2))]
+    splits = [
+        [Problem(i, f"{name}{i}", "1", source=name) for i in range(size)]
+        for name, size in (("a", 3), ("b", 0), ("c", 2))
+    ]
     joined = Joined(splits)
     assert [problem.prompt for problem in joined] == ["a0", "a1", "a2", "c0", "c1"]
-    assert [problem.identifier for problem in joined] == [joined[i].identifier for i in range(5)] == list(range(5))
+    assert (
+        [problem.identifier for problem in joined]
+        == [joined[i].identifier for i in range(5)]
+        == list(range(5))
+    )
     assert joined[-1] == joined[4] == joined[3:][1]
     assert joined[1:4] == tuple(joined)[1:4]
     with pytest.raises(IndexError):
@@ -85,17 +100,25 @@ def mixed(tmp_path, name="gsm8k*2+math_500+arithmetic", **options):
 def test_a_mixture(tmp_path):
     task = mixed(tmp_path)
     assert [(part.name, part.weight, part.train, part.held_out) for part in task.parts] == [
-        ("gsm8k", 0.5, 20, 10), ("math_500", 0.25, 0, 5), ("arithmetic", 0.25, 40, 12),
-    ]  # fmt: skip
+        ("gsm8k", 0.5, 20, 10),
+        ("math_500", 0.25, 0, 5),
+        ("arithmetic", 0.25, 40, 12),
+    ]
     assert (len(task.train), len(task.held_out)) == (60, 27)
     assert [problem.source for problem in task.train] == ["gsm8k"] * 20 + ["arithmetic"] * 40
     assert [problem.identifier for problem in task.held_out] == list(range(27))
-    assert [problem.grader for problem in task.held_out] == ["integer"] * 10 + ["math"] * 5 + ["integer"] * 12
+    assert [problem.grader for problem in task.held_out] == ["integer"] * 10 + ["math"] * 5 + [
+        "integer"
+    ] * 12
     assert max(draw(0, 0, 500, task.parts)) < 60
 
 
 def test_the_fingerprint_follows_parts_and_weights(tmp_path):
-    names = ("gsm8k*2+math_500+arithmetic", "gsm8k*4+math_500*2+arithmetic*2", "gsm8k+math_500+arithmetic")
+    names = (
+        "gsm8k*2+math_500+arithmetic",
+        "gsm8k*4+math_500*2+arithmetic*2",
+        "gsm8k+math_500+arithmetic",
+    )
     first, same, other = (mixed(tmp_path, name).fingerprint for name in names)
     assert first == same != other
     assert mixed(tmp_path, seed=1).fingerprint != first
@@ -103,31 +126,61 @@ def test_the_fingerprint_follows_parts_and_weights(tmp_path):
 
 def test_panels_share_by_weight(tmp_path):
     task = mixed(tmp_path)
-    # 8: exactly 4, 2 and 2. 7: 3.5, 1.75 and 1.75, and the largest remainders are 0.75. 24: 12, 6 and 6, of which
-    # gsm8k has 10 and math_500 has 5, so arithmetic gives the other 9.
-    for count, shares in ((8, (4, 2, 2)), (7, (3, 2, 2)), (24, (10, 5, 9)), (27, (10, 5, 12)), (0, (0, 0, 0))):
+    # 8: exactly 4, 2 and 2. 7: 3.5, 1.75 and 1.75, and the largest remainders are 0.75. 24: 12, 6
+    # and 6, of which # gsm8k has 10 and math_500 has 5, so arithmetic gives the other 9.
+    for count, shares in (
+        (8, (4, 2, 2)),
+        (7, (3, 2, 2)),
+        (24, (10, 5, 9)),
+        (27, (10, 5, 12)),
+        (0, (0, 0, 0)),
+    ):
         chosen = panel(task, count)
-        assert chosen == [*task.held_out[: shares[0]], *task.held_out[10 : 10 + shares[1]], *task.held_out[15 : 15 + shares[2]]]
-    with pytest.raises(InputError, match="evaluation.problems = 28 is more than the 27 held-out problems"):
+        assert chosen == [
+            *task.held_out[: shares[0]],
+            *task.held_out[10 : 10 + shares[1]],
+            *task.held_out[15 : 15 + shares[2]],
+        ]
+    with pytest.raises(
+        InputError, match="evaluation.problems = 28 is more than the 27 held-out problems"
+    ):
         panel(task, 28)
 
 
 def test_errors_name_the_part(tmp_path):
-    with pytest.raises(InputError, match="part 'math' of task 'arithmetic.math': .*nowhere does not exist") as caught:
+    with pytest.raises(
+        InputError, match="part 'math' of task 'arithmetic.math': .*nowhere does not exist"
+    ) as caught:
         load("arithmetic+math", path="/nowhere", cache=tmp_path, **SMALL)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="part 'gsm8' of task .*the nearest is 'gsm8k'"):
         load("arithmetic+gsm8", cache=tmp_path, **SMALL)
-    with pytest.raises(InputError, match="part 'arithmetic' of task .* less than once in 1,024 draws; raise its weight"):
+    with pytest.raises(
+        InputError,
+        match="part 'arithmetic' of task .* less than once in 1,024 draws; raise its weight",
+    ):
         load("gsm8k*3000+arithmetic", path=str(gsm8k(tmp_path / "g")), cache=tmp_path, **SMALL)
 
 
 def test_parts_that_overlap_are_refused(tmp_path):
-    own = write(tmp_path / "own.jsonl", [{"prompt": f"Q: how many are {n} eggs? A:", "answer": n} for n in range(30)])
-    with pytest.raises(InputError, match="also evaluated on: .*; the first is 'How many are 2. eggs.*train jsonl"):
-        load("jsonl+gsm8k", path=f"{own}{os.pathsep}{gsm8k(tmp_path / 'g')}", cache=tmp_path / "cache")
+    own = write(
+        tmp_path / "own.jsonl",
+        [{"prompt": f"Q: how many are {n} eggs? A:", "answer": n} for n in range(30)],
+    )
+    with pytest.raises(
+        InputError, match="also evaluated on: .*; the first is 'How many are 2. eggs.*train jsonl"
+    ):
+        load(
+            "jsonl+gsm8k",
+            path=f"{own}{os.pathsep}{gsm8k(tmp_path / 'g')}",
+            cache=tmp_path / "cache",
+        )
 
 
 def test_shares_of_a_part_without_problems():
-    parts = [SimpleNamespace(weight=0.9, train=0), SimpleNamespace(weight=0.05, train=3), SimpleNamespace(weight=0.05, train=3)]
+    parts = [
+        SimpleNamespace(weight=0.9, train=0),
+        SimpleNamespace(weight=0.05, train=3),
+        SimpleNamespace(weight=0.05, train=3),
+    ]
     assert sorted(draw(0, 0, 1024, parts) < 3).count(True) == 512  # the other two share alike

@@ -64,7 +64,9 @@ def test_a_mixture_goes_on_anywhere():
     whole = draw(5, 0, 3000, MIXED)
     assert whole.dtype == np.int64
     for cut in (0, 1, 1023, 1024, 1025, 2048, 2999, 3000):
-        np.testing.assert_array_equal(np.concatenate([draw(5, 0, cut, MIXED), draw(5, cut, 3000 - cut, MIXED)]), whole)
+        np.testing.assert_array_equal(
+            np.concatenate([draw(5, 0, cut, MIXED), draw(5, cut, 3000 - cut, MIXED)]), whole
+        )
 
 
 def source_of(drawn, parts):
@@ -87,7 +89,9 @@ def test_each_part_runs_through_its_own_epochs():
     for n, one in enumerate(MIXED):
         own = drawn[sources == n] - start
         own = own[: len(own) // one.train * one.train].reshape(-1, one.train)
-        np.testing.assert_array_equal(np.sort(own, axis=1), np.tile(np.arange(one.train), (len(own), 1)))
+        np.testing.assert_array_equal(
+            np.sort(own, axis=1), np.tile(np.arange(one.train), (len(own), 1))
+        )
         start += one.train
 
 
@@ -105,7 +109,12 @@ def test_golden_mixture():
 
 
 def test_impossible_mixtures_are_refused():
-    for arguments in ((-1, 0, 1, MIXED), (0, -1, 1, MIXED), (0, 0, -1, MIXED), (0, 0, 1, [part(1, 0)])):
+    for arguments in (
+        (-1, 0, 1, MIXED),
+        (0, -1, 1, MIXED),
+        (0, 0, -1, MIXED),
+        (0, 0, 1, [part(1, 0)]),
+    ):
         with pytest.raises(ValueError, match="cannot draw"):
             draw(*arguments)
     with pytest.raises(ValueError, match="less than one draw in 1,024"):

@@ -56,14 +56,21 @@ def test_a_complete_damaged_last_line_is_not_torn(tmp_path):
 
 def test_numbers_that_json_lacks_become_null(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    values = {"a": float("nan"), "b": float("-inf"), "c": np.float32("nan"), "d": [1.0, float("inf")]}
+    values = {
+        "a": float("nan"),
+        "b": float("-inf"),
+        "c": np.float32("nan"),
+        "d": [1.0, float("inf")],
+    }
     runfiles.append_row(path, values)
     assert path.read_text() == '{"a": null, "b": null, "c": null, "d": [1.0, null]}\n'
 
 
 def test_arrays_become_numbers_and_lists(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    runfiles.append_row(path, {"a": jnp.float32(0.5), "b": np.arange(3), "c": np.int64(7), "d": np.bool_(True)})
+    runfiles.append_row(
+        path, {"a": jnp.float32(0.5), "b": np.arange(3), "c": np.int64(7), "d": np.bool_(True)}
+    )
     assert runfiles.read_rows(path) == [{"a": 0.5, "b": [0, 1, 2], "c": 7, "d": True}]
 
 
@@ -71,7 +78,9 @@ def test_a_resume_keeps_each_step_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 0}\n{"step": 1, "x": 1e-07}\n{"step": 2}\n{"step": 3}\n{"st')
     runfiles.keep_before(path, 2)
-    assert path.read_bytes() == b'{"step": 0}\n{"step": 1, "x": 1e-07}\n'  # kept lines keep their bytes
+    assert (
+        path.read_bytes() == b'{"step": 0}\n{"step": 1, "x": 1e-07}\n'
+    )  # kept lines keep their bytes
     runfiles.append_row(path, {"step": 2})
     assert [row["step"] for row in runfiles.read_rows(path)] == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]

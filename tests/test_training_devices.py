@@ -1,6 +1,8 @@
-"""Eight devices compute what one does: same loss, gradients, statistics and tokens, with everything split.
+"""Eight devices compute what one does: same loss, gradients, statistics and tokens, with everything
+split.
 
-The devices have to be asked for before jax starts, so `eight_devices.py` measures, in a process for each mesh.
+The devices have to be asked for before jax starts, so `eight_devices.py` measures, in a process for
+each mesh.
 """
 
 import functools
@@ -16,7 +18,11 @@ import pytest
 from eight_devices import MESHES, PLACED, WEIGHED
 
 MESH = pytest.mark.parametrize(
-    "mesh", [pytest.param(name, marks=() if name == "data4_tensor2" else pytest.mark.slow) for name in MESHES]
+    "mesh",
+    [
+        pytest.param(name, marks=() if name == "data4_tensor2" else pytest.mark.slow)
+        for name in MESHES
+    ],
 )
 
 
@@ -24,8 +30,15 @@ MESH = pytest.mark.parametrize(
 def measured(small, tmp_path_factory):
     """A function from a mesh's name to what a process of its own measured there, once."""
     # 1,024 rows, so that a share of 99.9 % means something.
-    made = small({"rollout.prompts": 32, "rollout.samples": 32, "training.minibatches": 4, "training.steps": 2})
-    # Without LLVM's optimisation programs are made in half the time.
+    made = small(
+        {
+            "rollout.prompts": 32,
+            "rollout.samples": 32,
+            "training.minibatches": 4,
+            "training.steps": 2,
+        }
+    )
+    # Without LLVM's optimization programs are made in half the time.
     flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(pathlib.Path(__file__).parent.parent)
@@ -34,7 +47,12 @@ def measured(small, tmp_path_factory):
     def run(mesh: str) -> dict:
         place = tmp_path_factory.mktemp(mesh)
         (place / "settings").write_bytes(pickle.dumps(made))
-        done = subprocess.run([sys.executable, eight_devices.__file__, mesh, place], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, eight_devices.__file__, mesh, place],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads((place / "found.json").read_text())
 
@@ -49,7 +67,7 @@ def test_everything_is_that_of_one_device(measured, mesh):
     assert found["statistics_apart"] < 1e-5
     assert found["directional_apart"] < 1e-5
     assert found["steering_apart"] < 1e-5
-    assert found["realised_apart"] < 1e-5  # nats: a difference of two entropies
+    assert found["realized_apart"] < 1e-5  # nats: a difference of two entropies
     assert found["same_rows"] >= 0.999
 
 
@@ -58,7 +76,9 @@ def test_methods_are_those_of_one_device(measured, mesh):
     apart = measured(mesh)["methods"]
     assert sorted(apart) == sorted(PLACED[mesh])
     for name, (gradient, loss) in apart.items():
-        assert gradient < 1e-5 and loss < 1e-5, name  # of the largest entry; of a mean of numbers around 1
+        assert gradient < 1e-5 and loss < 1e-5, (
+            name
+        )  # of the largest entry; of a mean of numbers around 1
 
 
 @MESH
@@ -66,7 +86,10 @@ def test_weights_are_those_of_one_device(measured, mesh):
     apart = measured(mesh)["weighed"]
     assert sorted(apart) == sorted(WEIGHED[mesh])
     for name, fields in apart.items():
-        assert all(difference < 1e-5 for difference in fields.values()), (name, fields)  # of the largest entry
+        assert all(difference < 1e-5 for difference in fields.values()), (
+            name,
+            fields,
+        )  # of the largest entry
 
 
 @MESH
@@ -86,7 +109,10 @@ def test_batch_and_parameters_are_really_split(measured, mesh):
 @pytest.mark.slow
 def test_adapters_are_split_and_train_as_on_one_device(measured):
     lora = measured("data2_fsdp2_tensor2")["lora"]
-    assert lora["shards"] == [[2, 64 // 2, 2], [2, 2, 32 // 2]]  # [L, inner width, rank] and [L, rank, width]
+    assert lora["shards"] == [
+        [2, 64 // 2, 2],
+        [2, 2, 32 // 2],
+    ]  # [L, inner width, rank] and [L, rank, width]
     assert len(lora["split"]) == 2 and lora["split"][0] != lora["split"][1]
     for split, whole in zip(lora["split"], lora["whole"], strict=True):
         assert split == pytest.approx(whole, rel=1e-3)  # a token in a thousand rows may differ

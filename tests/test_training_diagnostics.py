@@ -1,4 +1,5 @@
-"""Three figures for one question: predicted, first-order and realised change of entropy on the same states."""
+"""Three figures for one question: predicted, first-order and realized change of entropy on the same
+states."""
 
 import jax
 import jax.numpy as jnp
@@ -27,21 +28,27 @@ def change(session, rollout, size):
     params, trajectories, mask = rollout
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(3), len(leaves))
-    moved = [leaf + size * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    moved = [
+        leaf + size * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
     found = session.programs.entropy_change(params, structure.unflatten(moved), trajectories)
-    return np.asarray(found.directional)[mask], np.asarray(found.realised)[mask]
+    return np.asarray(found.directional)[mask], np.asarray(found.realized)[mask]
 
 
-def test_realised_change_tends_to_the_directional_derivative(session, rollout):
+def test_realized_change_tends_to_the_directional_derivative(session, rollout):
     gaps = []
     for size in (2e-3, 5e-4, 1.25e-4):
-        directional, realised = change(session, rollout, size)
-        gaps.append(np.linalg.norm(realised - directional) / np.linalg.norm(directional))
-    # The next order is quadratic, so a step four times smaller leaves a gap about four times smaller.
+        directional, realized = change(session, rollout, size)
+        gaps.append(np.linalg.norm(realized - directional) / np.linalg.norm(directional))
+    # The next order is quadratic, so a step four times smaller leaves a gap about four times
+    # smaller.
     assert gaps[2] < 0.02 and gaps[1] < 0.45 * gaps[0] and gaps[2] < 0.45 * gaps[1]
-    large = np.abs(directional) > 0.1 * np.abs(directional).max()  # elsewhere float32 has too few digits
+    large = (
+        np.abs(directional) > 0.1 * np.abs(directional).max()
+    )  # elsewhere float32 has too few digits
     assert large.mean() > 0.2
-    np.testing.assert_allclose(realised[large] / directional[large], 1.0, atol=0.1)
+    np.testing.assert_allclose(realized[large] / directional[large], 1.0, atol=0.1)
 
 
 def test_directional_change_is_linear_in_the_step(session, rollout):
@@ -55,33 +62,57 @@ def test_groups_by_hand():
     polarity = jnp.array([[0.1, -0.2, 0.3, -0.4, 0.0, 0.5]])
     advantages = jnp.array([[1.0, 1.0, -1.0, -1.0, 1.0, 1.0]])
     mask = jnp.array([[True, True, True, True, True, False]])
-    found = diagnostics.summarise(diagnostics.EntropyChange(values, 2 * values), 3 * values, polarity, advantages, mask)
+    found = diagnostics.summarize(
+        diagnostics.EntropyChange(values, 2 * values), 3 * values, polarity, advantages, mask
+    )
     for number, group in enumerate(diagnostics.GROUPS):
-        np.testing.assert_allclose(found[f"entropy_change/directional/{group}"], (number + 1) / 5, rtol=1e-6)
-        np.testing.assert_allclose(found[f"entropy_change/realised/{group}"], 2 * (number + 1) / 5, rtol=1e-6)
-        np.testing.assert_allclose(found[f"entropy_change/polarity/{group}"], 3 * (number + 1) / 5, rtol=1e-6)
-    np.testing.assert_allclose(found["entropy_change/directional"], 15 / 5, rtol=1e-6)  # 5 belongs to no group
+        np.testing.assert_allclose(
+            found[f"entropy_change/directional/{group}"], (number + 1) / 5, rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            found[f"entropy_change/realized/{group}"], 2 * (number + 1) / 5, rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            found[f"entropy_change/polarity/{group}"], 3 * (number + 1) / 5, rtol=1e-6
+        )
+    np.testing.assert_allclose(
+        found["entropy_change/directional"], 15 / 5, rtol=1e-6
+    )  # 5 belongs to no group
 
 
 @pytest.mark.parametrize(
-    "method, minibatches", [pytest.param("grpo", 1, marks=pytest.mark.slow), pytest.param("papo", 1, marks=pytest.mark.slow), ("papo", 2)]
+    "method, minibatches",
+    [
+        pytest.param("grpo", 1, marks=pytest.mark.slow),
+        pytest.param("papo", 1, marks=pytest.mark.slow),
+        ("papo", 2),
+    ],
 )
 def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibatches):
-    # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token; with two small
-    # updates the ratio is still near 1, and their counts differ a little.
-    once = {"method.name": method, "training.minibatches": minibatches, "training.steps": 2, "diagnostics.every": 1}
+    # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token; with
+    # two small # updates the ratio is still near 1, and their counts differ a little.
+    once = {
+        "method.name": method,
+        "training.minibatches": minibatches,
+        "training.steps": 2,
+        "diagnostics.every": 1,
+    }
     once["training.learning_rate"] = 1e-6
     once |= {"method.lam": 0.4, "method.phase": "fixed"} if method == "papo" else {}
     if method == "grpo":
-        once["method.kl_coefficient"] = 0.0  # its gradient has no advantage, so it belongs to no group
+        once["method.kl_coefficient"] = (
+            0.0  # its gradient has no advantage, so it belongs to no group
+        )
     rows, _ = train(small(once), tmp_path)
     assert any(row["entropy_change/polarity"] for row in rows)
     for row in rows:
         total = sum(row[f"entropy_change/polarity/{group}"] for group in diagnostics.GROUPS)
-        np.testing.assert_allclose(total, row["entropy_change/polarity"], rtol=1e-3 if minibatches == 1 else 0.5, atol=1e-9)
+        np.testing.assert_allclose(
+            total, row["entropy_change/polarity"], rtol=1e-3 if minibatches == 1 else 0.5, atol=1e-9
+        )
 
 
 def test_only_steps_that_are_due_are_diagnosed(small, train, tmp_path):
     rows, _ = train(small({"training.steps": 3, "diagnostics.every": 2}), tmp_path)
-    assert ["entropy_change/realised" in row for row in rows] == [True, False, True]
+    assert ["entropy_change/realized" in row for row in rows] == [True, False, True]
     assert all("entropy_change/polarity" in row for row in rows)

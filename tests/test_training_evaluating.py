@@ -1,4 +1,5 @@
-"""--mode=evaluate: the last and the best checkpoint, a base policy, another panel; and what is refused."""
+"""--mode=evaluate: the last and the best checkpoint, a base policy, another panel; and what is
+refused."""
 
 import json
 import shutil
@@ -6,7 +7,7 @@ import shutil
 import pytest
 
 import run
-from papo_jax.grading import Judgement, Pool
+from papo_jax.grading import Judgment, Pool
 from papo_jax.tasks import load
 from papo_jax.telemetry import runfiles
 from papo_jax.training.panel import sentence
@@ -16,7 +17,12 @@ from papo_jax.training.panel import sentence
 def trained(command_line, tmp_path_factory):
     """Four steps with a checkpoint after each, evaluated before and after."""
     workdir = tmp_path_factory.mktemp("trained")
-    more = {"checkpoint.every": 1, "checkpoint.keep": 1, "evaluation.every": 4, "training.learning_rate": 3e-3}
+    more = {
+        "checkpoint.every": 1,
+        "checkpoint.keep": 1,
+        "evaluation.every": 4,
+        "training.learning_rate": 3e-3,
+    }
     assert run.main(command_line(workdir, more)) == 0
     return workdir
 
@@ -30,10 +36,21 @@ def read(path) -> dict:
 
 
 def test_training_keeps_raw_verdicts_and_what_made_them(trained):
-    document, rows = read(trained / "evaluation.json"), runfiles.read_rows(trained / "evaluation_samples.jsonl")
+    document, rows = (
+        read(trained / "evaluation.json"),
+        runfiles.read_rows(trained / "evaluation_samples.jsonl"),
+    )
     assert [entry["step"] for entry in document["entries"]] == [0, 4]
-    assert document["sampling"] == {"samples": 4, "temperature": 1.0, "max_new_tokens": 8, "seed": 0}
-    assert document["graders"]["names"] == ["integer"] and document["graders"]["versions"]["papo_jax.grading"]
+    assert document["sampling"] == {
+        "samples": 4,
+        "temperature": 1.0,
+        "max_new_tokens": 8,
+        "seed": 0,
+    }
+    assert (
+        document["graders"]["names"] == ["integer"]
+        and document["graders"]["versions"]["papo_jax.grading"]
+    )
     assert document["panel"]["sources"] == {"arithmetic": 16}
     provenance = read(trained / "provenance.json")
     first, last = document["entries"]
@@ -52,22 +69,32 @@ def test_last_and_best_checkpoint_join_the_record(trained, tmp_path, capsys):
     output = tmp_path / "again.json"
     assert evaluate(trained, f"--output={output}") == 0
     document = read(output)
-    kept = sorted(int(path.name) for path in (trained / "checkpoints").iterdir() if path.name.isdigit())
+    kept = sorted(
+        int(path.name) for path in (trained / "checkpoints").iterdir() if path.name.isdigit()
+    )
     assert [entry["step"] for entry in document["entries"]] == kept and kept[-1] == 4
     again, last = document["entries"][-1], before["entries"][-1]
-    assert {**again, "seconds": 0} == {**last, "seconds": 0}  # the same parameters, keys and panel: the same answers
+    assert {**again, "seconds": 0} == {
+        **last,
+        "seconds": 0,
+    }  # the same parameters, keys and panel: the same answers
     assert f"step {kept[-1]}" in capsys.readouterr().out
     assert read(trained / "evaluation.json") == before
     assert evaluate(trained) == 0
     joined = read(trained / "evaluation.json")
     assert [entry["step"] for entry in joined["entries"]] == sorted({0, *kept})
-    assert evaluate(trained) == 0 and read(trained / "evaluation.json") == joined  # nothing left to do
+    assert (
+        evaluate(trained) == 0 and read(trained / "evaluation.json") == joined
+    )  # nothing left to do
 
 
 def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
     wider = ("--config.evaluation.problems=20", "--config.evaluation.samples=2")
     assert evaluate(trained, *wider) == 2
-    assert "holds an evaluation of another panel; move it away, or give this one an --output of its own" in capsys.readouterr().err
+    assert (
+        "holds an evaluation of another panel; move it away, or give this one an --output of its own"
+        in capsys.readouterr().err
+    )
     assert evaluate(trained, *wider, f"--output={tmp_path / 'wide.json'}") == 0
     assert read(tmp_path / "wide.json")["panel"]["problems"] == 20
     assert len(runfiles.read_rows(tmp_path / "wide_samples.jsonl")) % 20 == 0
@@ -76,7 +103,11 @@ def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
 def test_a_users_file_without_any_code(trained, tmp_path):
     lines = [{"prompt": f"{a}+1=", "answer": str(a + 1)} for a in range(5)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    more = ("--config.evaluation.task=jsonl", f"--config.evaluation.path={tmp_path / 'mine.jsonl'}", "--config.evaluation.problems=1")
+    more = (
+        "--config.evaluation.task=jsonl",
+        f"--config.evaluation.path={tmp_path / 'mine.jsonl'}",
+        "--config.evaluation.problems=1",
+    )
     assert evaluate(trained, *more, f"--output={tmp_path / 'mine.json'}") == 0
     panel = read(tmp_path / "mine.json")["panel"]
     assert panel["task"] == "jsonl" and panel["problems"] == 1
@@ -91,8 +122,12 @@ def test_a_base_policy_is_evaluated_where_there_is_no_run(command_line, trained,
     first = read(trained / "evaluation.json")["entries"][0]
     assert {**document["entries"][0], "seconds": 0} == {**first, "seconds": 0}
     assert sorted(path.name for path in workdir.iterdir()) == [
-        ".lock", "config.json", "evaluation.json", "evaluation_samples.jsonl", "provenance.json",
-    ]  # fmt: skip
+        ".lock",
+        "config.json",
+        "evaluation.json",
+        "evaluation_samples.jsonl",
+        "provenance.json",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +138,16 @@ def test_a_base_policy_is_evaluated_where_there_is_no_run(command_line, trained,
         (("--config.rollout.temperature=0.5",), "leave --config.rollout.temperature out"),
         (("--output=somewhere",), "must name a .json file"),
         (("--output=no/such/place.json",), "must name a .json file in a directory that is there"),
-        (("--config.evaluation.grader=math",), "evaluation.grader is set and evaluation.task is not"),
+        (
+            ("--config.evaluation.grader=math",),
+            "evaluation.grader is set and evaluation.task is not",
+        ),
         (("--config.evaluation.task=gsm8k",), "evaluation.path"),
         (("--dtype=float32",), "belongs to --mode=export"),
-        (("--config.evaluation.problems=99",), "evaluation.problems = 99 is more than the 32 held-out problems"),
+        (
+            ("--config.evaluation.problems=99",),
+            "evaluation.problems = 99 is more than the 32 held-out problems",
+        ),
         (("--config.evaluation.task=aime_2024",), "evaluation.path"),
         (("--config.evaluation.samples=0",), "must be at least 1"),
     ],
@@ -136,7 +177,12 @@ def test_a_run_whose_panel_has_changed_does_not_go_on(command_line, tmp_path, ca
     lines = [{"prompt": f"{a}+1=", "answer": a + 1} for a in range(40)]
     path = tmp_path / "panel.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    panel = {"evaluation.task": "jsonl", "evaluation.path": path, "evaluation.problems": 1, "evaluation.every": 1}
+    panel = {
+        "evaluation.task": "jsonl",
+        "evaluation.path": path,
+        "evaluation.problems": 1,
+        "evaluation.every": 1,
+    }
     assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 1})) == 0
     path.write_text(path.read_text().replace("+1=", "+1 ="))
     kept = {place: place.read_bytes() for place in (tmp_path / "run").glob("*.json*")}
@@ -155,7 +201,10 @@ def test_a_base_policys_evaluation_can_be_repeated_and_made_wider(command_line, 
     kept = read(tmp_path / "base" / "evaluation.json")
     assert run.main(arguments) == 0 and read(tmp_path / "base" / "evaluation.json") == kept
     capsys.readouterr()
-    assert run.main([*arguments, "--config.model.path=tiny", f"--output={tmp_path / 'other.json'}"]) == 2
+    assert (
+        run.main([*arguments, "--config.model.path=tiny", f"--output={tmp_path / 'other.json'}"])
+        == 2
+    )
     assert "other weights of model.path" in capsys.readouterr().err
 
 
@@ -178,55 +227,98 @@ def test_an_evaluation_writes_nothing_over_a_run(command_line, tmp_path, capsys)
 
 
 def test_an_evaluation_without_a_verdict_is_none(command_line, monkeypatch, capsys, tmp_path):
-    nothing = lambda self, answers, **_: [Judgement("error", None, "no luck")] * len(answers)  # noqa: E731
-    monkeypatch.setattr("papo_jax.training.problems.check_graders", lambda problems, pool, **_: problems)
+    def nothing(self, answers, **_):
+        return [Judgment("error", None, "no luck")] * len(answers)
+
+    monkeypatch.setattr(
+        "papo_jax.training.problems.check_graders", lambda problems, pool, **_: problems
+    )
     monkeypatch.setattr(Pool, "judge", nothing)
     assert run.main([*command_line(tmp_path / "base"), "--mode=evaluate"]) == 3
-    assert "not one of the panel's 64 answers could be judged (the first: no luck)" in capsys.readouterr().err
+    assert (
+        "not one of the panel's 64 answers could be judged (the first: no luck)"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "base" / "evaluation.json").exists()
 
 
 def test_problems_that_a_run_was_trained_on_are_no_evaluation_of_it(trained, tmp_path, capsys):
-    prompts = [problem.prompt for problem in load("arithmetic", difficulty=1, train_size=64, held_out_size=32).train[:3]]
+    prompts = [
+        problem.prompt
+        for problem in load("arithmetic", difficulty=1, train_size=64, held_out_size=32).train[:3]
+    ]
     path = tmp_path / "seen.jsonl"
-    path.write_text("".join(json.dumps({"prompt": prompt, "answer": 1}) + "\n" for prompt in dict.fromkeys(prompts)) + '{"prompt": "7+9+1=", "answer": 17}\n')
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": prompt, "answer": 1}) + "\n" for prompt in dict.fromkeys(prompts)
+        )
+        + '{"prompt": "7+9+1=", "answer": 17}\n'
+    )
     (tmp_path / "data").mkdir()
     for name in ("train", "test"):
         text = path.read_text() if name == "test" else '{"prompt": "1+1+1+1=", "answer": 4}\n'
         (tmp_path / "data" / f"{name}.jsonl").write_text(text)
-    more = ("--config.evaluation.task=jsonl", f"--config.evaluation.path={tmp_path / 'data'}", "--config.evaluation.problems=2")
+    more = (
+        "--config.evaluation.task=jsonl",
+        f"--config.evaluation.path={tmp_path / 'data'}",
+        "--config.evaluation.problems=2",
+    )
     assert evaluate(trained, *more, f"--output={tmp_path / 'seen.json'}") == 2
-    assert "questions to train on that are also evaluated on: " in capsys.readouterr().err and not (tmp_path / "seen.json").exists()
+    assert (
+        "questions to train on that are also evaluated on: " in capsys.readouterr().err
+        and not (tmp_path / "seen.json").exists()
+    )
 
 
 def test_a_kill_in_the_middle_of_an_evaluation_leaves_no_row_twice(trained, tmp_path):
     output = tmp_path / "killed.json"
     assert evaluate(trained, f"--output={output}") == 0
     document, rows = read(output), runfiles.read_rows(tmp_path / "killed_samples.jsonl")
-    output.write_text(json.dumps({**document, "entries": document["entries"][:1]}))  # as before the last entry was written
+    output.write_text(
+        json.dumps({**document, "entries": document["entries"][:1]})
+    )  # as before the last entry was written
     assert evaluate(trained, f"--output={output}") == 0
     again = runfiles.read_rows(tmp_path / "killed_samples.jsonl")
-    key = lambda row: (row["step"], row["problem"])  # noqa: E731
-    assert sorted(map(key, again)) == sorted(map(key, rows)) and len(set(map(key, again))) == len(again)
+
+    def key(row):
+        return (row["step"], row["problem"])
+
+    assert sorted(map(key, again)) == sorted(map(key, rows)) and len(set(map(key, again))) == len(
+        again
+    )
 
 
 def test_what_went_before_and_after_a_resume_is_on_record_once(command_line, tmp_path):
     workdir = tmp_path / "run"
     more = {"evaluation.every": 1, "checkpoint.every": 2, "checkpoint.keep": 3}
     assert run.main(command_line(workdir, {**more, "training.steps": 4})) == 0
-    whole, rows = read(workdir / "evaluation.json"), runfiles.read_rows(workdir / "evaluation_samples.jsonl")
+    whole, rows = (
+        read(workdir / "evaluation.json"),
+        runfiles.read_rows(workdir / "evaluation_samples.jsonl"),
+    )
     shutil.rmtree(workdir / "checkpoints" / "4")
     assert run.main(command_line(workdir, {**more, "training.steps": 4})) == 0
     again = read(workdir / "evaluation.json")
-    strip = lambda document: [{**entry, "seconds": 0} for entry in document["entries"]]  # noqa: E731
-    assert [entry["step"] for entry in again["entries"]] == [0, 1, 2, 3, 4] and strip(again) == strip(whole)
+
+    def strip(document):
+        return [{**entry, "seconds": 0} for entry in document["entries"]]
+
+    assert [entry["step"] for entry in again["entries"]] == [0, 1, 2, 3, 4] and strip(
+        again
+    ) == strip(whole)
     assert runfiles.read_rows(workdir / "evaluation_samples.jsonl") == rows
     change = (sum(whole["entries"][-1]["right"]) - sum(whole["entries"][0]["right"])) / 64
     assert whole["paired_difference"]["avg_at_k"]["value"] == pytest.approx(change)
     shutil.rmtree(workdir / "checkpoints" / "4")
-    assert run.main(command_line(workdir, {**more, "training.steps": 2, "evaluation.every": 2})) == 0
+    assert (
+        run.main(command_line(workdir, {**more, "training.steps": 2, "evaluation.every": 2})) == 0
+    )
     assert [entry["step"] for entry in read(workdir / "evaluation.json")["entries"]] == [0, 1, 2]
-    assert {row["step"] for row in runfiles.read_rows(workdir / "evaluation_samples.jsonl")} == {0, 1, 2}
+    assert {row["step"] for row in runfiles.read_rows(workdir / "evaluation_samples.jsonl")} == {
+        0,
+        1,
+        2,
+    }
 
 
 def test_what_is_said_of_an_evaluation():
@@ -235,15 +327,35 @@ def test_what_is_said_of_an_evaluation():
     assert sentence({**figures, "errors": 0}, 4) == "avg@4 0.500 [0.250, 0.750]"
 
 
-def test_a_panel_with_a_gold_that_its_grader_cannot_use_or_with_training_questions_is_refused(command_line, tmp_path, capsys):
+def test_a_panel_with_a_gold_that_its_grader_cannot_use_or_with_training_questions_is_refused(
+    command_line, tmp_path, capsys
+):
     seen = load("arithmetic", difficulty=1, train_size=64, held_out_size=32).train[0]
     for name, lines, said in (
-        ("bad", [{"prompt": f"{n}?", "answer": "abc"} for n in range(40)], "grader 'approximate' says 'error'"),
-        ("seen", [{"prompt": seen.prompt, "answer": 1}, *({"prompt": f"{n}+1+{n}+1=", "answer": 1} for n in range(40))], "also evaluated on"),
+        (
+            "bad",
+            [{"prompt": f"{n}?", "answer": "abc"} for n in range(40)],
+            "grader 'approximate' says 'error'",
+        ),
+        (
+            "seen",
+            [
+                {"prompt": seen.prompt, "answer": 1},
+                *({"prompt": f"{n}+1+{n}+1=", "answer": 1} for n in range(40)),
+            ],
+            "also evaluated on",
+        ),
     ):
         (tmp_path / name).mkdir()
         for split, rows in (("train", [{"prompt": "Why?", "answer": "1"}]), ("test", lines)):
-            (tmp_path / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        panel = {"evaluation.task": "jsonl", "evaluation.path": tmp_path / name, "evaluation.problems": 4, "evaluation.grader": "approximate"}
+            (tmp_path / name / f"{split}.jsonl").write_text(
+                "".join(json.dumps(row) + "\n" for row in rows)
+            )
+        panel = {
+            "evaluation.task": "jsonl",
+            "evaluation.path": tmp_path / name,
+            "evaluation.problems": 4,
+            "evaluation.grader": "approximate",
+        }
         assert run.main(command_line(tmp_path / "run", panel)) == 2
         assert said in capsys.readouterr().err and not (tmp_path / "run").exists()

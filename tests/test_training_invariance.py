@@ -1,4 +1,5 @@
-"""Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of zero."""
+"""Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of
+zero."""
 
 import contextlib
 import json
@@ -31,17 +32,27 @@ def test_base_learns_something(base):
     rows, state = base
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert int(state.step) == 4 and int(state.cursor) == 16
-    assert sum(row["grad_norm"] > 0 for row in rows) >= 2  # none where every answer of a step is right
+    assert (
+        sum(row["grad_norm"] > 0 for row in rows) >= 2
+    )  # none where every answer of a step is right
     assert any(row["kl/old_new"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize("weighting, phase", [("sign", "fixed"), ("balanced", "level")])
 def test_papo_without_strength_is_its_base(small, train, base, tmp_path, weighting, phase):
-    method = {"method.name": "papo", "method.lam": 0.0, "method.weighting": weighting, "method.phase": phase}
+    method = {
+        "method.name": "papo",
+        "method.lam": 0.0,
+        "method.weighting": weighting,
+        "method.phase": phase,
+    }
     rows, state = train(small({**UPDATES, **method}), tmp_path)
     for row in rows:
         assert (row["weight/min"], row["weight/mean"], row["weight/max"]) == (1.0, 1.0, 1.0)
-    strip = lambda rows: [{k: v for k, v in row.items() if k != "phase"} for row in rows]  # noqa: E731
+
+    def strip(rows):
+        return [{k: v for k, v in row.items() if k != "phase"} for row in rows]
+
     assert_same((strip(rows), state), (strip(base[0]), base[1]))
 
 
@@ -49,9 +60,12 @@ def test_papo_with_strength_is_not_its_base(small, train, base, tmp_path):
     method = {"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"}
     rows, _ = train(small({**UPDATES, **method}), tmp_path)
     weighted = [row["step"] for row in rows if row["weight/max"] > row["weight/min"]]
-    # A step whose answers are all right has no advantages, so which step parts them depends on what is sampled.
+    # A step whose answers are all right has no advantages, so which step parts them depends on what
+    # is sampled.
     first = weighted[0]
-    assert first < 3 and [row["entropy"] for row in rows[: first + 1]] == [row["entropy"] for row in base[0][: first + 1]]
+    assert first < 3 and [row["entropy"] for row in rows[: first + 1]] == [
+        row["entropy"] for row in base[0][: first + 1]
+    ]
     assert rows[first + 1]["entropy"] != base[0][first + 1]["entropy"]
 
 
@@ -64,26 +78,43 @@ def test_evaluation_and_diagnostics_change_no_training_number(small, train, base
 
 def test_same_seed_is_the_same_run_and_another_is_not(small, train, base, tmp_path):
     assert_same(train(small({"method.name": "dapo", **UPDATES}), tmp_path / "same"), base)
-    rows, _ = train(small({"method.name": "dapo", **UPDATES, "seed": 1, "training.steps": 1}), tmp_path / "other")
+    rows, _ = train(
+        small({"method.name": "dapo", **UPDATES, "seed": 1, "training.steps": 1}),
+        tmp_path / "other",
+    )
     assert rows[0]["entropy"] != base[0][0]["entropy"]
 
 
 def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_path):
-    still = {"training.learning_rate": 0.0, "training.steps": 20, "checkpoint.every": 20, "diagnostics.every": 10}
+    still = {
+        "training.learning_rate": 0.0,
+        "training.steps": 20,
+        "checkpoint.every": 20,
+        "diagnostics.every": 10,
+    }
     rows, state = train(small(still), tmp_path)
     start = prepare(small(still), tmp_path / "start").initial
     jax.tree.map(np.testing.assert_array_equal, state.params, jax.device_get(start.params))
     assert len(rows) == 20
     assert max(row["logprob_gap/max"] for row in rows) < 1e-4
     assert max(row["kl/sampler_trainer"] for row in rows) < 1e-8
-    assert max(row["kl/old_new"] for row in rows) < 1e-10  # the ratio stays 1, so nothing is clipped
+    assert (
+        max(row["kl/old_new"] for row in rows) < 1e-10
+    )  # the ratio stays 1, so nothing is clipped
     assert max(row["clip/fraction"] for row in rows) == 0.0
-    assert [rows[10][f"entropy_change/{kind}"] for kind in ("directional", "realised")] == [0.0, 0.0]
+    assert [rows[10][f"entropy_change/{kind}"] for kind in ("directional", "realized")] == [
+        0.0,
+        0.0,
+    ]
     entropies = [row["entropy"] for row in rows]
-    assert 0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5  # one policy, other problems
+    assert (
+        0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5
+    )  # one policy, other problems
 
 
-def test_every_stop_token_of_the_generation_config_ends_an_answer(small, policy_directory, tmp_path):
+def test_every_stop_token_of_the_generation_config_ends_an_answer(
+    small, policy_directory, tmp_path
+):
     copy = shutil.copytree(policy_directory, tmp_path / "policy")
     tokenizer = models.load(str(copy)).tokenizer
     stop, end = tokenizer.convert_tokens_to_ids("1"), tokenizer.eos_token_id
@@ -96,13 +127,17 @@ def test_every_stop_token_of_the_generation_config_ends_an_answer(small, policy_
     lasts = [row[kept][-1] for row, kept in zip(tokens, mask, strict=True)]
     assert stop in lasts and not any("1" in text for text in texts)
     for row, kept, last in zip(tokens, mask, lasts, strict=True):
-        assert ((row[kept] == stop) | (row[kept] == end)).sum() == (last in (stop, end))  # nothing comes after one
+        assert ((row[kept] == stop) | (row[kept] == end)).sum() == (
+            last in (stop, end)
+        )  # nothing comes after one
 
 
 def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
     drawn = {}
     for at_once in (None, 2):
-        with contextlib.closing(prepare(small({"rollout.at_once": at_once}), tmp_path / str(at_once))) as made:
+        with contextlib.closing(
+            prepare(small({"rollout.at_once": at_once}), tmp_path / str(at_once))
+        ) as made:
             prompts = made.prompts(range(4))
             drawn[at_once] = made.programs.rollout(made.initial.params, prompts, jax.random.key(0))
     (whole, laid), (parts, laid_too) = drawn.values()
@@ -121,6 +156,9 @@ def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temper
     completions, trajectories = made.programs.rollout(
         made.initial.params, made.prompts(range(4)), jax.random.key(0)
     )
-    stats, mask = made.programs.assess(made.initial.params, trajectories), np.asarray(trajectories.mask)
+    stats, mask = (
+        made.programs.assess(made.initial.params, trajectories),
+        np.asarray(trajectories.mask),
+    )
     assert mask.sum() > 32
     np.testing.assert_allclose(stats.logprob[mask], completions.logprob[mask], atol=1e-4)

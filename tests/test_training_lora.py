@@ -1,4 +1,5 @@
-"""Runs that train adapters: the base stays, the reference is the base, and what is exported is the sum."""
+"""Runs that train adapters: the base stays, the reference is the base, and what is exported is the
+sum."""
 
 import contextlib
 import json
@@ -12,7 +13,12 @@ from papo_jax import models
 from papo_jax.models import lora
 from papo_jax.training.session import prepare
 
-LORA = {"model.lora_rank": 2, "model.lora_alpha": 8.0, "method.kl_coefficient": 0.1, "training.learning_rate": 1e-2}
+LORA = {
+    "model.lora_rank": 2,
+    "model.lora_alpha": 8.0,
+    "method.kl_coefficient": 0.1,
+    "training.learning_rate": 1e-2,
+}
 TARGETS = {"model.lora_targets": "q_proj+v_proj+down_proj"}
 
 
@@ -25,7 +31,9 @@ def trained(small, train, tmp_path_factory):
 def test_state_and_checkpoints_hold_adapters_alone(trained):
     rows, state, _ = trained
     names = {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(state.params)}
-    assert names == {f"{name}_lora_{end}" for name in ("query", "value", "down") for end in ("in", "out")}
+    assert names == {
+        f"{name}_lora_{end}" for name in ("query", "value", "down") for end in ("in", "out")
+    }
     assert any(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(state.params["blocks"]["mlp"]))
     assert rows[-1]["entropy"] != rows[0]["entropy"]
 
@@ -35,7 +43,9 @@ def test_reference_is_the_base(small, trained):
     _, _, place = trained
     with contextlib.closing(prepare(small({**LORA, **TARGETS}), place)) as session:
         assert session.policy.config.lora == exported_adapters()
-        assert jax.tree.structure(session.reference) == jax.tree.structure(session.initial.params)  # no weights of its own
+        assert jax.tree.structure(session.reference) == jax.tree.structure(
+            session.initial.params
+        )  # no weights of its own
         _, trajectories = session.programs.rollout(
             session.reference, session.prompts(range(4)), jax.random.key(0)
         )
@@ -44,15 +54,23 @@ def test_reference_is_the_base(small, trained):
     base = models.load(session.settings.model.path)
     tokens = np.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
     valid = np.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
-    logprob = jax.nn.log_softmax(models.logits(base.graph, base.params, tokens, valid)[:, trajectories.prompt_tokens.shape[1] - 1 : -1])
-    expected = np.take_along_axis(np.asarray(logprob), np.asarray(trajectories.tokens)[..., None], axis=-1)[..., 0]
+    logprob = jax.nn.log_softmax(
+        models.logits(base.graph, base.params, tokens, valid)[
+            :, trajectories.prompt_tokens.shape[1] - 1 : -1
+        ]
+    )
+    expected = np.take_along_axis(
+        np.asarray(logprob), np.asarray(trajectories.tokens)[..., None], axis=-1
+    )[..., 0]
     mask = np.asarray(trajectories.mask)
     np.testing.assert_allclose(np.asarray(of_reference.logprob)[mask], expected[mask], atol=1e-5)
     assert np.abs(np.asarray(of_policy.logprob) - of_reference.logprob)[mask].max() > 1e-4
 
 
 def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path):
-    with contextlib.closing(prepare(small({**LORA, "model.param_dtype": "bfloat16"}), tmp_path)) as session:
+    with contextlib.closing(
+        prepare(small({**LORA, "model.param_dtype": "bfloat16"}), tmp_path)
+    ) as session:
         jax.tree.map(np.testing.assert_array_equal, session.initial.params, session.reference)
         assert {leaf.dtype.name for leaf in jax.tree.leaves(session.reference)} == {"float32"}
         other = small({**LORA, "model.param_dtype": "bfloat16", "seed": 1})
@@ -63,17 +81,27 @@ def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path)
     adapted = lora.attach(base, exported_adapters(), jax.random.key(0))
     _, frozen = lora.split(adapted.params, adapted.config.lora)
     for one, held in zip(jax.tree.leaves(frozen), jax.tree.leaves(base.params), strict=True):
-        assert one.dtype == "bfloat16" and one.unsafe_buffer_pointer() == held.unsafe_buffer_pointer()
+        assert (
+            one.dtype == "bfloat16" and one.unsafe_buffer_pointer() == held.unsafe_buffer_pointer()
+        )
 
 
 @pytest.mark.slow
 def test_everything_at_once_runs(small, train, tmp_path):
     everything = {
-        **LORA, "model.param_dtype": "bfloat16", "model.dtype": "bfloat16", "model.remat": "dots", "rollout.at_once": 2,
-        "diagnostics.every": 1, "evaluation.every": 2, "training.steps": 2,
-    }  # fmt: skip
+        **LORA,
+        "model.param_dtype": "bfloat16",
+        "model.dtype": "bfloat16",
+        "model.remat": "dots",
+        "rollout.at_once": 2,
+        "diagnostics.every": 1,
+        "evaluation.every": 2,
+        "training.steps": 2,
+    }
     rows, state = train(small(everything), tmp_path)
-    assert all(np.isfinite(row["entropy_change/directional"]) and not row["update/skipped"] for row in rows)
+    assert all(
+        np.isfinite(row["entropy_change/directional"]) and not row["update/skipped"] for row in rows
+    )
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
     with contextlib.closing(prepare(small(everything), tmp_path)) as session:
         config = session.policy.config
@@ -89,14 +117,22 @@ def test_resumed_run_is_the_uninterrupted_one(small, train, trained, tmp_path):
 
 def test_export_merges(small, trained, capsys):
     _, state, place = trained
-    assert run.main(["run.py", "--mode=export", f"--workdir={place}", f"--output={place / 'merged'}"]) == 0
+    assert (
+        run.main(["run.py", "--mode=export", f"--workdir={place}", f"--output={place / 'merged'}"])
+        == 0
+    )
     assert "step 4 exported to" in capsys.readouterr().out
     exported, base = models.load(str(place / "merged")), models.load(small().model.path)
     beside = lora.attach(base, exported_adapters(), jax.random.key(0))
-    beside = lora.join(state.params, lora.split(beside.params, exported_adapters())[1]), beside.graph
+    beside = (
+        lora.join(state.params, lora.split(beside.params, exported_adapters())[1]),
+        beside.graph,
+    )
     tokens = np.arange(12).reshape(2, 6) % base.config.vocabulary_size
     expected = models.logits(beside[1], beside[0], tokens)
-    np.testing.assert_allclose(models.logits(exported.graph, exported.params, tokens), expected, atol=2e-5)
+    np.testing.assert_allclose(
+        models.logits(exported.graph, exported.params, tokens), expected, atol=2e-5
+    )
     assert np.abs(models.logits(base.graph, base.params, tokens) - expected).max() > 1e-2
 
 
@@ -110,7 +146,12 @@ def test_export_beside_other_weights_is_refused(trained, capsys, tmp_path):
     changed = {**recorded, "model": {**recorded["model"], "fingerprint": "0"}}
     (place / "provenance.json").write_text(json.dumps(changed))
     try:
-        assert run.main(["run.py", "--mode=export", f"--workdir={place}", f"--output={tmp_path / 'x'}"]) == 2
+        assert (
+            run.main(
+                ["run.py", "--mode=export", f"--workdir={place}", f"--output={tmp_path / 'x'}"]
+            )
+            == 2
+        )
     finally:
         (place / "provenance.json").write_text(json.dumps(recorded))
     assert "not those that" in capsys.readouterr().err and not (tmp_path / "x").exists()

@@ -22,7 +22,8 @@ from papo_jax.training.checkpoint import Checkpoints, abstract, best_step, newes
 ROOT = pathlib.Path(run.__file__).parent
 SIX = {"training.steps": 6, "method.name": "papo"}
 
-# A run that stands still in the middle of its step 4, between the updates and the row, until it is killed.
+# A run that stands still in the middle of its step 4, between the updates and the row, until it is
+# killed.
 STAND_STILL = """
 import sys, time
 import run
@@ -71,8 +72,11 @@ def test_three_and_three_are_six(small, train, tmp_path, assert_same):
 def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
     process = subprocess.Popen(
         [sys.executable, "-c", STAND_STILL, *command_line(tmp_path, SIX)[1:]],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         assert process.stdout.readline() == "in step 4\n"
     finally:
@@ -80,20 +84,24 @@ def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
         process.communicate()
     rows = (tmp_path / "metrics.jsonl").read_bytes()
     assert rows.count(b"\n") == 3
-    (tmp_path / "metrics.jsonl").write_bytes(rows + b'{"step": 3, "rew')  # as a kill in the middle of a write leaves it
+    (tmp_path / "metrics.jsonl").write_bytes(
+        rows + b'{"step": 3, "rew'
+    )  # as a kill in the middle of a write leaves it
     assert_same(tmp_path)
 
 
-def test_signal_finishes_the_step_and_says_how_to_go_on(command_line, tmp_path, capsys, monkeypatch, assert_same):
+def test_signal_finishes_the_step_and_says_how_to_go_on(
+    command_line, tmp_path, capsys, monkeypatch, assert_same
+):
     updates = steps.run_updates
 
-    def signalled(session, state, batch, step):
+    def signaled(session, state, batch, step):
         if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return updates(session, state, batch, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "run_updates", signalled)
+        patch.setattr(steps, "run_updates", signaled)
         handler = signal.getsignal(signal.SIGTERM)
         assert run.main(command_line(tmp_path, {**SIX, "telemetry.progress": True})) == 0
         assert signal.getsignal(signal.SIGTERM) is handler
@@ -109,10 +117,10 @@ def test_signal_finishes_the_step_and_says_how_to_go_on(command_line, tmp_path, 
 @pytest.fixture
 def saved(tmp_path):
     """(folder, a function from a step to a small state) for checkpoints without a model."""
-    optimiser = optax.adam(0.1)
+    optimizer = optax.adam(0.1)
 
     def of(step):
-        made = state.init({"w": jnp.full((4,), float(step))}, optimiser, 0)
+        made = state.init({"w": jnp.full((4,), float(step))}, optimizer, 0)
         return made._replace(step=jnp.int32(step))
 
     return tmp_path / "checkpoints", of
@@ -133,7 +141,11 @@ def save_all(folder, of, scores, keep=2):
 
 def spoil(folder, step):
     """Cuts every file of a checkpoint that holds arrays to half its length."""
-    files = [path for path in (folder / str(step)).rglob("*") if path.is_file() and path.stat().st_size > 0]
+    files = [
+        path
+        for path in (folder / str(step)).rglob("*")
+        if path.is_file() and path.stat().st_size > 0
+    ]
     for path in files:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -179,7 +191,10 @@ def test_all_broken_is_an_input_error_and_nothing_moves(saved):
     folder, of = saved
     save_all(folder, of, scores=[0.1, 0.2])
     spoil(folder, 1), spoil(folder, 2)
-    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"none of the checkpoints \[2, 1\]"):
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"none of the checkpoints \[2, 1\]"),
+    ):
         Checkpoints(folder, keep=2).restore(example(of))
     assert (folder / "1").exists() and (folder / "2").exists()
 

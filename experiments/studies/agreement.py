@@ -1,4 +1,5 @@
-"""How well a prediction agrees with what happened, and what several seeds say together. Arrays are flat, [n]."""
+"""How well a prediction agrees with what happened, and what several seeds say together. Arrays are
+flat, [n]."""
 
 import math
 from typing import NamedTuple
@@ -8,15 +9,15 @@ from scipy import stats
 
 
 class Agreement(NamedTuple):
-    """Of a prediction with what was realised.
+    """Of a prediction with what was realized.
 
     Attributes:
       silent: share of predictions that are 0, among changes that are not.
       sign: share of equal signs, among those where both are not 0.
-      sign_large: share of equal signs in the half with the larger realised change, the same tokens for every predictor; a
-        prediction of 0 counts one half, like a coin.
+      sign_large: share of equal signs in the half with the larger realized change, the same tokens
+        for every predictor; a prediction of 0 counts one half, like a coin.
       spearman, pearson: correlations, predictions of 0 included.
-      slope: least squares through 0 of realised on predicted.
+      slope: least squares through 0 of realized on predicted.
     """
 
     silent: float
@@ -27,42 +28,53 @@ class Agreement(NamedTuple):
     slope: float
 
 
-def agreement(predicted: np.ndarray, realised: np.ndarray) -> Agreement:
+def agreement(predicted: np.ndarray, realized: np.ndarray) -> Agreement:
     """Compares them.
 
     >>> agreement(np.array([1.0, -2.0, 3.0]), np.array([2.0, -4.0, 6.0]))
     Agreement(silent=0.0, sign=1.0, sign_large=1.0, spearman=1.0, pearson=1.0, slope=2.0)
     """
-    predicted, realised = np.asarray(predicted, np.float64), np.asarray(realised, np.float64)
-    moved = realised != 0
-    score, size = _score(predicted, realised), np.abs(realised)
+    predicted, realized = np.asarray(predicted, np.float64), np.asarray(realized, np.float64)
+    moved = realized != 0
+    score, size = _score(predicted, realized), np.abs(realized)
     large = moved & (size >= np.median(size[moved])) if moved.any() else moved
     square = (predicted**2).sum()
-    defined = predicted.std() > 0 and realised.std() > 0
+    defined = predicted.std() > 0 and realized.std() > 0
     return Agreement(
-        silent=_mean(predicted[moved] == 0), sign=_mean(score[moved & (predicted != 0)]), sign_large=_mean(score[large]),
-        spearman=float(stats.spearmanr(predicted, realised).statistic) if defined else math.nan,
-        pearson=float(np.corrcoef(predicted, realised)[0, 1]) if defined else math.nan,
-        slope=float((predicted * realised).sum() / square) if square else math.nan,
-    )  # fmt: skip
+        silent=_mean(predicted[moved] == 0),
+        sign=_mean(score[moved & (predicted != 0)]),
+        sign_large=_mean(score[large]),
+        spearman=float(stats.spearmanr(predicted, realized).statistic) if defined else math.nan,
+        pearson=float(np.corrcoef(predicted, realized)[0, 1]) if defined else math.nan,
+        slope=float((predicted * realized).sum() / square) if square else math.nan,
+    )
 
 
-def sign_by_size(predicted: np.ndarray, realised: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
+def sign_by_size(
+    predicted: np.ndarray, realized: np.ndarray, *, bins: int = 10
+) -> list[dict[str, float]]:
     """Cuts the changes that are not 0 into equally full bins of size, and gives a row for each.
 
-    "realised" is the median size, "sign" the share of equal signs where a prediction is not 0, "silent" the share that is.
+    "realized" is the median size, "sign" the share of equal signs where a prediction is not 0,
+    "silent" the share that is.
     """
-    moved = np.nonzero(realised)[0]
-    order, score = moved[np.argsort(np.abs(realised[moved]), kind="stable")], _score(predicted, realised)
+    moved = np.nonzero(realized)[0]
+    order, score = (
+        moved[np.argsort(np.abs(realized[moved]), kind="stable")],
+        _score(predicted, realized),
+    )
     return [
-        {"realised": float(np.median(np.abs(realised[part]))), "sign": _mean(score[part][predicted[part] != 0]),
-         "silent": _mean(predicted[part] == 0)}
+        {
+            "realized": float(np.median(np.abs(realized[part]))),
+            "sign": _mean(score[part][predicted[part] != 0]),
+            "silent": _mean(predicted[part] == 0),
+        }
         for part in np.array_split(order, bins)
-    ]  # fmt: skip
+    ]
 
 
-def _score(predicted: np.ndarray, realised: np.ndarray) -> np.ndarray:
-    return np.where(predicted == 0, 0.5, np.sign(predicted) == np.sign(realised))
+def _score(predicted: np.ndarray, realized: np.ndarray) -> np.ndarray:
+    return np.where(predicted == 0, 0.5, np.sign(predicted) == np.sign(realized))
 
 
 def interval(values, *, level: float = 0.95) -> tuple[float, float, float]:
@@ -75,14 +87,20 @@ def interval(values, *, level: float = 0.95) -> tuple[float, float, float]:
     mean = float(values.mean())
     if values.size < 2:
         return mean, math.nan, math.nan
-    half = stats.t.ppf(0.5 + level / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    half = (
+        stats.t.ppf(0.5 + level / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    )
     return mean, mean - float(half), mean + float(half)
 
 
 def shown(values, *, digits: int = 3, sign: str = "") -> str:
     """Writes a mean with its interval; of values that are NaN only how many they are.
 
-    >>> shown([1.0, 2.0, 3.0]), shown([1.0, 1.0, math.nan], digits=0, sign="+"), shown([math.nan])
+    >>> (
+    ...     shown([1.0, 2.0, 3.0]),
+    ...     shown([1.0, 1.0, math.nan], digits=0, sign="+"),
+    ...     shown([math.nan]),
+    ... )
     ('2.000 [-0.484, 4.484]', '+1 [+1, +1] (1 never)', 'never')
     """
     values = np.asarray(values, np.float64)
@@ -91,7 +109,9 @@ def shown(values, *, digits: int = 3, sign: str = "") -> str:
         return "never"
     mean, low, high = (f"{value:{sign}.{digits}f}" for value in interval(known))
     bounds = f" [{low}, {high}]" if known.size > 1 else ""
-    return mean + bounds + (f" ({values.size - known.size} never)" if known.size < values.size else "")
+    return (
+        mean + bounds + (f" ({values.size - known.size} never)" if known.size < values.size else "")
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -2,11 +2,13 @@
 
     python -m experiments.studies.branches [--scale=full]
 
-Updates that expand entropy alone, updates that contract it alone, as many at random, both, and both reweighted, in both worlds:
-reward, entropy and pass@k over training. Nearly all that expand are tokens of wrong answers, so that a branch alone also has
-other signs of A than both: the random ones are a half, and as many of each sign of A as a branch has. Tokens in the dead band,
-about half of all, stay in every one of them. The paper (arXiv 2605.11775) calls the branches complementary: exploration kept,
-exploitation strengthened. A quick run has the first world, and of the random ones the half.
+Updates that expand entropy alone, updates that contract it alone, as many at random, both, and both
+reweighted, in both worlds: reward, entropy and pass@k over training. Nearly all that expand are
+  tokens of wrong answers, so that a branch alone also has
+other signs of A than both: the random ones are a half, and as many of each sign of A as a branch
+has. Tokens in the dead band, about half of all, stay in every one of them. The paper (arXiv
+2605.11775) calls the branches complementary: exploration kept, exploitation strengthened. A quick
+run has the first world, and of the random ones the half.
 """
 
 from experiments.studies import curves, results, suite
@@ -35,7 +37,12 @@ def main() -> None:
         outcomes = suite.compare(asked.place, world, entries, SCALES[asked.scale])
         own = suite.rows_of(outcomes)
         rows += [{"world": world, **row} for row in own]
-        curves.draw(asked.place / f"{world}.png", outcomes, title=world, shaded=tuple(entry.label for entry in entries))
+        curves.draw(
+            asked.place / f"{world}.png",
+            outcomes,
+            title=world,
+            shaded=tuple(entry.label for entry in entries),
+        )
         lines += ["", f"## {world}", "", *suite.summary(own, base="both")]
     results.table(asked.place / "branches.csv", rows)
     results.verdict(asked.place / "verdict.md", lines)

@@ -2,11 +2,12 @@
 
     python -m experiments.studies.control [--scale=full]
 
-PAPO against the same weights with the signal fixed, turned round, taken away, or replaced by random signs of the same
-histogram: permuted over the batch, within the sign of A, and within the sign of A and bins of probability (deciles, or tenths
-of the mass of abs(P)). And the question beyond the paper: does parameter polarity hold a set entropy more tightly? Entries with
-a target hold 0.3 H_0.
-In the world `chains`, where what is to be learnt has to be found (`experiments.studies.worlds`).
+PAPO against the same weights with the signal fixed, turned round, taken away, or replaced by random
+signs of the same
+histogram: permuted over the batch, within the sign of A, and within the sign of A and bins of
+probability (deciles, or tenths of the mass of abs(P)). And the question beyond the paper: does
+parameter polarity hold a set entropy more tightly? Entries with a target hold 0.3 H_0.
+In the world `chains`, where what is to be learned has to be found (`experiments.studies.worlds`).
 Seen on two CPU cores: quick a minute and a half.
 """
 
@@ -42,7 +43,13 @@ SCALES = {"quick": Scale(rollouts=30, seeds=2, rates=(1e-4,)), "full": Scale(rol
 QUICK = ("dapo", "papo", "reversed", "permuted")
 SIGNALS = ("dapo", "papo", "-A S", "permuted in sign(A) x tenth of mass")
 STEERING = ("dapo", "papo", "papo 0.2", "reversed", "s = +1", "s = -1")
-HOLDING = ("dapo", "papo, 0.3 H0", "parameter, 0.3 H0", "papo, 0.3 H0, tight", "parameter, 0.3 H0, tight")
+HOLDING = (
+    "dapo",
+    "papo, 0.3 H0",
+    "parameter, 0.3 H0",
+    "papo, 0.3 H0, tight",
+    "parameter, 0.3 H0, tight",
+)
 FIGURES = (  # name, entries, those with their 95 %, the entropy that is aimed at, title
     ("signals", SIGNALS, SIGNALS, None, "which signal steers"),
     ("steering", STEERING, STEERING[:2], None, "towards more entropy or less"),
@@ -51,12 +58,20 @@ FIGURES = (  # name, entries, those with their 95 %, the entropy that is aimed a
 
 
 def holding(outcomes: list[suite.Outcome]) -> list[str]:
-    """How far entropy stays from 0.3 H_0 over the last half, root mean square, nats, for the entries that are to hold it."""
-    lines = ["", "Distance of entropy from 0.3 H_0 over the last half (root mean square of each run, nats):", ""]
+    """How far entropy stays from 0.3 H_0 over the last half, root mean square, nats, for the
+    entries that are to hold it."""
+    lines = [
+        "",
+        "Distance of entropy from 0.3 H_0 over the last half (root mean square of each run, nats):",
+        "",
+    ]
     for outcome in outcomes:
         if outcome.entry.numbers.get("target_start") or outcome.entry.label == "dapo":
             entropies = [run["entropy"].astype(np.float64) for run in outcome.runs]
-            gaps = [np.sqrt(np.mean((entropy[len(entropy) // 2 :] - 0.3 * entropy[0]) ** 2)) for entropy in entropies]
+            gaps = [
+                np.sqrt(np.mean((entropy[len(entropy) // 2 :] - 0.3 * entropy[0]) ** 2))
+                for entropy in entropies
+            ]
             lines.append(f"- {outcome.entry.label}: {shown(gaps)}")
     return lines
 
@@ -69,11 +84,22 @@ def main() -> None:
     rows = results.table(asked.place / "control.csv", suite.rows_of(outcomes))
     for name, labels, shaded, level, title in FIGURES:
         shown_here = [outcome for outcome in outcomes if outcome.entry.label in labels]
-        curves.draw(asked.place / f"{name}.png", shown_here, title=f"chains: {title}", shaded=shaded, level=level)
-    gentle = [outcome for outcome in outcomes if "tight" not in outcome.entry.label]  # the others would stretch every axis
-    curves.forest(asked.place / "ends.png", gentle, title="chains: after the last rollout", base="dapo")
+        curves.draw(
+            asked.place / f"{name}.png",
+            shown_here,
+            title=f"chains: {title}",
+            shaded=shaded,
+            level=level,
+        )
+    gentle = [
+        outcome for outcome in outcomes if "tight" not in outcome.entry.label
+    ]  # the others would stretch every axis
+    curves.forest(
+        asked.place / "ends.png", gentle, title="chains: after the last rollout", base="dapo"
+    )
     results.verdict(
-        asked.place / "verdict.md", ["# Control", "", *suite.summary(rows, base="dapo"), *holding(outcomes)]
+        asked.place / "verdict.md",
+        ["# Control", "", *suite.summary(rows, base="dapo"), *holding(outcomes)],
     )
 
 

@@ -1,7 +1,10 @@
-"""Comparators that are matched in entropy: another method, as strong as makes its entropy run like a given one's.
+"""Comparators that are matched in entropy: another method, as strong as makes its entropy run like
+a given one's.
 
-More entropy alone may help or harm, whatever makes it. So a method that keeps entropy is compared with plain means to the same
-entropy: at its learning rate, each comparator's strength is the one whose entropy curve comes closest,
+More entropy alone may help or harm, whatever makes it. So a method that keeps entropy is compared
+with plain means to the same
+entropy: at its learning rate, each comparator's strength is the one whose entropy curve comes
+  closest,
 
     distance = sqrt(mean_k (log H_k - log H*_k)^2),   H the mean over the search's seeds, smoothed
 
@@ -18,7 +21,11 @@ from experiments.studies.suite import Entry, Outcome, Scale
 
 
 def match(
-    place: pathlib.Path, world: str, target: Outcome, candidates: dict[str, list[Entry]], scale: Scale
+    place: pathlib.Path,
+    world: str,
+    target: Outcome,
+    candidates: dict[str, list[Entry]],
+    scale: Scale,
 ) -> list[Outcome]:
     """Chooses each comparator's strength and makes its reported runs.
 
@@ -32,22 +39,49 @@ def match(
     Returns:
       An `Outcome` a label.
     """
-    searched = lambda entry, trial: [  # noqa: E731
-        suite.run_of(world, entry, trial, seed, scale.rollouts, "search") for seed in scale.search_seeds
-    ]
-    trial_of = lambda entry: suite.trial_of(entry, target.trial.rate)  # noqa: E731
+
+    def searched(entry, trial):
+        return [
+            suite.run_of(world, entry, trial, seed, scale.rollouts, "search")
+            for seed in scale.search_seeds
+        ]
+
+    def trial_of(entry):
+        return suite.trial_of(entry, target.trial.rate)
+
     entries = [entry for strengths in candidates.values() for entry in strengths]
     wanted = searched(target.entry, target.trial)
-    found = make(place, [*wanted, *(run for entry in entries for run in searched(entry, trial_of(entry)))])
+    found = make(
+        place, [*wanted, *(run for entry in entries for run in searched(entry, trial_of(entry)))]
+    )
     aim = curve([found[run] for run in wanted])
-    distance = {entry.label: gap(curve([found[run] for run in searched(entry, trial_of(entry))]), aim) for entry in entries}
-    best = {label: min(strengths, key=lambda entry: distance[entry.label]) for label, strengths in candidates.items()}
-    results.table(place / f"matching_{world}.csv", [
-        {"entry": label, "numbers": suite.written(trial_of(entry).numbers), "distance": distance[entry.label],
-         "chosen": int(entry is best[label])}
-        for label, strengths in candidates.items() for entry in strengths
-    ])  # fmt: skip
-    return suite.report(place, world, [(entry._replace(label=label), trial_of(entry)) for label, entry in best.items()], scale)
+    distance = {
+        entry.label: gap(curve([found[run] for run in searched(entry, trial_of(entry))]), aim)
+        for entry in entries
+    }
+    best = {
+        label: min(strengths, key=lambda entry: distance[entry.label])
+        for label, strengths in candidates.items()
+    }
+    results.table(
+        place / f"matching_{world}.csv",
+        [
+            {
+                "entry": label,
+                "numbers": suite.written(trial_of(entry).numbers),
+                "distance": distance[entry.label],
+                "chosen": int(entry is best[label]),
+            }
+            for label, strengths in candidates.items()
+            for entry in strengths
+        ],
+    )
+    return suite.report(
+        place,
+        world,
+        [(entry._replace(label=label), trial_of(entry)) for label, entry in best.items()],
+        scale,
+    )
 
 
 def curve(runs: list[results.Arrays]) -> np.ndarray:

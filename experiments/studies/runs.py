@@ -1,4 +1,5 @@
-"""Training runs of the studies: planned, made side by side in processes, each stored on its own, none made twice."""
+"""Training runs of the studies: planned, made side by side in processes, each stored on its own,
+none made twice."""
 
 import concurrent.futures
 import dataclasses
@@ -45,33 +46,52 @@ class Run:
     @property
     def name(self) -> str:
         """Of its file."""
-        changed = [f"{key}={value:g}" for key, value in self.numbers] + [f"{key}={value}" for key, value in self.choices]
-        parts = [self.world, self.method, *changed, f"lr{self.learning_rate:g}", f"k{self.rollouts}", self.panel, f"s{self.seed}"]
+        changed = [f"{key}={value:g}" for key, value in self.numbers] + [
+            f"{key}={value}" for key, value in self.choices
+        ]
+        parts = [
+            self.world,
+            self.method,
+            *changed,
+            f"lr{self.learning_rate:g}",
+            f"k{self.rollouts}",
+            self.panel,
+            f"s{self.seed}",
+        ]
         return "_".join(parts)
 
     @property
     def program(self) -> tuple:
         """What runs that share a compiled step have in common."""
-        return self.world, self.method, tuple(key for key, _ in self.numbers), self.choices, self.rollouts, self.panel
+        return (
+            self.world,
+            self.method,
+            tuple(key for key, _ in self.numbers),
+            self.choices,
+            self.rollouts,
+            self.panel,
+        )
 
 
 def make(place: pathlib.Path, runs: list[Run]) -> dict[Run, results.Arrays]:
-    """Makes the runs that are not stored yet, two processes side by side, and returns what all of them left.
+    """Makes the runs that are not stored yet, two processes side by side, and returns what all of
+    them left.
 
     Args:
       place: the study's folder.
       runs: which.
 
     Returns:
-      run -> {"counts": [E, M], "evaluated": [E], and its metrics [K] by name}; of a run of the search the last evaluation is
-      all that is sure to be there.
+      run -> {"counts": [E, M], "evaluated": [E], and its metrics [K] by name}; of a run of the
+      search the last evaluation is all that is sure to be there.
     """
     groups = defaultdict(list)
     for run in dict.fromkeys(runs):
         if not _path(place, run).exists():
             groups[run.program].append(run)
     if groups:
-        # Of the processes that are started here alone; programs that they compile are kept for the study's later runs.
+        # Of the processes that are started here alone; programs that they compile are kept for the
+        # study's later runs.
         theirs = {
             "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip(),
             "JAX_COMPILATION_CACHE_DIR": str((place / "programs").resolve()),
@@ -103,12 +123,25 @@ def _make_group(place: pathlib.Path, group: list[Run]) -> int:
 
     first = group[0]
     world = worlds.WORLDS[first.world]
-    trainer = training.Trainer(world, bases.load(first.world), first.method, panel=first.panel, **dict(first.choices))
+    trainer = training.Trainer(
+        world, bases.load(first.world), first.method, panel=first.panel, **dict(first.choices)
+    )
     for run in group:
         numbers = {"learning_rate": run.learning_rate, **dict(run.numbers)}
         every = max(1, run.rollouts // EVALUATIONS)
-        course = trainer.run(run.seed, numbers, rollouts=run.rollouts, evaluate_every=every, curve=run.panel == "report")
+        course = trainer.run(
+            run.seed,
+            numbers,
+            rollouts=run.rollouts,
+            evaluate_every=every,
+            curve=run.panel == "report",
+        )
         # Half the digits and half the bytes; no figure here has more than three that mean anything.
-        metrics = {name: values.astype(np.float16) if name != "entropy_change/sum" else values for name, values in course.metrics.items()}
-        results.save(_path(place, run), {"counts": course.counts, "evaluated": course.evaluated, **metrics})
+        metrics = {
+            name: values.astype(np.float16) if name != "entropy_change/sum" else values
+            for name, values in course.metrics.items()
+        }
+        results.save(
+            _path(place, run), {"counts": course.counts, "evaluated": course.evaluated, **metrics}
+        )
     return len(group)

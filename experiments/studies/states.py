@@ -1,6 +1,8 @@
-"""Teacher-forced states of a policy: signals of every token, one optimiser step, and what it did to every entropy.
+"""Teacher-forced states of a policy: signals of every token, one optimizer step, and what it did to
+every entropy.
 
-Shapes: B sequences, T completion slots; everything that is returned is flat over generated tokens, [n].
+Shapes: B sequences, T completion slots; everything that is returned is flat over generated tokens,
+[n].
 """
 
 import pathlib
@@ -23,8 +25,11 @@ from papo_jax.training.gradients import accumulate
 from papo_jax.training.trajectories import Batch, Trajectories, statistics
 
 RIVALS = {
-    "-A (log p + H)": "surprisal", "-Cov of Clip-Cov": "covariance", "-sign(A)": "advantage_sign", "-A S": "sampled",
-}  # fmt: skip
+    "-A (log p + H)": "surprisal",
+    "-Cov of Clip-Cov": "covariance",
+    "-sign(A)": "advantage_sign",
+    "-A S": "sampled",
+}
 EARLIER, BATCHES = 1000, 8  # of Adam's earlier batches: the first one's seed, and how many they are
 TEXT = pathlib.Path(__file__).with_name("text.txt")
 _MEAN = presets.get("opefo")["objective"]  # the plain policy gradient, a mean over tokens
@@ -38,31 +43,67 @@ class States(NamedTuple):
 
 
 class Laboratory:
-    """One policy's programs, compiled once for one shape of batch; `params` may be set to other ones."""
+    """One policy's programs, compiled once for one shape of batch; `params` may be set to other
+    ones."""
 
     def __init__(self, policy: Policy, *, parts: int, samples: int = 1, max_new_tokens: int = 1):
         temperature = 1.0
         options = dict(graph=policy.graph, temperature=temperature)
         self.policy, self.params, self.samples = policy, policy.params, samples
-        self.trained = None  # (steps, optimiser's state) of `train`
-        self._draw = jax.jit(lambda params, prompts, key: generate(
-            policy.graph, params, prompts, key, samples=samples, max_new_tokens=max_new_tokens, stop_tokens=policy.stop_tokens,
-        ))  # fmt: skip
-        self._statistics = jax.jit(lambda params, rows: statistics(policy.graph, params, rows, temperature=temperature))
-        self._gradient = jax.jit(lambda params, batch: accumulate(
-            params, batch, jax.random.key(0), phase.init(), method=presets.get("reinforce") | {"objective": _MEAN},
-            limit=batch.loss_mask.shape[1], microbatches=parts, **options,
-        )[0])  # fmt: skip
-        self._change = jax.jit(lambda before, after, rows: diagnostics.entropy_change(before, after, rows, parts=parts, **options))
-        self._parameter = jax.jit(lambda params, scale, rows: steering.unit_parameter(params, scale, rows, parts=parts, **options))
+        self.trained = None  # (steps, optimizer's state) of `train`
+        self._draw = jax.jit(
+            lambda params, prompts, key: generate(
+                policy.graph,
+                params,
+                prompts,
+                key,
+                samples=samples,
+                max_new_tokens=max_new_tokens,
+                stop_tokens=policy.stop_tokens,
+            )
+        )
+        self._statistics = jax.jit(
+            lambda params, rows: statistics(policy.graph, params, rows, temperature=temperature)
+        )
+        self._gradient = jax.jit(
+            lambda params, batch: accumulate(
+                params,
+                batch,
+                jax.random.key(0),
+                phase.init(),
+                method=presets.get("reinforce") | {"objective": _MEAN},
+                limit=batch.loss_mask.shape[1],
+                microbatches=parts,
+                **options,
+            )[0]
+        )
+        self._change = jax.jit(
+            lambda before, after, rows: diagnostics.entropy_change(
+                before, after, rows, parts=parts, **options
+            )
+        )
+        self._parameter = jax.jit(
+            lambda params, scale, rows: steering.unit_parameter(
+                params, scale, rows, parts=parts, **options
+            )
+        )
 
     def draw(self, prompts: Prompts, key: jax.Array) -> tuple[Trajectories, list[str]]:
-        """Samples completions: (trajectories, texts); the text of an answer that did not end is empty."""
+        """Samples completions: (trajectories, texts); the text of an answer that did not end is
+        empty."""
         out = self._draw(self.params, prompts, key)
         tokenizer = self.policy.tokenizer
-        texts = tokenizer.batch_decode(np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True)
-        repeated = (jnp.repeat(jnp.asarray(array), self.samples, axis=0) for array in (prompts.tokens, prompts.valid))
-        texts = [text if ended else "" for text, ended in zip(texts, ~np.asarray(out.truncated), strict=True)]
+        texts = tokenizer.batch_decode(
+            np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
+        )
+        repeated = (
+            jnp.repeat(jnp.asarray(array), self.samples, axis=0)
+            for array in (prompts.tokens, prompts.valid)
+        )
+        texts = [
+            text if ended else ""
+            for text, ended in zip(texts, ~np.asarray(out.truncated), strict=True)
+        ]
         return Trajectories(*repeated, out.tokens, out.mask), texts
 
     def statistics(self, states: States) -> TokenStats:
@@ -75,57 +116,88 @@ class Laboratory:
         stats = self._statistics(self.params, rows)
         count = rows.mask.shape[0]
         numbers = jnp.arange(count), jnp.zeros(count)
-        batch = Batch(rows, stats.logprob, stats.logprob, states.advantages, rows.mask, jnp.zeros_like(states.advantages), *numbers)
+        batch = Batch(
+            rows,
+            stats.logprob,
+            stats.logprob,
+            states.advantages,
+            rows.mask,
+            jnp.zeros_like(states.advantages),
+            *numbers,
+        )
         return self._gradient(self.params, batch)
 
     def change(self, update, states: States) -> tuple[np.ndarray, np.ndarray]:
-        """(directional, realised) change of every state's entropy under a step, [n]."""
+        """(directional, realized) change of every state's entropy under a step, [n]."""
         after = optax.apply_updates(self.params, update)
         change = self._change(self.params, after, states.trajectories)
         mask = np.asarray(states.trajectories.mask)
-        return np.asarray(change.directional)[mask], np.asarray(change.realised)[mask]
+        return np.asarray(change.directional)[mask], np.asarray(change.realized)[mask]
 
     def mean_entropy(self, update, states: States) -> float:
-        """The mean entropy of the states after a step, nats; summed in float64, since differences of it are small."""
+        """The mean entropy of the states after a step, nats; summed in float64, since differences
+        of it are small."""
         stats = self._statistics(optax.apply_updates(self.params, update), states.trajectories)
-        return float(np.asarray(stats.entropy, np.float64)[np.asarray(states.trajectories.mask)].mean())
+        return float(
+            np.asarray(stats.entropy, np.float64)[np.asarray(states.trajectories.mask)].mean()
+        )
 
     def signals(self, states: States, preconditioner=None) -> dict[str, np.ndarray]:
         """Every signal's prediction for the sampled token's state, name -> [n]."""
-        rows, advantages = states.trajectories, jnp.where(states.trajectories.mask, states.advantages, 0.0)
+        rows, advantages = (
+            states.trajectories,
+            jnp.where(states.trajectories.mask, states.advantages, 0.0),
+        )
         stats, mask = self._statistics(self.params, rows), rows.mask
         polarity = signals.polarity(stats, advantages, mask)
         unit = self._parameter(self.params, preconditioner, rows)
-        omega = advantages * (1.0 - jnp.exp(stats.logprob)) * (stats.logprob + stats.entropy)  # p / p_old = 1
+        omega = (
+            advantages * (1.0 - jnp.exp(stats.logprob)) * (stats.logprob + stats.entropy)
+        )  # p / p_old = 1
         found = {
             "polarity P": polarity,
             "P over equal states": jnp.asarray(aggregated(rows, np.asarray(polarity))),
             "parameter polarity": signals.parameter(stats, advantages, mask, unit_parameter=unit),
-            **{name: signals.SIGNALS[signal](stats, advantages, mask) for name, signal in RIVALS.items()},
+            **{
+                name: signals.SIGNALS[signal](stats, advantages, mask)
+                for name, signal in RIVALS.items()
+            },
             "-Omega of STEER": -omega,
             "-A log p": -advantages * stats.logprob,
             "H": stats.entropy,
-        }  # fmt: skip
+        }
         return {name: np.asarray(values)[np.asarray(mask)] for name, values in found.items()}
 
     def permuted(self, states: States, values: jax.Array, control: str, draw: int) -> jax.Array:
-        """Values [B, T] permuted within the strata of a random control (`methods.signals.strata`)."""
+        """Values [B, T] permuted within the strata of a random control
+        (`methods.signals.strata`)."""
         mask, stats = states.trajectories.mask, self._statistics(self.params, states.trajectories)
         advantages = jnp.where(mask, states.advantages, 0.0)
-        strata = signals.strata(control, signals.polarity(stats, advantages, mask), stats, advantages, mask)
+        strata = signals.strata(
+            control, signals.polarity(stats, advantages, mask), stats, advantages, mask
+        )
         return draws.permuted(values, mask, jax.random.key(draw), jnp.arange(mask.shape[0]), strata)
 
 
 def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: int = 3) -> States:
-    """The policy's own answers to arithmetic, with their group-normalised advantages."""
-    problems = [arithmetic.generate(5, "train", seed * prompts + n, difficulty=difficulty) for n in range(prompts)]
+    """The policy's own answers to arithmetic, with their group-normalized advantages."""
+    problems = [
+        arithmetic.generate(5, "train", seed * prompts + n, difficulty=difficulty)
+        for n in range(prompts)
+    ]
     asked = [problem.prompt for problem in problems]
-    encoded = laboratory.policy.tokenizer(asked, padding="max_length", max_length=14, return_tensors="np")
+    encoded = laboratory.policy.tokenizer(
+        asked, padding="max_length", max_length=14, return_tensors="np"
+    )
     tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
     rows, texts = laboratory.draw(Prompts(tokens, valid, np.arange(prompts)), jax.random.key(seed))
-    right = [is_right(text, problems[n // laboratory.samples].answer) for n, text in enumerate(texts)]
+    right = [
+        is_right(text, problems[n // laboratory.samples].answer) for n, text in enumerate(texts)
+    ]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
-    return States(rows, jnp.broadcast_to(estimators.group_normalised(rewards).reshape(-1, 1), rows.mask.shape))
+    return States(
+        rows, jnp.broadcast_to(estimators.group_normalized(rewards).reshape(-1, 1), rows.mask.shape)
+    )
 
 
 def is_right(text: str, answer: str) -> bool:
@@ -139,7 +211,8 @@ def is_right(text: str, answer: str) -> bool:
 
 
 def adam_under_way(laboratory: Laboratory, make: Callable[[int], States], seed: int):
-    """Adam's state after eight earlier batches at the same parameters, and its preconditioner: (state, diagonal of M)."""
+    """Adam's state after eight earlier batches at the same parameters, and its preconditioner:
+    (state, diagonal of M)."""
     adam = optax.scale_by_adam()
     state = adam.init(laboratory.params)
     for earlier in range(BATCHES):
@@ -150,22 +223,25 @@ def adam_under_way(laboratory: Laboratory, make: Callable[[int], States], seed: 
 def train(laboratory: Laboratory, until: int, *, prompts: int, difficulty: int = 3) -> None:
     """Trains on to `until` steps in all: Adam at 1e-4, a clip of 1, fresh answers at every step.
 
-    How far it has come, and its moments, are the laboratory's; so stages that are asked for one after another are those of one run.
+    How far it has come, and its moments, are the laboratory's; so stages that are asked for one
+    after another are those of one run.
     """
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
-    step, state = laboratory.trained or (0, optimiser.init(laboratory.params))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
+    step, state = laboratory.trained or (0, optimizer.init(laboratory.params))
     for number in range(step, until):
         here = own_answers(laboratory, 5000 + number, prompts=prompts, difficulty=difficulty)
-        updates, state = optimiser.update(laboratory.gradient(here), state)
+        updates, state = optimizer.update(laboratory.gradient(here), state)
         laboratory.params = optax.apply_updates(laboratory.params, updates)
     laboratory.trained = until, state
 
 
 def real_text(laboratory: Laboratory, seed: int, *, prompts: int) -> States:
-    """Pieces of a stored text with an advantage of +1 or -1 each: tokens that the policy did not sample.
+    """Pieces of a stored text with an advantage of +1 or -1 each: tokens that the policy did not
+    sample.
 
-    The text is this repository's pages as they once were, in pieces of 48 tokens in one random order. A seed has its own
-    pieces; those of Adam's earlier batches (`adam_under_way`), the same for every seed, are others.
+    The text is this repository's pages as they once were, in pieces of 48 tokens in one random
+    order. A seed has its own pieces; those of Adam's earlier batches (`adam_under_way`), the same
+    for every seed, are others.
     """
     ids = np.array(laboratory.policy.tokenizer(TEXT.read_text())["input_ids"], np.int32)
     pieces = np.random.default_rng(0).permutation(ids[: len(ids) // 48 * 48].reshape(-1, 48))
@@ -173,7 +249,9 @@ def real_text(laboratory: Laboratory, seed: int, *, prompts: int) -> States:
     chosen = batches[seed if seed < EARLIER else -1 - seed % BATCHES]
     everywhere = np.ones(chosen.shape, bool)
     rows = Trajectories(chosen[:, :8], everywhere[:, :8], chosen[:, 8:], everywhere[:, 8:])
-    signs = np.random.default_rng(seed).permutation(np.resize([-1.0, 1.0], prompts)).astype(np.float32)
+    signs = (
+        np.random.default_rng(seed).permutation(np.resize([-1.0, 1.0], prompts)).astype(np.float32)
+    )
     return States(jax.tree.map(jnp.asarray, rows), jnp.broadcast_to(signs[:, None], (prompts, 40)))
 
 
@@ -188,7 +266,10 @@ def aggregated(rows: Trajectories, values: np.ndarray) -> np.ndarray:
       [B, T] the sum over the batch's tokens at the same state.
     """
     tokens, mask = np.asarray(rows.tokens), np.asarray(rows.mask)
-    prompts = [bytes(np.asarray(prompt)[valid]) for prompt, valid in zip(rows.prompt_tokens, np.asarray(rows.prompt_valid), strict=True)]
+    prompts = [
+        bytes(np.asarray(prompt)[valid])
+        for prompt, valid in zip(rows.prompt_tokens, np.asarray(rows.prompt_valid), strict=True)
+    ]
     sums: dict[bytes, float] = {}
     keys = {}
     for b, t in zip(*np.nonzero(mask), strict=True):

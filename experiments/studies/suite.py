@@ -1,11 +1,14 @@
-"""A comparison of methods in one world: an equal search for each, then seeds that no search has seen.
+"""A comparison of methods in one world: an equal search for each, then seeds that no search has
+seen.
 
     search   every learning rate of `RATES`, at both strengths where an entry has two, on seeds and problems of its own; the
-             trial with the highest avg@16 at the last evaluation is the method's. An entry without a strength has twice the
-             seeds instead, so that all are given as many runs and no rate that others are not
+             trial with the highest avg@16 at the last evaluation is the method's. An entry without
+             a strength has twice the seeds instead, so that all are given as many runs and no rate
+             that others are not
     report   seeds 0, 1, ... of that trial, evaluated on other held-out problems; the last evaluation counts, not the best
 
-The same seed means the same prompts in the same order and the same random numbers, so methods are compared in pairs.
+The same seed means the same prompts in the same order and the same random numbers, so methods are
+compared in pairs.
 """
 
 import dataclasses
@@ -35,8 +38,8 @@ class Entry(NamedTuple):
       method: a preset's name.
       numbers: of the method that differ from the preset's.
       choices: of the method that are no numbers.
-      scaled: numbers of a second strength, which is searched beside the first; None for one strength, {} for one that is
-        searched on more seeds instead.
+      scaled: numbers of a second strength, which is searched beside the first; None for one
+        strength, {} for one that is searched on more seeds instead.
     """
 
     label: str
@@ -47,7 +50,8 @@ class Entry(NamedTuple):
 
     @property
     def strengths(self) -> list[dict[str, float]]:
-        """The numbers of each strength, all with the same names, so that they share a compiled step."""
+        """The numbers of each strength, all with the same names, so that they share a compiled
+        step."""
         if not self.scaled:
             return [self.numbers]
         published = {name: presets.get(self.method)[name] for name in self.scaled}
@@ -63,7 +67,8 @@ class Trial(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much is run: rollouts a run, seeds reported, rates searched (one: no search), seeds of the search."""
+    """How much is run: rollouts a run, seeds reported, rates searched (one: no search), seeds of
+    the search."""
 
     rollouts: int
     seeds: int
@@ -103,17 +108,28 @@ def compare(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale)
     return report(place, world, [(entry, chosen[entry.label]) for entry in entries], scale)
 
 
-def report(place: pathlib.Path, world: str, chosen: list[tuple[Entry, Trial]], scale: Scale) -> list[Outcome]:
-    """Makes the reported runs of entries whose trials are known, and returns an `Outcome` an entry."""
+def report(
+    place: pathlib.Path, world: str, chosen: list[tuple[Entry, Trial]], scale: Scale
+) -> list[Outcome]:
+    """Makes the reported runs of entries whose trials are known, and returns an `Outcome` an
+    entry."""
     planned = [
-        [run_of(world, entry, trial, seed, scale.rollouts, "report") for seed in range(scale.seeds)] for entry, trial in chosen
+        [run_of(world, entry, trial, seed, scale.rollouts, "report") for seed in range(scale.seeds)]
+        for entry, trial in chosen
     ]
     found = make(place, [run for runs in planned for run in runs])
-    return [Outcome(entry, trial, [found[run] for run in runs]) for (entry, trial), runs in zip(chosen, planned, strict=True)]
+    return [
+        Outcome(entry, trial, [found[run] for run in runs])
+        for (entry, trial), runs in zip(chosen, planned, strict=True)
+    ]
 
 
 def _trials(entry: Entry, scale: Scale) -> list[Trial]:
-    return [Trial(tuple(sorted(numbers.items())), rate) for numbers in entry.strengths for rate in scale.rates]
+    return [
+        Trial(tuple(sorted(numbers.items())), rate)
+        for numbers in entry.strengths
+        for rate in scale.rates
+    ]
 
 
 def trial_of(entry: Entry, rate: float) -> Trial:
@@ -125,20 +141,40 @@ def _seeds(entry: Entry, scale: Scale) -> tuple[int, ...]:
     return scale.search_seeds + (MORE_SEEDS if entry.scaled == {} else ())
 
 
-def _search(place: pathlib.Path, world: str, entries: list[Entry], scale: Scale) -> dict[str, Trial]:
+def _search(
+    place: pathlib.Path, world: str, entries: list[Entry], scale: Scale
+) -> dict[str, Trial]:
     """Makes the trials and returns each entry's best; all of them go into search_{world}.csv."""
     asked = {
-        (entry.label, trial): [run_of(world, entry, trial, seed, scale.rollouts, "search") for seed in _seeds(entry, scale)]
-        for entry in entries for trial in _trials(entry, scale)
-    }  # fmt: skip
+        (entry.label, trial): [
+            run_of(world, entry, trial, seed, scale.rollouts, "search")
+            for seed in _seeds(entry, scale)
+        ]
+        for entry in entries
+        for trial in _trials(entry, scale)
+    }
     found = make(place, [run for runs in asked.values() for run in runs])
-    score = {key: float(np.mean([avg(found[run])[-1] for run in runs])) for key, runs in asked.items()}
-    chosen = {entry.label: max(_trials(entry, scale), key=lambda trial, e=entry: score[e.label, trial]) for entry in entries}
-    results.table(place / f"search_{world}.csv", [
-        {"entry": label, "learning_rate": trial.rate, "numbers": written(trial.numbers), "seeds": len(asked[label, trial]),
-         "avg@16": value, "chosen": int(trial == chosen[label])}
-        for (label, trial), value in score.items()
-    ])  # fmt: skip
+    score = {
+        key: float(np.mean([avg(found[run])[-1] for run in runs])) for key, runs in asked.items()
+    }
+    chosen = {
+        entry.label: max(_trials(entry, scale), key=lambda trial, e=entry: score[e.label, trial])
+        for entry in entries
+    }
+    results.table(
+        place / f"search_{world}.csv",
+        [
+            {
+                "entry": label,
+                "learning_rate": trial.rate,
+                "numbers": written(trial.numbers),
+                "seeds": len(asked[label, trial]),
+                "avg@16": value,
+                "chosen": int(trial == chosen[label]),
+            }
+            for (label, trial), value in score.items()
+        ],
+    )
     return chosen
 
 
@@ -147,7 +183,16 @@ def written(numbers: tuple[tuple[str, float], ...]) -> str:
 
 
 def run_of(world: str, entry: Entry, trial: Trial, seed: int, rollouts: int, panel: str) -> Run:
-    return Run(world, entry.method, trial.rate, seed, rollouts, trial.numbers, tuple(sorted(entry.choices.items())), panel)
+    return Run(
+        world,
+        entry.method,
+        trial.rate,
+        seed,
+        rollouts,
+        trial.numbers,
+        tuple(sorted(entry.choices.items())),
+        panel,
+    )
 
 
 def avg(run: results.Arrays) -> np.ndarray:
@@ -173,7 +218,7 @@ def endpoints(run: results.Arrays, *, target: float = 0.6, share: float = 0.1) -
     Args:
       run: what a run left.
       target: a reward, to be reached.
-      share: of the first entropy, to be fallen to: what had been learnt by then?
+      share: of the first entropy, to be fallen to: what had been learned by then?
 
     Returns:
       name -> figure; reward and entropy as running means.
@@ -182,37 +227,68 @@ def endpoints(run: results.Arrays, *, target: float = 0.6, share: float = 0.1) -
     reached = np.nonzero(reward >= target)[0]
     spent = np.nonzero(entropy <= share * run["entropy"][0])[0]
     return {
-        "avg@16": float(avg(run)[-1]), "avg@16 best": float(avg(run).max()), "pass@16": float(passed(run, 16)[-1]),
-        "pass@4": float(passed(run, 4)[-1]), "area": float(run["reward/mean"].mean(dtype=np.float64)),
+        "avg@16": float(avg(run)[-1]),
+        "avg@16 best": float(avg(run).max()),
+        "pass@16": float(passed(run, 16)[-1]),
+        "pass@4": float(passed(run, 4)[-1]),
+        "area": float(run["reward/mean"].mean(dtype=np.float64)),
         "entropy": float(run["entropy"][-10:].mean(dtype=np.float64)),
-        "entropy an answer": float((run["entropy"] * run["length/mean"].astype(np.float64))[-10:].mean()),  # nats, by its tokens' mean
+        "entropy an answer": float(
+            (run["entropy"] * run["length/mean"].astype(np.float64))[-10:].mean()
+        ),  # nats, by its tokens' mean
         "length": float(run["length/mean"][-10:].mean(dtype=np.float64)),
         f"rollouts to reward {target:g}": float(reached[0] + 1) if reached.size else math.nan,
         f"rollouts to {share:g} H0": float(spent[0] + 1) if spent.size else math.nan,
         f"reward at {share:g} H0": float(reward[spent[0]]) if spent.size else math.nan,
-        "tokens chosen": float(run["selected/tokens"].mean(dtype=np.float64)) if "selected/tokens" in run else math.nan,
-    }  # fmt: skip
+        "tokens chosen": float(run["selected/tokens"].mean(dtype=np.float64))
+        if "selected/tokens" in run
+        else math.nan,
+    }
 
 
 def rows_of(outcomes: list[Outcome]) -> list[dict]:
     """A row a reported run."""
     return [
-        {"entry": outcome.entry.label, "learning_rate": outcome.trial.rate, "numbers": written(outcome.trial.numbers), "seed": seed,
-         **endpoints(run)}
-        for outcome in outcomes for seed, run in enumerate(outcome.runs)
-    ]  # fmt: skip
+        {
+            "entry": outcome.entry.label,
+            "learning_rate": outcome.trial.rate,
+            "numbers": written(outcome.trial.numbers),
+            "seed": seed,
+            **endpoints(run),
+        }
+        for outcome in outcomes
+        for seed, run in enumerate(outcome.runs)
+    ]
 
 
 def summary(rows: list[dict], *, base: str) -> list[str]:
-    """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`, paired by seed."""
-    figures = ("avg@16", "pass@16", "area", "entropy", "entropy an answer", "reward at 0.1 H0", "rollouts to reward 0.6")
+    """A Markdown table: mean [95 %] over seeds of each figure, and the differences from `base`,
+    paired by seed."""
+    figures = (
+        "avg@16",
+        "pass@16",
+        "area",
+        "entropy",
+        "entropy an answer",
+        "reward at 0.1 H0",
+        "rollouts to reward 0.6",
+    )
     paired = ("avg@16", "pass@16", "area", "entropy", "reward at 0.1 H0")
     columns = ["method", "rate", *figures, *(f"{figure} less {base}" for figure in paired)]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    of = lambda label, figure: np.array([row[figure] for row in rows if row["entry"] == label])  # noqa: E731
+
+    def of(label, figure):
+        return np.array([row[figure] for row in rows if row["entry"] == label])
+
     for label in dict.fromkeys(row["entry"] for row in rows):
         rate = next(row["learning_rate"] for row in rows if row["entry"] == label)
-        cells = [shown(of(label, figure), digits=0 if figure.startswith("rollouts") else 3) for figure in figures]
-        cells += ["" if label == base else shown(of(label, figure) - of(base, figure), sign="+") for figure in paired]
+        cells = [
+            shown(of(label, figure), digits=0 if figure.startswith("rollouts") else 3)
+            for figure in figures
+        ]
+        cells += [
+            "" if label == base else shown(of(label, figure) - of(base, figure), sign="+")
+            for figure in paired
+        ]
         lines.append(f"| {label} | {rate:g} | {' | '.join(cells)} |")
     return lines

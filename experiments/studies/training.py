@@ -1,13 +1,16 @@
-"""Training in a small world: rollout, grading and updates in one jitted program, scanned over many steps.
+"""Training in a small world: rollout, grading and updates in one jitted program, scanned over many
+steps.
 
-It is made of the trainer's own parts: `generate`, `weigh`, `update`; only grading is on the device (`worlds.right`), and the
-optimiser's rate and any number of the method may differ from run to run, so that a search and all its seeds share one
-compiled step. Adam, gradient clip 1, no weight decay, a constant rate; `UPDATES` minibatches a rollout.
+It is made of the trainer's own parts: `generate`, `weigh`, `update`; only grading is on the device
+(`worlds.right`), and the optimizer's rate and any number of the method may differ from run to run,
+so that a search and all its seeds share one compiled step. Adam, gradient clip 1, no weight decay,
+a constant rate; `UPDATES` minibatches a rollout.
 
-Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the CPU time of four alone,
-and processes side by side use the cores better (`runs.make`).
+Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the
+CPU time of four alone, and processes side by side use the cores better (`runs.make`).
 
-Shapes: N prompts, G samples, B = N G sequences, P prompt slots, T completion slots, K rollouts, M problems of the panel.
+Shapes: N prompts, G samples, B = N G sequences, P prompt slots, T completion slots, K rollouts, M
+problems of the panel.
 """
 
 import functools
@@ -53,9 +56,12 @@ class Course(NamedTuple):
 
 
 class Trainer:
-    """Trains one method in one world from one base policy; compiled once for all numbers and seeds."""
+    """Trains one method in one world from one base policy; compiled once for all numbers and
+    seeds."""
 
-    def __init__(self, world: worlds.World, policy: Policy, method: str, *, panel: str = "report", **changes):
+    def __init__(
+        self, world: worlds.World, policy: Policy, method: str, *, panel: str = "report", **changes
+    ):
         """Fixes what is static.
 
         Args:
@@ -76,7 +82,15 @@ class Trainer:
         self._block = jax.jit(self._steps)
         self._evaluate = jax.jit(self._count_right)
 
-    def run(self, seed: int, numbers: dict[str, float], *, rollouts: int, evaluate_every: int, curve: bool = True) -> Course:
+    def run(
+        self,
+        seed: int,
+        numbers: dict[str, float],
+        *,
+        rollouts: int,
+        evaluate_every: int,
+        curve: bool = True,
+    ) -> Course:
         """Trains once.
 
         Args:
@@ -84,7 +98,8 @@ class Trainer:
           numbers: learning_rate, and any other number of the method.
           rollouts: K, a multiple of `evaluate_every`.
           evaluate_every: so many rollouts, and before the first.
-          curve: false to evaluate after the last rollout alone, which is all that a search looks at.
+          curve: false to evaluate after the last rollout alone, which is all that a search looks
+            at.
 
         Returns:
           `Course`.
@@ -109,24 +124,42 @@ class Trainer:
 
     def _step(self, numbers: Numbers, state: states.TrainState, rows: jax.Array):
         prompts, answers = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], self.pool)
-        rollout = self.draw(state.params, prompts, states.stream_key(state.key, state.step, states.Stream.ROLLOUT))
+        rollout = self.draw(
+            state.params, prompts, states.stream_key(state.key, state.step, states.Stream.ROLLOUT)
+        )
         return self.learn(state, numbers, *rollout, self.rewards(*rollout, answers))
 
     def draw(self, params, prompts: Prompts, key: jax.Array):
         """Samples: (trajectories, truncated [B])."""
         out = generate(
-            self.policy.graph, params, prompts, key, samples=SAMPLES, max_new_tokens=self.world.limit,
+            self.policy.graph,
+            params,
+            prompts,
+            key,
+            samples=SAMPLES,
+            max_new_tokens=self.world.limit,
             stop_tokens=self.policy.stop_tokens,
-        )  # fmt: skip
+        )
         repeated = (jnp.repeat(leaf, SAMPLES, axis=0) for leaf in (prompts.tokens, prompts.valid))
         return Trajectories(*repeated, out.tokens, out.mask), out.truncated
 
-    def rewards(self, trajectories: Trajectories, truncated: jax.Array, answers: jax.Array) -> jax.Array:
+    def rewards(
+        self, trajectories: Trajectories, truncated: jax.Array, answers: jax.Array
+    ) -> jax.Array:
         """Judges: [N, G]."""
         asked = jnp.repeat(answers, SAMPLES, axis=0)
-        return worlds.right(trajectories.tokens, trajectories.mask, truncated, asked, self.equals).reshape(-1, SAMPLES)
+        return worlds.right(
+            trajectories.tokens, trajectories.mask, truncated, asked, self.equals
+        ).reshape(-1, SAMPLES)
 
-    def learn(self, state: states.TrainState, numbers: Numbers, trajectories: Trajectories, truncated, rewards: jax.Array):
+    def learn(
+        self,
+        state: states.TrainState,
+        numbers: Numbers,
+        trajectories: Trajectories,
+        truncated,
+        rewards: jax.Array,
+    ):
         """Weighs a rollout and makes its updates: (state, metrics)."""
         method = {**self.method, **numbers}
         options = dict(graph=self.policy.graph, temperature=1.0)
@@ -135,16 +168,33 @@ class Trainer:
         sequences = jnp.arange(trajectories.mask.shape[0])
         key = states.stream_key(state.key, state.step, states.Stream.WEIGHTS)
         weighed, metrics = weighing.weigh(
-            stats, rewards, trajectories.mask, jnp.ones(rewards.shape, bool), sequences, entropy, state.phase, key,
-            self._steering(state, trajectories), method=method, limit=self.world.limit,
-        )  # fmt: skip
+            stats,
+            rewards,
+            trajectories.mask,
+            jnp.ones(rewards.shape, bool),
+            sequences,
+            entropy,
+            state.phase,
+            key,
+            self._steering(state, trajectories),
+            method=method,
+            limit=self.world.limit,
+        )
         reference = stats.logprob
         if method.get("kl_coefficient"):
-            reference = weighing.assess(self.policy.params, trajectories, parts=1, **options).logprob
+            reference = weighing.assess(
+                self.policy.params, trajectories, parts=1, **options
+            ).logprob
         batch = Batch(
-            trajectories, stats.logprob, reference, weighed.weights * weighed.advantages, weighed.loss_mask, weighed.polarity,
-            sequences, jnp.repeat(rewards.mean(axis=1), SAMPLES),
-        )  # fmt: skip
+            trajectories,
+            stats.logprob,
+            reference,
+            weighed.weights * weighed.advantages,
+            weighed.loss_mask,
+            weighed.polarity,
+            sequences,
+            jnp.repeat(rewards.mean(axis=1), SAMPLES),
+        )
         state, updates = self._updates(state._replace(phase=weighed.phase), batch, method)
         metrics |= _rollout_metrics(trajectories, truncated, rewards, weighed) | updates
         return state._replace(step=state.step + 1), metrics
@@ -152,15 +202,24 @@ class Trainer:
     def _steering(self, state: states.TrainState, trajectories: Trajectories) -> jax.Array | None:
         if self.method["signal"] != "parameter":
             return None
-        preconditioner = steering.adam_preconditioner(state.opt_state, b2=ADAM["b2"], epsilon=ADAM["eps"])
+        preconditioner = steering.adam_preconditioner(
+            state.opt_state, b2=ADAM["b2"], epsilon=ADAM["eps"]
+        )
         return steering.unit_parameter(
-            state.params, preconditioner, trajectories, graph=self.policy.graph, temperature=1.0, parts=1
+            state.params,
+            preconditioner,
+            trajectories,
+            graph=self.policy.graph,
+            temperature=1.0,
+            parts=1,
         )
 
     def _updates(self, state: states.TrainState, batch: Batch, method: dict):
-        """Deals the sequences out to the minibatches, those that are left out last, and updates once for each.
+        """Deals the sequences out to the minibatches, those that are left out last, and updates
+        once for each.
 
-        As `training.step` does, but for sequences that all take part: it cuts their random order into pieces, which is as good.
+        As `training.step` does, but for sequences that all take part: it cuts their random order
+          into pieces, which is as good.
         """
         key = states.stream_key(state.key, state.step, states.Stream.MINIBATCHES)
         shuffled = jax.random.permutation(key, batch.loss_mask.shape[0])
@@ -171,14 +230,29 @@ class Trainer:
 
         def one(state, rows):
             return update.update(
-                state, jax.tree.map(lambda leaf: leaf[rows], batch), drawn, graph=self.policy.graph,
-                optimiser=optimiser(method["learning_rate"]), method=method, limit=self.world.limit, temperature=1.0,
+                state,
+                jax.tree.map(lambda leaf: leaf[rows], batch),
+                drawn,
+                graph=self.policy.graph,
+                optimizer=optimizer(method["learning_rate"]),
+                method=method,
+                limit=self.world.limit,
+                temperature=1.0,
                 microbatches=1,
-            )  # fmt: skip
+            )
 
         state, metrics = jax.lax.scan(one, state, rows)
-        kept = ("clip/fraction", "kl/old_new", "grad_norm", "entropy_change/sum", "selected/tokens", "update/skipped")
-        return state, {name: metrics[name].astype(jnp.float32).mean() for name in kept if name in metrics}
+        kept = (
+            "clip/fraction",
+            "kl/old_new",
+            "grad_norm",
+            "entropy_change/sum",
+            "selected/tokens",
+            "update/skipped",
+        )
+        return state, {
+            name: metrics[name].astype(jnp.float32).mean() for name in kept if name in metrics
+        }
 
     def _count_right(self, params) -> jax.Array:
         """Right answers on each problem of the panel, [M], always with the same draws."""
@@ -187,18 +261,25 @@ class Trainer:
         return self.rewards(trajectories, truncated, self.panel.answers).sum(axis=1)
 
 
-def optimiser(learning_rate) -> optax.GradientTransformation:
+def optimizer(learning_rate) -> optax.GradientTransformation:
     """Adam behind a clip of the global norm; the rate may be traced."""
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(**ADAM), optax.scale(-learning_rate))
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.scale_by_adam(**ADAM), optax.scale(-learning_rate)
+    )
 
 
 def _start(params, seed: int) -> states.TrainState:
-    return states.init(params, optimiser(0.0), seed)
+    return states.init(params, optimizer(0.0), seed)
 
 
-def _rollout_metrics(trajectories: Trajectories, truncated, rewards, weighed) -> dict[str, jax.Array]:
+def _rollout_metrics(
+    trajectories: Trajectories, truncated, rewards, weighed
+) -> dict[str, jax.Array]:
     mask, raised = weighed.loss_mask, weighed.advantages > 0
-    sign_share = lambda side: (mask & side).sum() / jnp.maximum(mask.sum(), 1)  # noqa: E731
+
+    def sign_share(side):
+        return (mask & side).sum() / jnp.maximum(mask.sum(), 1)
+
     return {
         "reward/mean": rewards.mean(),
         "reward/all_right": (rewards.min(axis=1) == 1).mean(),

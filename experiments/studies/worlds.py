@@ -1,12 +1,14 @@
 """Two small worlds to study reinforcement learning in: arithmetic that is graded on the device.
 
     sums     two operations, answered at once with three digits: "17+8*9=" -> "089". The base policy is undertrained,
-             so that it is right now and then on most problems: what is learnt is to be sure.
+             so that it is right now and then on most problems: what is learned is to be sure.
     chains   three operations, answered at once (mostly wrong) or worked out step by step (mostly right):
-             "12+7*3-4=" -> "12+21-4=33-4=029". The base policy rarely works anything out: what is to be learnt has to
-             be found first, and a policy that loses its entropy before cannot find it.
+             "12+7*3-4=" -> "12+21-4=33-4=029". The base policy rarely works anything out: what is
+             to be learned has to be found first, and a policy that loses its entropy before cannot
+             find it.
 
-Answers have a fixed width, so a right one can be told from its last tokens, inside a jitted step and under `vmap`.
+Answers have a fixed width, so a right one can be told from its last tokens, inside a jitted step
+and under `vmap`.
 Shapes: M problems, P prompt slots, W = 3 digits of an answer, B sequences, T completion slots.
 """
 
@@ -73,7 +75,12 @@ def problems(world: World, split: str, count: int) -> Problems:
     """
     drawn = list(_problems(world, split, count))
     encode = tokenizer()
-    prompts = encode([problem.prompt for problem in drawn], padding="max_length", max_length=world.slots, return_tensors="np")
+    prompts = encode(
+        [problem.prompt for problem in drawn],
+        padding="max_length",
+        max_length=world.slots,
+        return_tensors="np",
+    )
     digits = encode([fixed(problem.answer) for problem in drawn], return_tensors="np")["input_ids"]
     identifiers = np.arange(count, dtype=np.int32)
     tokens, valid = prompts["input_ids"].astype(np.int32), prompts["attention_mask"].astype(bool)
@@ -94,14 +101,21 @@ def _problems(world: World, split: str, count: int):
 
 
 def demonstration(world: World, index: int, worked_share: float) -> tuple[str, str]:
-    """Returns (prompt, completion) number `index` to make a base policy from; a share of them is worked out."""
+    """Returns (prompt, completion) number `index` to make a base policy from; a share of them is
+    worked out."""
     rng = random.Random(f"{world.name}/{index}")
     while True:
-        problem = arithmetic.generate(12, "train", rng.randrange(2**30), difficulty=world.difficulty)
+        problem = arithmetic.generate(
+            12, "train", rng.randrange(2**30), difficulty=world.difficulty
+        )
         steps = arithmetic.worked(problem.prompt[:-1])
         worked = rng.random() < worked_share
         text = "=".join([*steps[:-1], fixed(steps[-1])]) if worked else fixed(steps[-1])
-        if len(problem.prompt) <= world.slots and len(text) < world.limit and int(steps[-1]) < 10**WIDTH:
+        if (
+            len(problem.prompt) <= world.slots
+            and len(text) < world.limit
+            and int(steps[-1]) < 10**WIDTH
+        ):
             return problem.prompt, text
 
 
@@ -114,7 +128,9 @@ def fixed(value: str) -> str:
     return value.zfill(WIDTH)
 
 
-def right(tokens: jax.Array, mask: jax.Array, truncated: jax.Array, answers: jax.Array, equals: int) -> jax.Array:
+def right(
+    tokens: jax.Array, mask: jax.Array, truncated: jax.Array, answers: jax.Array, equals: int
+) -> jax.Array:
     """Judges completions by their last tokens.
 
     Right is what ends in the answer's digits, with nothing before them or an equals sign.
@@ -131,6 +147,8 @@ def right(tokens: jax.Array, mask: jax.Array, truncated: jax.Array, answers: jax
     """
     ends = mask.sum(axis=1) - 1  # where the stop token stands
     padded = jnp.pad(tokens, ((0, 0), (WIDTH + 1, 0)), constant_values=equals)
-    window = jax.vmap(lambda row, end: jax.lax.dynamic_slice(row, (end,), (WIDTH + 1,)))(padded, ends)
+    window = jax.vmap(lambda row, end: jax.lax.dynamic_slice(row, (end,), (WIDTH + 1,)))(
+        padded, ends
+    )
     matches = (window[:, 1:] == answers).all(axis=1) & (window[:, 0] == equals)
     return (matches & ~truncated).astype(jnp.float32)

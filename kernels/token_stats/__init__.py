@@ -1,6 +1,8 @@
-"""Log-probability, logsumexp, entropy and unit polarity of tokens from one pass over the vocabulary.
+"""Log-probability, logsumexp, entropy and unit polarity of tokens from one pass over the
+vocabulary.
 
-Read `reference.py` for what is computed and `sums.py` for how one pass is enough; `api.py` has the entry points.
+Read `reference.py` for what is computed and `sums.py` for how one pass is enough; `api.py` has the
+entry points.
 """
 
 from kernels.token_stats.api import linear_token_stats, token_stats

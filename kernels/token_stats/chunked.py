@@ -1,8 +1,9 @@
-"""Token statistics tile by tile in plain XLA operations: the implementation for CPU, and for anything else.
+"""Token statistics tile by tile in plain XLA operations: the implementation for CPU, and for
+anything else.
 
-The vocabulary is gone through in tiles of which one lives at a time, forward and backward; the backward pass
-is written by hand (`sums.py`), since automatic differentiation of such a loop keeps every tile. Its memory is
-the outputs and one tile. No forward mode: `forward.py` is for that.
+The vocabulary is gone through in tiles of which one lives at a time, forward and backward; the
+backward pass is written by hand (`sums.py`), since automatic differentiation of such a loop keeps
+every tile. Its memory is the outputs and one tile. No forward mode: `forward.py` is for that.
 
 Shapes: N tokens, V vocabulary, D width.
 """
@@ -60,7 +61,11 @@ def linear_block(
         start, columns = tiles.place(index)
         logits = _logits(hidden, slice_rows(unembedding, start, tiles.width), dtype)
         tile = sums.of_tile(logits, columns, tokens, rows.limit, rows.temperature, _once)
-        kept = kept if kept is None else jax.lax.dynamic_update_slice(kept, logits[None], (index, 0, 0))
+        kept = (
+            kept
+            if kept is None
+            else jax.lax.dynamic_update_slice(kept, logits[None], (index, 0, 0))
+        )
         return sums.merge(total, tile, rows.temperature), kept
 
     kept = jnp.zeros((tiles.count, hidden.shape[0], tiles.width), dtype) if keep else None
@@ -68,8 +73,11 @@ def linear_block(
     return jax.lax.fori_loop(0, tiles.count, step, varying_as(start, hidden, unembedding, rows))
 
 
-def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull, into, *, dtype, kept=None):
-    """Adds a block's gradient in the unembedding to `into` [V, D] and computes that in its hidden states.
+def linear_block_pull(
+    hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull, into, *, dtype, kept=None
+):
+    """Adds a block's gradient in the unembedding to `into` [V, D] and computes that in its hidden
+    states.
 
     Args:
       hidden: [N, D].
@@ -95,7 +103,9 @@ def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull,
         gradient, part = gradient.astype(dtype), part.astype(dtype)
         # h^T dz and a small transpose: a quarter faster on CPU than dz^T h.
         of_part = _product(factor.T, gradient, into.dtype).T
-        into = jax.lax.dynamic_update_slice(into, slice_rows(into, start, tiles.width) + of_part, (start, 0))
+        into = jax.lax.dynamic_update_slice(
+            into, slice_rows(into, start, tiles.width) + of_part, (start, 0)
+        )
         return of_hidden + _product(gradient, part, into.dtype), into
 
     start = varying_as((jnp.zeros(hidden.shape, into.dtype), into), hidden, unembedding, rows, pull)
@@ -105,11 +115,16 @@ def linear_block_pull(hidden, unembedding, rows: Rows, tiles: Tiles, pull: Pull,
 def _linear_forward(operands, rows: Rows) -> Sums:
     hidden, unembedding = operands
     size = sizes.current()
-    tiles, blocks = cut(unembedding.shape[0], size.columns), RowBlocks.of(hidden.shape[0], size.rows)
+    tiles, blocks = (
+        cut(unembedding.shape[0], size.columns),
+        RowBlocks.of(hidden.shape[0], size.rows),
+    )
     hidden, padded = blocks.pad(hidden), blocks.pad_rows(rows)
 
     def step(index, out):
-        part, _ = linear_block(blocks.take(hidden, index), unembedding, blocks.take_rows(padded, index), tiles)
+        part, _ = linear_block(
+            blocks.take(hidden, index), unembedding, blocks.take_rows(padded, index), tiles
+        )
         return jax.tree.map(lambda whole, piece: blocks.put(whole, piece[:, 0], index), out, part)
 
     out = sums.empty(jnp.zeros(blocks.padded, wide(*operands)))
@@ -121,17 +136,29 @@ def _linear_forward(operands, rows: Rows) -> Sums:
 def _linear_backward(operands, rows: Rows, pull: Pull):
     hidden, unembedding = operands
     size = sizes.current()
-    tiles, blocks = cut(unembedding.shape[0], size.columns), RowBlocks.of(hidden.shape[0], size.rows)
+    tiles, blocks = (
+        cut(unembedding.shape[0], size.columns),
+        RowBlocks.of(hidden.shape[0], size.rows),
+    )
     dtype = wide(*operands)
-    padded, padded_hidden, padded_pull = blocks.pad_rows(rows), blocks.pad(hidden), jax.tree.map(blocks.pad, pull)
+    padded, padded_hidden, padded_pull = (
+        blocks.pad_rows(rows),
+        blocks.pad(hidden),
+        jax.tree.map(blocks.pad, pull),
+    )
 
     def step(index, carry):
         of_hidden, of_unembedding = carry
         take = functools.partial(blocks.take, index=index)
         part, of_unembedding = linear_block_pull(
-            take(padded_hidden), unembedding, blocks.take_rows(padded, index), tiles,
-            jax.tree.map(take, padded_pull), of_unembedding, dtype=dtype,
-        )  # fmt: skip
+            take(padded_hidden),
+            unembedding,
+            blocks.take_rows(padded, index),
+            tiles,
+            jax.tree.map(take, padded_pull),
+            of_unembedding,
+            dtype=dtype,
+        )
         return blocks.put(of_hidden, part.astype(hidden.dtype), index), of_unembedding
 
     start = jnp.zeros_like(padded_hidden), jnp.zeros(unembedding.shape, dtype)
@@ -146,8 +173,12 @@ def _logits_forward(logits: jax.Array, rows: Rows) -> Sums:
 
     def step(index, total):
         start, columns = tiles.place(index)
-        tile = jax.lax.dynamic_slice(logits, (0, start), (logits.shape[0], tiles.width)).astype(dtype)
-        tile = sums.of_tile(tile, columns, rows.tokens[:, None], rows.limit, rows.temperature, _once)
+        tile = jax.lax.dynamic_slice(logits, (0, start), (logits.shape[0], tiles.width)).astype(
+            dtype
+        )
+        tile = sums.of_tile(
+            tile, columns, rows.tokens[:, None], rows.limit, rows.temperature, _once
+        )
         return sums.merge(total, tile, rows.temperature)
 
     start = varying_as(sums.empty(jnp.zeros((logits.shape[0], 1), dtype)), logits, rows)
@@ -158,7 +189,12 @@ def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull) -> jax.Array:
     columns = jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
     # One fused operation: reads each logit once and holds nothing but its result.
     return sums.pull_tile(
-        logits.astype(wide(logits)), columns, rows.tokens[:, None], rows.limit, rows.temperature, sums.columnwise(pull)
+        logits.astype(wide(logits)),
+        columns,
+        rows.tokens[:, None],
+        rows.limit,
+        rows.temperature,
+        sums.columnwise(pull),
     ).astype(logits.dtype)
 
 
@@ -172,10 +208,13 @@ def _logits(hidden: jax.Array, unembedding: jax.Array, dtype) -> jax.Array:
 
 
 def _product(left: jax.Array, right: jax.Array, dtype) -> jax.Array:
-    return jnp.matmul(left, right, precision=precision_of(left, right), preferred_element_type=dtype)
+    return jnp.matmul(
+        left, right, precision=precision_of(left, right), preferred_element_type=dtype
+    )
 
 
 def _logits_width(logits: jax.Array) -> int:
-    """As many columns as make a tile of the usual size, and at least 128: a row is read in pieces of that length."""
+    """As many columns as make a tile of the usual size, and at least 128: a row is read in pieces
+    of that length."""
     size = sizes.current()
     return max(128, size.rows * size.columns // max(1, logits.shape[0]))

@@ -1,8 +1,9 @@
-"""Token statistics of a linear head, a chunk of time steps at a time, with no custom derivative rule.
+"""Token statistics of a linear head, a chunk of time steps at a time, with no custom derivative
+rule.
 
-Forward mode (`jax.jvp`, which the directional derivative needs) does not pass through a `custom_vjp`. Here
-plain operations under `jax.checkpoint` keep both modes: no more than one chunk of logits lives at a time,
-and reverse mode computes each chunk again instead of storing it.
+Forward mode (`jax.jvp`, which the directional derivative needs) does not pass through a
+`custom_vjp`. Here plain operations under `jax.checkpoint` keep both modes: no more than one chunk
+of logits lives at a time, and reverse mode computes each chunk again instead of storing it.
 """
 
 import functools
@@ -29,19 +30,23 @@ def linear_token_stats(
 ) -> reference.TokenStats:
     """Computes `token_stats` of hidden @ unembedding^T without holding all logits.
 
-    The chunks run along the last axis of `tokens` (time), so that a sharded batch axis stays sharded.
+    The chunks run along the last axis of `tokens` (time), so that a sharded batch axis stays
+    sharded.
 
     Args:
       hidden: [..., T, D].
       unembedding: [V, D].
       tokens: [..., T] integers in [0, V).
       temperature, mask, vocabulary_size, axis_name: as in `reference.token_stats`.
-      chunk_entries: the number of logits held at a time, at least one time step; None for `CHUNK_ENTRIES`.
+      chunk_entries: the number of logits held at a time, at least one time step; None for
+        `CHUNK_ENTRIES`.
 
     Returns:
       `TokenStats` of shape [..., T].
 
-    >>> stats = linear_token_stats(jnp.ones((5, 2)), jnp.zeros((4, 2)), jnp.arange(5) % 4, chunk_entries=8)
+    >>> stats = linear_token_stats(
+    ...     jnp.ones((5, 2)), jnp.zeros((4, 2)), jnp.arange(5) % 4, chunk_entries=8
+    ... )
     >>> print(stats.entropy.round(4))
     [1.3863 1.3863 1.3863 1.3863 1.3863]
     """
@@ -50,7 +55,10 @@ def linear_token_stats(
     entries_a_step = max(1, tokens.size // max(1, time)) * unembedding.shape[0]
     chunk = max(1, min(time, (chunk_entries or CHUNK_ENTRIES) // entries_a_step))
     one = functools.partial(
-        reference.linear_token_stats, temperature=temperature, vocabulary_size=vocabulary_size, axis_name=axis_name
+        reference.linear_token_stats,
+        temperature=temperature,
+        vocabulary_size=vocabulary_size,
+        axis_name=axis_name,
     )
     if tokens.ndim == 0 or chunk == time:
         return one(hidden, unembedding, tokens, mask=mask)

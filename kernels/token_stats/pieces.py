@@ -12,14 +12,16 @@ from kernels.token_stats.sums import Rows
 
 
 class Tiles(NamedTuple):
-    """A vocabulary cut into `count` tiles of one width; where it does not divide, the last overlaps the one before."""
+    """A vocabulary cut into `count` tiles of one width; where it does not divide, the last overlaps
+    the one before."""
 
     vocabulary: int
     width: int
     count: int
 
     def place(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns (first column, columns [1, width]); columns that an earlier tile has had are -1."""
+        """Returns (first column, columns [1, width]); columns that an earlier tile has had are
+        -1."""
         start = jnp.minimum(index * self.width, self.vocabulary - self.width)
         columns = start + jnp.arange(self.width, dtype=jnp.int32)
         return start, jnp.where(columns >= index * self.width, columns, -1)[None]
@@ -39,7 +41,8 @@ class RowBlocks(NamedTuple):
 
     @classmethod
     def of(cls, rows: int, size: int) -> "RowBlocks":
-        """Cuts `rows` into the fewest blocks of at most `size`, all of one size, and that of whole vectors."""
+        """Cuts `rows` into the fewest blocks of at most `size`, all of one size, and that of whole
+        vectors."""
         each = -(-rows // max(1, -(-rows // size)))
         return cls(rows, max(1, min(size, -(-each // 16) * 16)))
 
@@ -58,7 +61,9 @@ class RowBlocks(NamedTuple):
         return slice_rows(array, index * self.size, self.size)
 
     def take_rows(self, rows: Rows, index: jax.Array) -> Rows:
-        return rows._replace(tokens=self.take(rows.tokens, index), needed=self.take(rows.needed, index))
+        return rows._replace(
+            tokens=self.take(rows.tokens, index), needed=self.take(rows.needed, index)
+        )
 
     def put(self, array: jax.Array, block: jax.Array, index: jax.Array) -> jax.Array:
         return jax.lax.dynamic_update_slice_in_dim(array, block, index * self.size, axis=0)

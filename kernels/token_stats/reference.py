@@ -2,8 +2,8 @@
 
 Shapes: [...] any leading axes, usually [B, T] (sequences, time); V vocabulary; D width.
 
-With tempered logits z / tau, their maximum m, x = (z - m) / tau and p = softmax(x), four sums over the
-vocabulary are enough:
+With tempered logits z / tau, their maximum m, x = (z - m) / tau and p = softmax(x), four sums over
+the vocabulary are enough:
 
     s0 = sum e^x    s1 = sum x e^x    q0 = sum e^2x    q1 = sum x e^2x
 
@@ -11,13 +11,15 @@ vocabulary are enough:
     H = log s0 - s1 / s0                        C = (q0 (H - log s0) + q1) / s0^2
     S_y = p_y (H + log p_y)                     T = C - S_y
 
-Since m is among the entries, s0 >= 1 and s1 <= 0, so H >= 0 and log p_y <= 0 hold exactly in floating
-point, not only up to rounding. The gradients in the logits are, with 1_y one at y and zero elsewhere,
+Since m is among the entries, s0 >= 1 and s1 <= 0, so H >= 0 and log p_y <= 0 hold exactly in
+floating point, not only up to rounding. The gradients in the logits are, with 1_y one at y and zero
+elsewhere,
 
     d log p_y / dz = (1_y - p) / tau    d logsumexp / dz = p / tau    d H / dz = -p (H + log p) / tau
 
-and T has none by contract: it steers updates and is not optimised. A kernel walks over tiles of the
-vocabulary, keeps the sums of `sums.py` instead of p, and in its backward pass makes each tile again.
+and T has none by contract: it steers updates and is not optimized. A kernel walks over tiles of the
+vocabulary, keeps the sums of `sums.py` instead of p, and in its backward pass makes each tile
+again.
 """
 
 import functools
@@ -35,8 +37,8 @@ class TokenStats(NamedTuple):
       logprob: log p_y, nats, <= 0.
       logsumexp: of the tempered logits.
       entropy: H = -sum_v p_v log p_v, nats, 0 <= H <= log V.
-      unit_polarity: T = C - S_y, the first-order change of H (nats) per unit logit step and unit advantage.
-        A signal: its gradient is zero.
+      unit_polarity: T = C - S_y, the first-order change of H (nats) per unit logit step and unit
+        advantage. A signal: its gradient is zero.
     """
 
     logprob: jax.Array
@@ -58,26 +60,33 @@ def token_stats(
 
         T = C - S_y,  S_v = p_v (H + log p_v),  C = sum_v p_v S_v
 
-    Source: the decomposition is that of entropy polarity, arXiv 2605.11775 (2026); the four-sum form is calculus.
+    Source: the decomposition is that of entropy polarity, arXiv 2605.11775 (2026); the four-sum
+      form is calculus.
 
     Args:
       logits: [..., V] of any float dtype; an entry of -inf is outside the support.
       tokens: [...] integers in [0, V).
       temperature: tau > 0; the distribution that the sampler uses.
-      mask: [...] boolean; where it is false, the statistics and the gradient are 0. None for everywhere.
-      vocabulary_size: columns from here on, which some checkpoints pad, are outside the support. None for V.
-      axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's part, tokens and
-        vocabulary_size speak of the whole.
+      mask: [...] boolean; where it is false, the statistics and the gradient are 0. None for
+        everywhere.
+      vocabulary_size: columns from here on, which some checkpoints pad, are outside the support.
+        None for V.
+      axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's part,
+        tokens and vocabulary_size speak of the whole.
 
     Returns:
       `TokenStats` of shape [...].
 
     Raises:
-      AssertionError: if the leading shapes differ, or the tokens are not integers or the mask not boolean.
+      AssertionError: if the leading shapes differ, or the tokens are not integers or the mask not
+        boolean.
       ValueError: if the temperature is a number and not above 0.
 
     >>> stats = token_stats(jnp.log(jnp.array([0.9, 0.1])), jnp.array(0))
-    >>> round(float(stats.entropy), 4), round(float(stats.unit_polarity), 4)  # -2 p (1-p)^2 log(p / (1-p))
+    >>> (
+    ...     round(float(stats.entropy), 4),
+    ...     round(float(stats.unit_polarity), 4),
+    ... )  # -2 p (1-p)^2 log(p / (1-p))
     (0.3251, -0.0396)
     """
     check(logits.shape[:-1], tokens, mask, temperature)
@@ -86,8 +95,13 @@ def token_stats(
     if vocabulary_size is not None:
         logits = jnp.where(columns < vocabulary_size, logits, -jnp.inf)
     if mask is not None:
-        logits = jnp.where(mask[..., None], logits, 0.0)  # a row that is not asked for may hold anything
-    total = lambda values: _summed(values.sum(axis=-1), axis_name)  # noqa: E731
+        logits = jnp.where(
+            mask[..., None], logits, 0.0
+        )  # a row that is not asked for may hold anything
+
+    def total(values):
+        return _summed(values.sum(axis=-1), axis_name)
+
     maximum = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
     maximum = maximum if axis_name is None else jax.lax.pmax(maximum, axis_name)
     # Subtract before dividing: z / tau first would round away the differences of large logits.
@@ -103,7 +117,9 @@ def token_stats(
     logsumexp = maximum[..., 0] / temperature + log_s0
     fixed = jax.lax.stop_gradient((x, exponential, s0, entropy, logprob))
     stats = TokenStats(logprob, logsumexp, entropy, _unit_polarity(*fixed, total))
-    return stats if mask is None else jax.tree.map(lambda values: jnp.where(mask, values, 0.0), stats)
+    return (
+        stats if mask is None else jax.tree.map(lambda values: jnp.where(mask, values, 0.0), stats)
+    )
 
 
 def logit_gradient(
@@ -163,25 +179,36 @@ def linear_token_stats(
     [-1.3863]
     """
     return token_stats(
-        head(hidden, unembedding), tokens,
-        temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name,
-    )  # fmt: skip
+        head(hidden, unembedding),
+        tokens,
+        temperature=temperature,
+        mask=mask,
+        vocabulary_size=vocabulary_size,
+        axis_name=axis_name,
+    )
 
 
 def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
     """Returns the logits hidden @ unembedding^T, [..., V], accumulated in at least float32."""
     dtype = wide(hidden, unembedding)
     precision = precision_of(hidden, unembedding)
-    return jnp.einsum("...d,vd->...v", hidden, unembedding, precision=precision, preferred_element_type=dtype)
+    return jnp.einsum(
+        "...d,vd->...v", hidden, unembedding, precision=precision, preferred_element_type=dtype
+    )
 
 
 def precision_of(*operands: jax.Array) -> jax.lax.Precision:
     """Returns how to multiply operands of these types: what is float32 as such.
 
-    By default an NVIDIA GPU rounds float32 operands to TF32, 10 bits of mantissa, and a TPU to bfloat16: logits of size 1e4
-    would be off by whole nats. Operands of 16 bits lose nothing either way.
+    By default an NVIDIA GPU rounds float32 operands to TF32, 10 bits of mantissa, and a TPU to
+    bfloat16: logits of size 1e4 would be off by whole nats. Operands of 16 bits lose nothing either
+      way.
     """
-    return jax.lax.Precision.HIGHEST if wide(*operands) == jnp.result_type(*operands) else jax.lax.Precision.DEFAULT
+    return (
+        jax.lax.Precision.HIGHEST
+        if wide(*operands) == jnp.result_type(*operands)
+        else jax.lax.Precision.DEFAULT
+    )
 
 
 def wide(*arrays: jax.Array) -> jnp.dtype:
@@ -189,10 +216,15 @@ def wide(*arrays: jax.Array) -> jnp.dtype:
     return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)
 
 
-def check(leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None, temperature: float) -> None:
-    """Refuses tokens, masks and temperatures of another shape or kind than every implementation takes."""
+def check(
+    leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None, temperature: float
+) -> None:
+    """Refuses tokens, masks and temperatures of another shape or kind than every implementation
+    takes."""
     if isinstance(temperature, (int, float)) and not temperature > 0:
-        raise ValueError(f"the temperature of the token statistics is {temperature}; it must be above 0")
+        raise ValueError(
+            f"the temperature of the token statistics is {temperature}; it must be above 0"
+        )
     chex.assert_shape(tokens, leading)
     chex.assert_type(tokens, int)
     if mask is not None:
@@ -212,7 +244,7 @@ def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
 
 
 def _unit_polarity(x, exponential, s0, entropy, logprob, total) -> jax.Array:
-    """T = C - S_y from the normalised sums."""
+    """T = C - S_y from the normalized sums."""
     p = exponential / s0[..., None]
     correction = total(p * p * (x + (entropy - jnp.log(s0))[..., None]))
     p_y = jnp.exp(logprob)

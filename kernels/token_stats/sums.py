@@ -1,22 +1,25 @@
-"""Sums over the vocabulary: what one pass keeps, how parts combine, and how a gradient goes back through them.
+"""Sums over the vocabulary: what one pass keeps, how parts combine, and how a gradient goes back
+through them.
 
-Everything that the token statistics need is five sums and a maximum a token (notation of `reference.py`):
+Everything that the token statistics need is five sums and a maximum a token (notation of
+`reference.py`):
 
     m = max z    s0 = sum e^x    s1 = sum x e^x    q0 = sum e^2x    q1 = sum x e^2x    z_y
 
-with x = (z - m) / tau. Sums of two parts of the vocabulary combine once both speak of the same m: with
-d = (m_old - m) / tau <= 0 and k = e^d,
+with x = (z - m) / tau. Sums of two parts of the vocabulary combine once both speak of the same m:
+with d = (m_old - m) / tau <= 0 and k = e^d,
 
     s0 -> k s0    s1 -> k (s1 + d s0)    q0 -> k^2 q0    q1 -> k^2 (q1 + d q0)
 
-so tiles of one device and shards of many combine by the same rule. With m held constant the sums' own
-derivatives give the whole gradient, since the statistics do not depend on m:
+so tiles of one device and shards of many combine by the same rule. With m held constant the sums'
+own derivatives give the whole gradient, since the statistics do not depend on m:
 
     dL/dz_v = e^x_v (a + b x_v) + c [v = y],   a = (dL/ds0 + dL/ds1) / tau,   b = dL/ds1 / tau,   c = dL/dz_y
 
-so a backward pass needs m, a, b and c of each token and one look at each logit again, and nothing of it knows
-what the loss was. The implementations differ only in how they go over the logits; this file is all their
-mathematics. Shapes: N tokens, n columns of a tile; a tile's sums are columns [N, 1].
+so a backward pass needs m, a, b and c of each token and one look at each logit again, and nothing
+of it knows what the loss was. The implementations differ only in how they go over the logits; this
+file is all their mathematics. Shapes: N tokens, n columns of a tile; a tile's sums are columns [N,
+  1].
 """
 
 from collections.abc import Callable
@@ -34,7 +37,8 @@ class Rows(NamedTuple):
     """What is asked of each token.
 
     Attributes:
-      tokens: [N] int32, column of the token in this part of the vocabulary; negative if it is in another.
+      tokens: [N] int32, column of the token in this part of the vocabulary; negative if it is in
+        another.
       needed: [N] boolean, false on rows that need no work.
       limit: [] int32, columns from here on are outside the support.
       temperature: [] tau > 0.
@@ -47,7 +51,8 @@ class Rows(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The maximum m, the four sums relative to it, and z_y, which is itself a sum: over the column y; all [N]."""
+    """The maximum m, the four sums relative to it, and z_y, which is itself a sum: over the column
+    y; all [N]."""
 
     maximum: jax.Array
     s0: jax.Array
@@ -58,7 +63,8 @@ class Sums(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """The gradient of a loss in one row of logits: dz = e^x (constant + slope x) + picked [v = y]; all [N]."""
+    """The gradient of a loss in one row of logits: dz = e^x (constant + slope x) + picked [v = y];
+    all [N]."""
 
     maximum: jax.Array
     constant: jax.Array
@@ -67,7 +73,8 @@ class Pull(NamedTuple):
 
 
 def empty(like: jax.Array) -> Sums:
-    """Returns the sums over no columns, which combine with any others; `like` gives shape and dtype."""
+    """Returns the sums over no columns, which combine with any others; `like` gives shape and
+    dtype."""
     zero = jnp.zeros_like(like)
     return Sums(jnp.full_like(like, jnp.finfo(like.dtype).min), zero, zero, zero, zero, zero)
 
@@ -94,12 +101,16 @@ def of_tile(
       `Sums` of shape [N, 1].
     """
     z = jnp.where((columns >= 0) & (columns < limit), logits, -jnp.inf)
-    # Where nothing is in the support the maximum is the lowest finite number: -inf - -inf would be NaN.
+    # Where nothing is in the support the maximum is the lowest finite number: -inf - -inf would be
+    # NaN.
     maximum = jnp.maximum(z.max(axis=-1, keepdims=True), jnp.finfo(z.dtype).min)
     x = jnp.maximum((z - maximum) / temperature, FLOOR)
     e = exponential(x)
     xe = x * e
-    total = lambda values: values.sum(axis=-1, keepdims=True)  # noqa: E731
+
+    def total(values):
+        return values.sum(axis=-1, keepdims=True)
+
     picked = total(jnp.where(columns == tokens, z, 0.0))
     return Sums(maximum, total(e), total(xe), total(e * e), total(xe * e), picked)
 
@@ -121,9 +132,16 @@ def rebase(sums: Sums, maximum: jax.Array, temperature: jax.Array) -> Sums:
 def merge(first: Sums, second: Sums, temperature: jax.Array) -> Sums:
     """Combines the sums of two parts of the vocabulary that have no column in common.
 
-    >>> parts = [of_tile(jnp.array([[z]]), jnp.array([[i]]), jnp.array([[1]]), 2, 1.0) for i, z in enumerate((0.0, 1.0))]
+    >>> parts = [
+    ...     of_tile(jnp.array([[z]]), jnp.array([[i]]), jnp.array([[1]]), 2, 1.0)
+    ...     for i, z in enumerate((0.0, 1.0))
+    ... ]
     >>> both = merge(*parts, 1.0)
-    >>> float(both.maximum[0, 0]), round(float(both.s0[0, 0]), 4), float(both.picked[0, 0])  # s0 = e^-1 + 1
+    >>> (
+    ...     float(both.maximum[0, 0]),
+    ...     round(float(both.s0[0, 0]), 4),
+    ...     float(both.picked[0, 0]),
+    ... )  # s0 = e^-1 + 1
     (1.0, 1.3679, 1.0)
     """
     maximum = jnp.maximum(first.maximum, second.maximum)
@@ -132,7 +150,8 @@ def merge(first: Sums, second: Sums, temperature: jax.Array) -> Sums:
 
 
 def across(sums: Sums, axis_name: str | None, temperature: jax.Array) -> Sums:
-    """Combines the sums of all shards of the vocabulary: a maximum and a sum over a mesh axis, [N] numbers each."""
+    """Combines the sums of all shards of the vocabulary: a maximum and a sum over a mesh axis, [N]
+    numbers each."""
     sums = sums._replace(maximum=jax.lax.stop_gradient(sums.maximum))
     if axis_name is None:
         return sums
@@ -159,7 +178,9 @@ def finish(sums: Sums, rows: Rows) -> TokenStats:
     logprob = (sums.picked - sums.maximum) / rows.temperature - log_s0
     entropy = log_s0 - sums.s1 / s0
     fixed = jax.lax.stop_gradient((s0, log_s0, logprob, entropy, sums.q0, sums.q1))
-    stats = TokenStats(logprob, sums.maximum / rows.temperature + log_s0, entropy, _unit_polarity(*fixed))
+    stats = TokenStats(
+        logprob, sums.maximum / rows.temperature + log_s0, entropy, _unit_polarity(*fixed)
+    )
     return jax.tree.map(lambda values: jnp.where(rows.needed, values, 0.0), stats)
 
 
@@ -170,19 +191,29 @@ def _unit_polarity(s0, log_s0, logprob, entropy, q0, q1) -> jax.Array:
 
 
 def pull_tile(
-    logits: jax.Array, columns: jax.Array, tokens: jax.Array, limit: jax.Array, temperature: jax.Array, pull: Pull
+    logits: jax.Array,
+    columns: jax.Array,
+    tokens: jax.Array,
+    limit: jax.Array,
+    temperature: jax.Array,
+    pull: Pull,
 ) -> jax.Array:
-    """The gradient in a tile of logits, [N, n]; arguments as in `of_tile`, `pull` of shape [N, 1]."""
+    """The gradient in a tile of logits, [N, n]; arguments as in `of_tile`, `pull` of shape [N,
+    1]."""
     support = (columns >= 0) & (columns < limit) & (logits > -jnp.inf)
     x = jnp.maximum((jnp.where(support, logits, -jnp.inf) - pull.maximum) / temperature, FLOOR)
-    gradient = jnp.exp(x) * (pull.constant + pull.slope * x) + jnp.where(columns == tokens, pull.picked, 0.0)
+    gradient = jnp.exp(x) * (pull.constant + pull.slope * x) + jnp.where(
+        columns == tokens, pull.picked, 0.0
+    )
     return jnp.where(support, gradient, 0.0)
 
 
 def factors(gradient: jax.Array, dtype) -> tuple[jax.Array, ...]:
-    """Splits a float32 gradient into numbers of `dtype` that add up to it, for products with operands of that type.
+    """Splits a float32 gradient into numbers of `dtype` that add up to it, for products with
+    operands of that type.
 
-    One number of 16 bits would lose what lies below 2^-9 of it, which is as much as the output's own rounding.
+    One number of 16 bits would lose what lies below 2^-9 of it, which is as much as the output's
+    own rounding.
 
     >>> [float(part) for part in factors(jnp.float32(1.0 + 2**-10), jnp.bfloat16)]
     [1.0, 0.0009765625]
@@ -195,9 +226,17 @@ def factors(gradient: jax.Array, dtype) -> tuple[jax.Array, ...]:
 
 def as_pull(cotangents: Sums, maximum: jax.Array, rows: Rows) -> Pull:
     """Turns the loss's gradient in the sums into `Pull`; zero on rows that are not needed."""
-    only = lambda values: jnp.where(rows.needed, values, 0.0)  # noqa: E731
+
+    def only(values):
+        return jnp.where(rows.needed, values, 0.0)
+
     constant, slope = cotangents.s0 + cotangents.s1, cotangents.s1
-    return Pull(maximum, only(constant / rows.temperature), only(slope / rows.temperature), only(cotangents.picked))
+    return Pull(
+        maximum,
+        only(constant / rows.temperature),
+        only(slope / rows.temperature),
+        only(cotangents.picked),
+    )
 
 
 def differentiable(forward: Callable, backward: Callable) -> Callable:
@@ -208,7 +247,8 @@ def differentiable(forward: Callable, backward: Callable) -> Callable:
       backward: (operands, rows, pull) -> the gradient in operands.
 
     Returns:
-      (operands, rows) -> `Sums`, differentiable once in reverse mode in `operands` through s0, s1 and `picked`.
+      (operands, rows) -> `Sums`, differentiable once in reverse mode in `operands` through s0, s1
+      and `picked`.
     """
     function = jax.custom_vjp(forward)
 

@@ -1,16 +1,18 @@
 """Inside `jax.shard_map`: which values differ between the devices of a mesh axis, and saying so.
 
-`jax.shard_map` checks in the types of values over which mesh axes they vary (its `check_vma`). Outside of it, and where the
-check is off, nothing varies and these functions do nothing.
+`jax.shard_map` checks in the types of values over which mesh axes they vary (its `check_vma`).
+Outside of it, and where the check is off, nothing varies and these functions do nothing.
 """
 
 import jax
 
 
 def varying_as(tree, *like, but: str | None = None):
-    """Inside `jax.shard_map`, marks `tree` as different on every device along the axes where `like` is, except `but`.
+    """Inside `jax.shard_map`, marks `tree` as different on every device along the axes where `like`
+    is, except `but`.
 
-    Loop carries must have one type, and the gradient of an operand that all devices share must be summed over
+    Loop carries must have one type, and the gradient of an operand that all devices share must be
+    summed over
     them: both follow from saying so.
     """
     axes = _varying_axes(like) - {but}
@@ -27,7 +29,9 @@ def shaped_as(shape: tuple[int, ...], dtype, *like) -> jax.ShapeDtypeStruct:
     axes = _varying_axes(like)
     if not axes:
         return jax.ShapeDtypeStruct(shape, dtype)
-    return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(jax.tree.leaves(like)[0]).manual_axis_type)
+    return jax.ShapeDtypeStruct(
+        shape, dtype, manual_axis_type=jax.typeof(jax.tree.leaves(like)[0]).manual_axis_type
+    )
 
 
 def _varying(array) -> frozenset[str]:

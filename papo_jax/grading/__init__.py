@@ -1,6 +1,7 @@
 """Verdicts on what the policy wrote: right, wrong or error.
 
-The names load on first use, so that a process which imports this package pays only for what it calls.
+The names load on first use, so that a process which imports this package pays only for what it
+calls.
 
 >>> import papo_jax.grading
 >>> papo_jax.grading.grade("integer", "12", "3 * 4 = 12")
@@ -11,7 +12,7 @@ import importlib
 
 _HOMES = {
     "GRADERS": "graders",
-    "Judgement": "judgement",
+    "Judgment": "judgment",
     "Pool": "pool",
     "extract_integer": "integers",
     "grade": "graders",

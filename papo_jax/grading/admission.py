@@ -1,7 +1,9 @@
-r"""Which formulas are handed to sympy: what is short, flat and small, and only commands that are known to be harmless.
+r"""Which formulas are handed to sympy: what is short, flat and small, and only commands that are
+known to be harmless.
 
-Of LaTeX's commands only those listed are let in, so that sums, integrals, binomials and matrices, which would be worked
-out while they are read, never are. Of what has been read, nothing is worked out before its size has been bounded.
+Of LaTeX's commands only those listed are let in, so that sums, integrals, binomials and matrices,
+which would be worked out while they are read, never are. Of what has been read, nothing is worked
+out before its size has been bounded.
 """
 
 import math
@@ -31,19 +33,32 @@ def admits(text: str) -> bool:
     Args:
       text: as `latex.canonical` writes it.
 
-    >>> [admits(text) for text in (r"2\sqrt{3}+x^2", "9^{9^9}", r"\sum_{n=1}^9n", "«apples»")]
+    >>> [
+    ...     admits(text)
+    ...     for text in (r"2\sqrt{3}+x^2", "9^{9^9}", r"\sum_{n=1}^9n", "«apples»")
+    ... ]
     [True, False, False, False]
     """
-    if len(text) > LONGEST or rationals.has_long_number(text) or _TOWER.search(text) or _ODD_ROOT.search(text):
+    if (
+        len(text) > LONGEST
+        or rationals.has_long_number(text)
+        or _TOWER.search(text)
+        or _ODD_ROOT.search(text)
+    ):
         return False
-    if structure.is_deep(text) or text.count("|") > _MOST_BARS or not set(_COMMAND.findall(text)) <= _COMMANDS:
+    if (
+        structure.is_deep(text)
+        or text.count("|") > _MOST_BARS
+        or not set(_COMMAND.findall(text)) <= _COMMANDS
+    ):
         return False
     bare = _COMMAND.sub(" ", text).replace("[", "(").replace("]", ")")
     return bool(text and _CHARACTERS.fullmatch(bare)) and not _LONG_WORD.search(bare)
 
 
 def is_unfinished(formula) -> bool:
-    """Whether a sum, product, power or factorial of plain numbers is left to work out in a sympy formula."""
+    """Whether a sum, product, power or factorial of plain numbers is left to work out in a sympy
+    formula."""
     import sympy
 
     for node in sympy.preorder_traversal(formula):
@@ -58,7 +73,8 @@ def is_unfinished(formula) -> bool:
 
 
 def is_small(formula) -> bool:
-    """Whether what was read is a sympy formula or equation that can be worked out and multiplied out in little time."""
+    """Whether what was read is a sympy formula or equation that can be worked out and multiplied
+    out in little time."""
     import sympy
 
     if not isinstance(formula, (sympy.Expr, sympy.Eq)):
@@ -67,7 +83,8 @@ def is_small(formula) -> bool:
 
 
 def _bits(formula) -> float:
-    """About how many bits the largest number takes when a formula is worked out; infinite beyond any use."""
+    """About how many bits the largest number takes when a formula is worked out; infinite beyond
+    any use."""
     import sympy
 
     if formula.is_Rational:
@@ -80,7 +97,11 @@ def _bits(formula) -> float:
         return max(inner[0], 1) * max(power, 1)
     if isinstance(formula, sympy.factorial):
         argument = formula.args[0]
-        return 0 if argument.free_symbols or (argument.is_Integer and argument <= _LARGEST_FACTORIAL) else float("inf")
+        return (
+            0
+            if argument.free_symbols or (argument.is_Integer and argument <= _LARGEST_FACTORIAL)
+            else float("inf")
+        )
     if isinstance(formula, (sympy.exp, sympy.sinh, sympy.cosh, sympy.tanh)):
         return 2.0 ** min(inner[0], 100)
     return max(inner, default=1) + len(inner)

@@ -1,4 +1,5 @@
-"""Answers on their way through the processes of a pool: one at a time in each, every one against the clock."""
+"""Answers on their way through the processes of a pool: one at a time in each, every one against
+the clock."""
 
 import selectors
 import time
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 
 from papo_jax.grading.crew import Crew
 from papo_jax.grading.final_answer import cut
-from papo_jax.grading.judgement import ERROR, TIMEOUT, Judgement
+from papo_jax.grading.judgment import ERROR, TIMEOUT, Judgment
 from papo_jax.grading.process import Process
 
 Answer = tuple[str, str, str]  # grader, gold, text
@@ -18,7 +19,15 @@ FAILURES = 3  # processes lost while a grader was made ready, after which its an
 class Batch:
     """The answers of one call."""
 
-    def __init__(self, crew: Crew, answers: Sequence[Answer], *, workers: int, deadline: float, limit: float | None):
+    def __init__(
+        self,
+        crew: Crew,
+        answers: Sequence[Answer],
+        *,
+        workers: int,
+        deadline: float,
+        limit: float | None,
+    ):
         """Takes them in hand.
 
         Args:
@@ -28,16 +37,24 @@ class Batch:
           deadline: seconds an answer.
           limit: seconds for all, from the first that is begun; None for none.
         """
-        self._crew, self._answers, self._workers, self._deadline, self._limit = crew, answers, workers, deadline, limit
-        self._found: list[Judgement | None] = [None] * len(answers)
+        self._crew, self._answers, self._workers, self._deadline, self._limit = (
+            crew,
+            answers,
+            workers,
+            deadline,
+            limit,
+        )
+        self._found: list[Judgment | None] = [None] * len(answers)
         self._waiting: dict[str, deque[int]] = {}
         for place, (grader, _, _) in enumerate(answers):
             self._waiting.setdefault(grader, deque()).append(place)
-        self._failed = Counter()  # processes lost in a row, by the grader that they were made ready for
+        self._failed = (
+            Counter()
+        )  # processes lost in a row, by the grader that they were made ready for
         self._end: float | None = None  # of the whole batch, once it has begun
 
-    def run(self) -> list[Judgement]:
-        """Returns every judgement, in order."""
+    def run(self) -> list[Judgment]:
+        """Returns every judgment, in order."""
         self._crew.renew()
         try:
             while any(self._waiting.values()) or self._judging():
@@ -58,11 +75,14 @@ class Batch:
         if self._end is not None and now >= self._end:
             self._finish(TIMEOUT)
             return
-        for process in [process for process in self._crew.processes if not process.idle and now >= process.due]:
+        for process in [
+            process for process in self._crew.processes if not process.idle and now >= process.due
+        ]:
             self._lose(process, TIMEOUT)
 
     def _give_out(self) -> None:
-        """Gives every idle process something to do: an answer it is ready for, or else to become ready."""
+        """Gives every idle process something to do: an answer it is ready for, or else to become
+        ready."""
         for process in list(self._crew.processes):
             if not process.idle:
                 continue
@@ -108,7 +128,7 @@ class Batch:
             return
         for reply in replies:
             if process.warming is None:
-                self._found[process.item] = Judgement(*reply)
+                self._found[process.item] = Judgment(*reply)
                 process.item = None
             elif reply is None:
                 process.warmed.add(process.warming)
@@ -118,11 +138,12 @@ class Batch:
                 self._lose(process, reply)
 
     def _lose(self, process: Process, reason: str | None) -> None:
-        """Kills a process; its answer is not given to another, for a verdict must not depend on luck."""
+        """Kills a process; its answer is not given to another, for a verdict must not depend on
+        luck."""
         ended = self._crew.lose(process, leaving=reason is None)
         cause = reason or ended
         if process.item is not None:
-            self._found[process.item] = Judgement(ERROR, None, cause)
+            self._found[process.item] = Judgment(ERROR, None, cause)
         elif process.warming is not None:
             self._failed[process.warming] += 1
             if self._failed[process.warming] >= FAILURES:
@@ -130,7 +151,7 @@ class Batch:
 
     def _give_up(self, grader: str, reason: str) -> None:
         while places := self._waiting[grader]:
-            self._found[places.popleft()] = Judgement(ERROR, None, reason)
+            self._found[places.popleft()] = Judgment(ERROR, None, reason)
 
     def _prepare(self) -> None:
         """Has new processes, which came too late for this call, become ready until the next."""

@@ -30,14 +30,16 @@ class Crew:
         self._fill()
 
     def lose(self, process: Process, *, leaving: bool = False) -> str:
-        """Kills a process, starts a new one in its place, and returns how it ended (`Process.kill`)."""
+        """Kills a process, starts a new one in its place, and returns how it ended
+        (`Process.kill`)."""
         ended = process.kill(leaving=leaving)
         self.processes.remove(process)
         self._fill()
         return ended
 
     def close(self) -> None:
-        """Kills all processes; nothing happens in a child that forked off the process which started them."""
+        """Kills all processes; nothing happens in a child that forked off the process which started
+        them."""
         while self.processes and os.getpid() == self._owner:
             self.processes.pop().kill()
 

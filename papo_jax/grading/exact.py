@@ -1,10 +1,11 @@
-"""The grader "exact": the answer is the gold text itself, such as a word, a grid or a sequence of moves."""
+"""The grader "exact": the answer is the gold text itself, such as a word, a grid or a sequence of
+moves."""
 
 from papo_jax.grading import final_answer
-from papo_jax.grading.judgement import ERROR, KEPT, RIGHT, WRONG, Judgement
+from papo_jax.grading.judgment import ERROR, KEPT, RIGHT, WRONG, Judgment
 
 
-def judge(gold: str, text: str) -> Judgement:
+def judge(gold: str, text: str) -> Judgment:
     r"""Compares the whole text, or else the final answer that it marks, with the gold answer.
 
     Args:
@@ -12,9 +13,13 @@ def judge(gold: str, text: str) -> Judgement:
       text: what the policy wrote, already `final_answer.cut`.
 
     Returns:
-      A `Judgement`; an error where the gold is empty, for an empty answer must not be right, or too long.
+      A `Judgment`; an error where the gold is empty, for an empty answer must not be right, or too
+      long.
 
-    >>> [judge("1 2\n3 4", text).verdict for text in ("1 2\n3 4\n", "<answer>\n1 2\n3 4\n</answer>", "3 4")]
+    >>> [
+    ...     judge("1 2\n3 4", text).verdict
+    ...     for text in ("1 2\n3 4\n", "<answer>\n1 2\n3 4\n</answer>", "3 4")
+    ... ]
     ['right', 'right', 'wrong']
     """
     gold, whole = gold.strip(), text.strip()
@@ -22,5 +27,5 @@ def judge(gold: str, text: str) -> Judgement:
     answer = whole if marked is None or whole == gold else marked.strip()
     kept = answer[:KEPT] or None
     if not gold or len(gold) > final_answer.TAIL:
-        return Judgement(ERROR, kept, f"a gold answer of {len(gold)} characters")
-    return Judgement(RIGHT if gold in (answer, final_answer.plain(answer)) else WRONG, kept)
+        return Judgment(ERROR, kept, f"a gold answer of {len(gold)} characters")
+    return Judgment(RIGHT if gold in (answer, final_answer.plain(answer)) else WRONG, kept)

@@ -1,7 +1,8 @@
 r"""The grader "expression": arithmetic that must come to a target value, as in the countdown game.
 
-The text is parsed into Python's syntax tree, of which only numbers, signs, + - * /, small powers and parentheses are
-read, and worked out in exact fractions by the few lines below. Nothing is ever compiled or executed.
+The text is parsed into Python's syntax tree, of which only numbers, signs, + - * /, small powers
+and parentheses are read, and worked out in exact fractions by the few lines below. Nothing is ever
+compiled or executed.
 
 >>> judge("24 using 4, 6, 1, 1", r"\boxed{4 \times 6 \times 1 \div 1 = 24}").verdict
 'right'
@@ -16,17 +17,37 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from papo_jax.grading import final_answer
-from papo_jax.grading.judgement import ERROR, KEPT, RIGHT, WRONG, Judgement
+from papo_jax.grading.judgment import ERROR, KEPT, RIGHT, WRONG, Judgment
 
 LONGEST = 500  # characters of an expression
 _DEEPEST = 30  # brackets within brackets; Python's parser itself fails at about 100
 _BITS = 2000  # of any numerator or denominator on the way
 _LARGEST_POWER = 64
 _SYMBOLS = (
-    (r"\left", ""), (r"\right", ""), (r"\!", ""), (r"\,", ""), (r"\;", ""), ("$", ""), (r"\(", ""), (r"\)", ""), (r"\[", ""),
-    (r"\]", ""), (r"\dfrac", r"\frac"), (r"\tfrac", r"\frac"), (r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"),
-    ("×", "*"), ("·", "*"), ("÷", "/"), ("\u2212", "-"), ("\u2013", "-"), ("^", "**"), ("[", "("), ("]", ")"),
-)  # fmt: skip
+    (r"\left", ""),
+    (r"\right", ""),
+    (r"\!", ""),
+    (r"\,", ""),
+    (r"\;", ""),
+    ("$", ""),
+    (r"\(", ""),
+    (r"\)", ""),
+    (r"\[", ""),
+    (r"\]", ""),
+    (r"\dfrac", r"\frac"),
+    (r"\tfrac", r"\frac"),
+    (r"\times", "*"),
+    (r"\cdot", "*"),
+    (r"\div", "/"),
+    ("×", "*"),
+    ("·", "*"),
+    ("÷", "/"),
+    ("\u2212", "-"),
+    ("\u2013", "-"),
+    ("^", "**"),
+    ("[", "("),
+    ("]", ")"),
+)
 _FRACTION = re.compile(r"\\frac\{([^{}]*)\}\{([^{}]*)\}")
 _ALLOWED = re.compile(r"[0-9.+\-*/() ]+")  # no letter: no name, no 0x10, no 1j, no 1e9
 _POWER = re.compile(r"\^|\*\*")  # where the numbers are given, they are joined by + - * / alone
@@ -44,18 +65,18 @@ class _Worked(NamedTuple):
     numbers: list[Fraction]
 
 
-def judge(gold: str, text: str) -> Judgement:
+def judge(gold: str, text: str) -> Judgment:
     """Works out the final answer of a text and compares it with the target.
 
     In "4*6 = 24" every side has to have the target's value, and the first side is the answer.
 
     Args:
-      gold: an expression with the target's value, such as "24" or "3*8"; after " using ", the numbers that the answer
-        must use, each once, and no other.
+      gold: an expression with the target's value, such as "24" or "3*8"; after " using ", the
+        numbers that the answer must use, each once, and no other.
       text: what the policy wrote, already `final_answer.cut`.
 
     Returns:
-      A `Judgement`; an error where the gold itself cannot be worked out.
+      A `Judgment`; an error where the gold itself cannot be worked out.
     """
     marked = final_answer.marked(text)
     answer = final_answer.plain(final_answer.last_line(text) if marked is None else marked)
@@ -65,15 +86,17 @@ def judge(gold: str, text: str) -> Judgement:
         value = _work_out(target).value
         allowed = Counter(_work_out(number).value for number in using.split(",")) if using else None
     except _Refused as refusal:
-        return Judgement(ERROR, kept, f"the gold answer {gold[:40]!r}: {refusal}")
+        return Judgment(ERROR, kept, f"the gold answer {gold[:40]!r}: {refusal}")
     try:
         sides = [_work_out(side) for side in answer.split("=")]
     except _Refused:
-        return Judgement(WRONG, kept)
+        return Judgment(WRONG, kept)
     reached = all(side.value == value for side in sides)
     if allowed and _POWER.search(answer):
-        return Judgement(WRONG, kept)
-    return Judgement(RIGHT if reached and allowed in (None, Counter(sides[0].numbers)) else WRONG, kept)
+        return Judgment(WRONG, kept)
+    return Judgment(
+        RIGHT if reached and allowed in (None, Counter(sides[0].numbers)) else WRONG, kept
+    )
 
 
 def _work_out(text: str) -> _Worked:
@@ -115,7 +138,9 @@ def _value(node: ast.expr, source: str) -> _Worked:
             return _Worked(-value, numbers)
         case ast.BinOp():
             left, right = _value(node.left, source), _value(node.right, source)
-            return _Worked(_bounded(_combined(node.op, left.value, right.value)), left.numbers + right.numbers)
+            return _Worked(
+                _bounded(_combined(node.op, left.value, right.value)), left.numbers + right.numbers
+            )
     raise _Refused("not plain arithmetic")
 
 

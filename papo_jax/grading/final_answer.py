@@ -31,7 +31,8 @@ def cut(text: str) -> str:
       text: what the policy wrote.
 
     Returns:
-      At most `TAIL` characters; a text that lost its start begins with an ellipsis, so that it equals no gold.
+      At most `TAIL` characters; a text that lost its start begins with an ellipsis, so that it
+      equals no gold.
 
     >>> cut("short"), len(cut("long " * TAIL)), cut("1" * TAIL + "2, 3")
     ('short', 10000, '… 3')
@@ -40,7 +41,8 @@ def cut(text: str) -> str:
 
 
 def spoken(text: str) -> str:
-    """What a policy says after it has thought: the text behind the last `</think>`, or all of it where nothing is.
+    """What a policy says after it has thought: the text behind the last `</think>`, or all of it
+    where nothing is.
 
     >>> spoken("<think>41?</think> It is 42."), spoken("It is 42.")
     (' It is 42.', 'It is 42.')
@@ -61,9 +63,14 @@ def tagged(text: str) -> str | None:
 
 
 def boxed(text: str) -> str | None:
-    r"""What stands in the last `\boxed{...}` or `\fbox{...}`; None without one, or if the last is never closed.
+    r"""What stands in the last `\boxed{...}` or `\fbox{...}`; None without one, or if the last is
+    never closed.
 
-    >>> boxed(r"\boxed{1} \boxed{\frac{1}{2}}"), boxed(r"\boxed 7."), boxed(r"\boxed{1} \boxed{2")
+    >>> (
+    ...     boxed(r"\boxed{1} \boxed{\frac{1}{2}}"),
+    ...     boxed(r"\boxed 7."),
+    ...     boxed(r"\boxed{1} \boxed{2"),
+    ... )
     ('\\frac{1}{2}', '7', None)
     """
     last = None
@@ -77,8 +84,8 @@ def boxed(text: str) -> str | None:
 def marked(text: str) -> str | None:
     """What a text marks as its final answer.
 
-    The last pair of `<answer>` tags decides, and a box within it; else the last box; else the line of the last `####`;
-    else the last line that starts with "Answer:", "The answer is" or the like.
+    The last pair of `<answer>` tags decides, and a box within it; else the last box; else the line
+    of the last `####`; else the last line that starts with "Answer:", "The answer is" or the like.
 
     Args:
       text: what the policy wrote, already `cut`.
@@ -133,7 +140,8 @@ def _first_line(text: str) -> str:
 
 
 def braced(text: str, start: int) -> str | None:
-    """What stands between a brace that opens right before `start` and its partner; None if that never comes."""
+    """What stands between a brace that opens right before `start` and its partner; None if that
+    never comes."""
     depth = 1
     for brace in _BRACE.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)

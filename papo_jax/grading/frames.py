@@ -1,4 +1,5 @@
-r"""Messages over a pipe: JSON in ASCII behind its length, so that any text of a policy comes through as it is.
+r"""Messages over a pipe: JSON in ASCII behind its length, so that any text of a policy comes
+through as it is.
 
 >>> import io
 >>> pipe = io.BytesIO(encode({"item": ["exact", "\ud800", "\x00"]}))

@@ -1,7 +1,10 @@
 r"""Whether two answers have the same structure, and the same values in the same places.
 
 >>> from papo_jax.grading.structure import read
->>> same(read("1;-2"), read("x=-2;x=1"), str.__eq__), same(read("(1,-2)"), read("(-2,1)"), str.__eq__)
+>>> (
+...     same(read("1;-2"), read("x=-2;x=1"), str.__eq__),
+...     same(read("(1,-2)"), read("(-2,1)"), str.__eq__),
+... )
 (True, False)
 """
 
@@ -17,8 +20,9 @@ _MOST = 12  # members that are matched in any order
 def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
     """Compares two answers.
 
-    Lists, sets and unions match in any order; tuples, intervals and matrices in their own; a list matches a tuple in
-    that order. The name in "x = 5" may be missing from either side, but may not be another one.
+    Lists, sets and unions match in any order; tuples, intervals and matrices in their own; a list
+    matches a tuple in that order. The name in "x = 5" may be missing from either side, but may not
+    be another one.
 
     Args:
       gold: the right answer.

@@ -1,33 +1,48 @@
 r"""The grader "math": numbers, formulas, sets, intervals, matrices and words, in LaTeX or not.
 
-Equal texts are right at once; else both answers are taken apart (`structure`), and their values compared one by one
-(`values`): numbers exactly, formulas by math-verify, gold first.
+Equal texts are right at once; else both answers are taken apart (`structure`), and their values
+compared one by one (`values`): numbers exactly, formulas by math-verify, gold first.
 
 >>> judge(r"\frac{14}{3}", r"so $x = \boxed{\dfrac{14}{3}}$.")
-Judgement(verdict='right', answer='14/3', reason='')
->>> judge("42", r"\boxed{41 \text{ or } 42}").verdict, judge("42", "Answer: 41, no 42").verdict
+Judgment(verdict='right', answer='14/3', reason='')
+>>> (
+...     judge("42", r"\boxed{41 \text{ or } 42}").verdict,
+...     judge("42", "Answer: 41, no 42").verdict,
+... )
 ('wrong', 'wrong')
 """
 
 import re
 
-from papo_jax.grading import final_answer, hedges, latex, matching, rationals, structure, symbolic, values
-from papo_jax.grading.judgement import ERROR, KEPT, RIGHT, WRONG, Judgement
+from papo_jax.grading import (
+    final_answer,
+    hedges,
+    latex,
+    matching,
+    rationals,
+    structure,
+    symbolic,
+    values,
+)
+from papo_jax.grading.judgment import ERROR, KEPT, RIGHT, WRONG, Judgment
 
 _SPAN = re.compile(r"(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 _NUMBER = re.compile(
     r"(?<![\w.,^/*\\{)])[-\u2212]?\$?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?(?![\w^!*/+{(]|\.\d|,\d)"
 )
-_BEHIND = re.compile(r"[^0-9(=<>{}\[\]\\]*")  # a unit or a remark, but no more mathematics and no code
+_BEHIND = re.compile(
+    r"[^0-9(=<>{}\[\]\\]*"
+)  # a unit or a remark, but no more mathematics and no code
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|log|ln|sqrt|pi)(?![A-Za-z]))[A-Za-z]{2,}")
 _DENIAL = re.compile(
-    r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])", re.IGNORECASE
+    r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])",
+    re.IGNORECASE,
 )
 _LONGEST_LINE = 100  # characters of a line that is an answer as it stands
 
 
-def judge(gold: str, text: str) -> Judgement:
+def judge(gold: str, text: str) -> Judgment:
     r"""Compares the final answer of a text with the gold answer.
 
     Args:
@@ -35,30 +50,35 @@ def judge(gold: str, text: str) -> Judgement:
       text: what the policy wrote, already `final_answer.cut`.
 
     Returns:
-      A `Judgement`; an error where the gold is empty, or where it is a formula that cannot be compared and the answer
-      is not the same text.
+      A `Judgment`; an error where the gold is empty, or where it is a formula that cannot be
+      compared and the answer is not the same text.
     """
     boxed_gold = final_answer.boxed(gold)
     expected = latex.canonical(gold if boxed_gold is None else boxed_gold)
     answer = latex.canonical(extract(text) or "")
     if not expected or len(gold) > final_answer.TAIL:
-        return Judgement(ERROR, _kept(answer), f"a gold answer of {len(gold)} characters")
+        return Judgment(ERROR, _kept(answer), f"a gold answer of {len(gold)} characters")
     if answer == expected:
-        return Judgement(RIGHT, _kept(answer))
-    if not answer or len(answer) > latex.LONGEST or (_DENIAL.search(answer) and not _DENIAL.search(expected)):
-        return Judgement(WRONG, _kept(answer))
+        return Judgment(RIGHT, _kept(answer))
+    if (
+        not answer
+        or len(answer) > latex.LONGEST
+        or (_DENIAL.search(answer) and not _DENIAL.search(expected))
+    ):
+        return Judgment(WRONG, _kept(answer))
     try:
         equal = matching.same(structure.read(expected), structure.read(answer), values.equal)
     except symbolic.Unreadable as error:
-        return Judgement(ERROR, _kept(answer), f"the gold answer: {error}")
-    return Judgement(RIGHT if equal else WRONG, _kept(answer))
+        return Judgment(ERROR, _kept(answer), f"the gold answer: {error}")
+    return Judgment(RIGHT if equal else WRONG, _kept(answer))
 
 
 def extract(text: str) -> str | None:
     r"""Finds the final answer of a text.
 
-    What is marked decides (`final_answer.marked`); else the last formula between dollar signs, \( \) or \[ \] of the
-    last line, with those joined to it by "or" and the like; else that line if it is but a formula; else its last number.
+    What is marked decides (`final_answer.marked`); else the last formula between dollar signs, \(
+    \) or \[ \] of the last line, with those joined to it by "or" and the like; else that line if it
+    is but a formula; else its last number.
 
     Args:
       text: what the policy wrote, already `final_answer.cut`.
@@ -66,7 +86,11 @@ def extract(text: str) -> str | None:
     Returns:
       The answer as it stands there, or None.
 
-    >>> extract("Hence $x = 4$, so $y = 5$ or $6$."), extract("It is 3 or 4."), extract("All in all 3 apples.")
+    >>> (
+    ...     extract("Hence $x = 4$, so $y = 5$ or $6$."),
+    ...     extract("It is 3 or 4."),
+    ...     extract("All in all 3 apples."),
+    ... )
     ('y = 5$ or $6', None, '3')
     """
     marked = final_answer.marked(text)
@@ -80,12 +104,15 @@ def extract(text: str) -> str | None:
         if before != text and opening in before:
             return before.rpartition(opening)[2]
     line = final_answer.plain(final_answer.last_line(text))
-    line = line if len(line) <= latex.LONGEST else "… " + line[-latex.LONGEST :].lstrip("0123456789.,")
+    line = (
+        line if len(line) <= latex.LONGEST else "… " + line[-latex.LONGEST :].lstrip("0123456789.,")
+    )
     return _last_formula(line) if _SPAN.search(line) else _last_number(line)
 
 
 def _only_formula(marked: str) -> str:
-    """ "$5$, the number of pupils" without the words; anything with digits outside of its one formula as it stands."""
+    """ "$5$, the number of pupils" without the words; anything with digits outside of its one
+    formula as it stands."""
     spans = list(_SPAN.finditer(marked))
     if len(spans) != 1:
         return marked
@@ -128,7 +155,11 @@ def _last_number(line: str) -> str | None:
 
 def _kept(answer: str) -> str | None:
     """What is put to the vote: the value of a number, else the canonical text."""
-    form = structure.read(answer) if len(answer) <= latex.LONGEST else structure.Form("value", (answer,))
+    form = (
+        structure.read(answer)
+        if len(answer) <= latex.LONGEST
+        else structure.Form("value", (answer,))
+    )
     form = form.parts[1] if form.kind == "named" else form
     value = rationals.read(form.parts[0]) if form.kind == "value" else None
     return (answer if value is None else str(value))[:KEPT] or None

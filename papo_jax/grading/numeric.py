@@ -1,15 +1,21 @@
-"""The value of a sympy formula at a point, in time that is linear in its size; sympy's own `evalf` takes far longer.
+"""The value of a sympy formula at a point, in time that is linear in its size; sympy's own `evalf`
+takes far longer.
 
 >>> import sympy
 >>> x = sympy.Symbol("x")
->>> complex(value(sympy.sqrt(2) * x, {x: 3}, digits=20)), value(sympy.Function("f")(x), {x: 3}, digits=20)
+>>> (
+...     complex(value(sympy.sqrt(2) * x, {x: 3}, digits=20)),
+...     value(sympy.Function("f")(x), {x: 3}, digits=20),
+... )
 ((4.242640687119285+0j), None)
 """
 
 from collections.abc import Mapping
 from fractions import Fraction
 
-_FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan sinh cosh tanh log exp factorial".split())
+_FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc asin acos atan sinh cosh tanh log exp factorial".split()
+)
 
 
 def value(formula, point: Mapping, *, digits: int):
@@ -21,7 +27,8 @@ def value(formula, point: Mapping, *, digits: int):
       digits: decimal digits of the arithmetic.
 
     Returns:
-      An mpmath complex number; None where the formula has no finite value there or holds what is not worked out here.
+      An mpmath complex number; None where the formula has no finite value there or holds what is
+      not worked out here.
     """
     import mpmath
 
@@ -34,7 +41,8 @@ def value(formula, point: Mapping, *, digits: int):
 
 
 def real_value(formula, *, digits: int) -> Fraction | None:
-    """The value of a formula without symbols, to `digits` decimal digits; None if it is not real."""
+    """The value of a formula without symbols, to `digits` decimal digits; None if it is not
+    real."""
     import mpmath
 
     found = value(formula, {}, digits=digits)

@@ -1,4 +1,5 @@
-"""Grading in processes that can be killed: no answer can hold up a run, crash it, or run as code in it."""
+"""Grading in processes that can be killed: no answer can hold up a run, crash it, or run as code in
+it."""
 
 import importlib
 import math
@@ -9,16 +10,18 @@ from papo_jax.errors import InputError
 from papo_jax.grading import graders
 from papo_jax.grading.batch import Answer, Batch
 from papo_jax.grading.crew import Crew
-from papo_jax.grading.judgement import Judgement
+from papo_jax.grading.judgment import Judgment
 
 _OWN = -1.0  # stands for the pool's own batch deadline
 
 
 class Pool:
-    """Worker processes that judge answers, and warm spares that take the place of those that have to be killed.
+    """Worker processes that judge answers, and warm spares that take the place of those that have
+    to be killed.
 
-    An answer is judged once, by one process, within `deadline` seconds from when that process is ready for it; then the
-    process is killed and the verdict is "error" for "timeout". A pool belongs to one thread at a time.
+    An answer is judged once, by one process, within `deadline` seconds from when that process is
+    ready for it; then the process is killed and the verdict is "error" for "timeout". A pool
+    belongs to one thread at a time.
 
     >>> with Pool(workers=1) as pool:
     ...     pool.grade([("integer", "12", "3 * 4 = 12"), ("integer", "12", "13")])
@@ -26,16 +29,22 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int = 2, deadline: float = 5.0, *, batch_deadline: float | None = None, memory: int = 2048,
-        spares: int = 1, module: str = graders.__name__,
-    ):  # fmt: skip
+        self,
+        workers: int = 2,
+        deadline: float = 5.0,
+        *,
+        batch_deadline: float | None = None,
+        memory: int = 2048,
+        spares: int = 1,
+        module: str = graders.__name__,
+    ):
         """Starts the processes.
 
         Args:
           workers: answers judged at the same time.
           deadline: seconds an answer.
-          batch_deadline: seconds for all answers of a call, from when the first process is ready; None for no bound but
-            what the answers' own deadlines come to.
+          batch_deadline: seconds for all answers of a call, from when the first process is ready;
+            None for no bound but what the answers' own deadlines come to.
           memory: MiB a process.
           spares: processes that wait to take another's place.
           module: the name of what holds `GRADERS`, `judge` and `warm`.
@@ -52,7 +61,9 @@ class Pool:
         self._known = importlib.import_module(module).GRADERS
         self._workers, self._deadline, self._batch_deadline = workers, deadline, batch_deadline
         self._crew = Crew(workers + spares, module=module, memory=memory, deadline=deadline)
-        self._close = weakref.finalize(self, self._crew.close)  # also at exit, should the pool be forgotten
+        self._close = weakref.finalize(
+            self, self._crew.close
+        )  # also at exit, should the pool be forgotten
 
     def __enter__(self) -> "Pool":
         return self
@@ -65,10 +76,13 @@ class Pool:
         self._close()
 
     def grade(self, answers: Sequence[Answer]) -> list[str]:
-        """Returns the verdicts alone: "right", "wrong" or "error", in order; the arguments are those of `judge`."""
-        return [judgement.verdict for judgement in self.judge(answers)]
+        """Returns the verdicts alone: "right", "wrong" or "error", in order; the arguments are
+        those of `judge`."""
+        return [judgment.verdict for judgment in self.judge(answers)]
 
-    def judge(self, answers: Sequence[Answer], *, batch_deadline: float | None = _OWN) -> list[Judgement]:
+    def judge(
+        self, answers: Sequence[Answer], *, batch_deadline: float | None = _OWN
+    ) -> list[Judgment]:
         """Judges answers.
 
         Args:
@@ -76,19 +90,24 @@ class Pool:
           batch_deadline: seconds for this call, in place of the pool's own.
 
         Returns:
-          A `Judgement` each, in order.
+          A `Judgment` each, in order.
 
         Raises:
-          InputError: if an answer is not three strings, or there is no such grader; nothing is judged then.
+          InputError: if an answer is not three strings, or there is no such grader; nothing is
+            judged then.
           RuntimeError: if the pool is closed.
         """
         if not self._close.alive:
             raise RuntimeError("this pool is closed")
         for answer in answers:
             if len(answer) != 3 or not all(isinstance(part, str) for part in answer):
-                raise InputError(f"an answer is a grader, a gold and a text, three strings, not {answer!r:.200}")
+                raise InputError(
+                    f"an answer is a grader, a gold and a text, three strings, not {answer!r:.200}"
+                )
         for grader in {grader for grader, _, _ in answers} - set(self._known):
             raise InputError(f"grader {grader!r} is none of {', '.join(self._known)}")
         limit = self._batch_deadline if batch_deadline == _OWN else batch_deadline
-        batch = Batch(self._crew, answers, workers=self._workers, deadline=self._deadline, limit=limit)
+        batch = Batch(
+            self._crew, answers, workers=self._workers, deadline=self._deadline, limit=limit
+        )
         return batch.run()

@@ -44,13 +44,29 @@ class Process:
         self._socket.setblocking(False)
         life, ours = os.pipe()
         self._life = os.fdopen(ours, "wb", buffering=0)
-        command = [sys.executable, "-P", "-m", "papo_jax.grading.worker", module, str(memory), str(deadline), str(life)]
-        # A session of its own: Ctrl-C in the terminal is for the run, which finishes its step first.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "papo_jax.grading.worker",
+            module,
+            str(memory),
+            str(deadline),
+            str(life),
+        ]
+        # A session of its own: Ctrl-C in the terminal is for the run, which finishes its step
+        # first.
         try:
             self._popen = subprocess.Popen(
-                command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, cwd=os.sep, env=_environment(),
-                pass_fds=(life,), start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=subprocess.DEVNULL,
+                cwd=os.sep,
+                env=_environment(),
+                pass_fds=(life,),
+                start_new_session=True,
+            )
         except BaseException:
             self._hang_up()
             raise
@@ -78,7 +94,8 @@ class Process:
         return self.item is None and self.warming is None
 
     def ask(self, message: dict[str, Any], *, within: float) -> bool:
-        """Begins to send a request that is to be answered within so many seconds; False if the process is gone."""
+        """Begins to send a request that is to be answered within so many seconds; False if the
+        process is gone."""
         self._unsent += frames.encode(message)
         self.due = time.monotonic() + within
         try:
@@ -100,7 +117,8 @@ class Process:
         return frames.split(self._received) if piece else None
 
     def kill(self, *, leaving: bool = False) -> str:
-        """Ends it, and whatever it may have started; returns in words how it ended. A second time does no harm.
+        """Ends it, and whatever it may have started; returns in words how it ended. A second time
+        does no harm.
 
         Args:
           leaving: it has closed its end already, and gets a moment to leave in its own way.
@@ -108,7 +126,9 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=1.0 if leaving else 0.0)
         with contextlib.suppress(OSError):
-            os.killpg(self._popen.pid, signal.SIGKILL)  # even if it is gone itself, for what it started may not be
+            os.killpg(
+                self._popen.pid, signal.SIGKILL
+            )  # even if it is gone itself, for what it started may not be
         code = self._popen.wait()
         self._hang_up()
         return _cause(code)

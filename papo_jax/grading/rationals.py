@@ -1,6 +1,17 @@
 r"""Numbers that are written out, as exact fractions.
 
->>> [str(read(text)) for text in ("-42", ".5", r"1\frac{4}{5}", r"4.5\times10^{3}", "3/6", r"0.\overline{3}", "2+3")]
+>>> [
+...     str(read(text))
+...     for text in (
+...         "-42",
+...         ".5",
+...         r"1\frac{4}{5}",
+...         r"4.5\times10^{3}",
+...         "3/6",
+...         r"0.\overline{3}",
+...         "2+3",
+...     )
+... ]
 ['-42', '1/2', '9/5', '4500', '1/2', '1/3', 'None']
 """
 
@@ -31,7 +42,8 @@ def read(text: str) -> Fraction | None:
       text: as `latex.canonical` writes it.
 
     Returns:
-      Its exact value; None for anything else, anything still to be worked out, and anything too long.
+      Its exact value; None for anything else, anything still to be worked out, and anything too
+      long.
     """
     match = None if has_long_number(text) else _NUMBER.fullmatch(text)
     if match is None:
@@ -44,10 +56,20 @@ def read(text: str) -> Fraction | None:
 
 
 def power(text: str) -> Fraction | None:
-    r"""Reads a single power or root of whole numbers, such as 2^{10} or \sqrt{9}; None for anything else, or if it is no
-    whole number.
+    r"""Reads a single power or root of whole numbers, such as 2^{10} or \sqrt{9}; None for anything
+    else, or if it is no whole number.
 
-    >>> [str(power(text)) for text in ("2^{10}", r"\sqrt{9}", r"\sqrt[3]{8}", r"\sqrt{8}", "2^3+1", "9^{999}")]
+    >>> [
+    ...     str(power(text))
+    ...     for text in (
+    ...         "2^{10}",
+    ...         r"\sqrt{9}",
+    ...         r"\sqrt[3]{8}",
+    ...         r"\sqrt{8}",
+    ...         "2^3+1",
+    ...         "9^{999}",
+    ...     )
+    ... ]
     ['1024', '3', '2', 'None', 'None', 'None']
     """
     if match := _POWER.fullmatch(text):
@@ -67,7 +89,8 @@ def has_long_number(text: str) -> bool:
 
 
 def stands_for(decimal: str, value: Fraction) -> bool:
-    """Whether a decimal is a value to all the digits it has, at least six of them, rounded or cut off.
+    """Whether a decimal is a value to all the digits it has, at least six of them, rounded or cut
+    off.
 
     Args:
       decimal: such as "0.333333", as `latex.canonical` writes it.
@@ -89,7 +112,11 @@ def stands_for(decimal: str, value: Fraction) -> bool:
 def _value(match: re.Match) -> Fraction | None:
     if match["decimal"]:
         exponent = int((match["exponent"] or "0").strip("{}"))
-        return Fraction(match["decimal"]) * Fraction(10) ** exponent if abs(exponent) <= _LARGEST_EXPONENT else None
+        return (
+            Fraction(match["decimal"]) * Fraction(10) ** exponent
+            if abs(exponent) <= _LARGEST_EXPONENT
+            else None
+        )
     if match["below"]:
         part, whole = Fraction(match["above"]) / Fraction(match["below"]), match["whole"]
         return int(whole) + part if whole and 0 < part < 1 else None if whole else part

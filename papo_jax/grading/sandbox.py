@@ -1,8 +1,9 @@
 """What a grading process may not do: grow, run on for ever, write, reach out, or execute text.
 
-Limits of the operating system bound what a grader uses by accident; an audit hook refuses what no grader does on purpose.
-Neither is needed for what the graders are written to do: they hold if one of them, or a library below, is wrong. Limits that
-a system does not have are left out.
+Limits of the operating system bound what a grader uses by accident; an audit hook refuses what no
+grader does on purpose.
+Neither is needed for what the graders are written to do: they hold if one of them, or a library
+below, is wrong. Limits that a system does not have are left out.
 """
 
 import collections
@@ -12,15 +13,48 @@ import os
 import resource
 import sys
 
-# What may turn text of its own making into code: classes of modules that are imported late, and sympy's polynomials, which
-# write themselves functions for n variables out of the number n alone.
-_WRITERS = (collections.__file__, dataclasses.__file__, os.path.join(os.sep, "sympy", "polys", "monomials.py"))
+# What may turn text of its own making into code: classes of modules that are imported late, and
+# sympy's polynomials, which # write themselves functions for n variables out of the number n alone.
+_WRITERS = (
+    collections.__file__,
+    dataclasses.__file__,
+    os.path.join(os.sep, "sympy", "polys", "monomials.py"),
+)
 _REFUSED = (  # prefixes of audit events; that of threads exists from Python 3.12 on
-    "_thread.start", "code.__new__", "ctypes.", "ftplib.", "http.client.", "os.chmod", "os.chown", "os.exec", "os.fork",
-    "os.kill", "os.link", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn",
-    "os.symlink", "os.system", "os.truncate", "os.utime", "pickle.", "pty.", "resource.", "shutil.", "signal.pthread_kill",
-    "smtplib.", "socket.", "sqlite3.", "subprocess.", "urllib.", "webbrowser.",
-)  # fmt: skip
+    "_thread.start",
+    "code.__new__",
+    "ctypes.",
+    "ftplib.",
+    "http.client.",
+    "os.chmod",
+    "os.chown",
+    "os.exec",
+    "os.fork",
+    "os.kill",
+    "os.link",
+    "os.mkdir",
+    "os.posix_spawn",
+    "os.putenv",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.spawn",
+    "os.symlink",
+    "os.system",
+    "os.truncate",
+    "os.utime",
+    "pickle.",
+    "pty.",
+    "resource.",
+    "shutil.",
+    "signal.pthread_kill",
+    "smtplib.",
+    "socket.",
+    "sqlite3.",
+    "subprocess.",
+    "urllib.",
+    "webbrowser.",
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -35,22 +69,29 @@ def limit(memory: int) -> None:
       memory: address space, MiB.
     """
     size = memory * 2**20
-    for name, value in (("RLIMIT_AS", size), ("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_NOFILE", 64)):
+    for name, value in (
+        ("RLIMIT_AS", size),
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_FSIZE", 0),
+        ("RLIMIT_NOFILE", 64),
+    ):
         _set(name, value)
 
 
 def allow_seconds(seconds: float) -> None:
-    """Lets this process compute for so many seconds more; the system ends it then, even if nobody else is there to."""
+    """Lets this process compute for so many seconds more; the system ends it then, even if nobody
+    else is there to."""
     used = sum(os.times()[:2])
     _set("RLIMIT_CPU", math.ceil(used + seconds) + 1)
 
 
 class Guard:
-    """An audit hook, at rest until it is armed, as while a grader imports what it needs; it stays as long as the process.
+    """An audit hook, at rest until it is armed, as while a grader imports what it needs; it stays
+    as long as the process.
 
     Attributes:
-      refused: the first event that was refused since it was armed last, None without one. It is kept because libraries
-        swallow exceptions: what goes on after a refusal is no verdict.
+      refused: the first event that was refused since it was armed last, None without one. It is
+        kept because libraries swallow exceptions: what goes on after a refusal is no verdict.
     """
 
     def __init__(self):
@@ -89,7 +130,8 @@ def _is_refused(event: str, arguments: tuple, caller: str) -> bool:
 
 
 def _set(name: str, soft: int) -> None:
-    """Sets a soft limit, no higher than the hard one; where there is no such limit, nothing happens."""
+    """Sets a soft limit, no higher than the hard one; where there is no such limit, nothing
+    happens."""
     try:
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]

@@ -1,9 +1,19 @@
 r"""Whether graders can tell gold answers from wrong ones, asked before a run.
 
 >>> from papo_jax.tasks.problem import Problem
->>> self_test([Problem(0, "1+1=", "2"), Problem(1, "Half?", r"\frac{1}{2}", "math", "halves")]).lines()
+>>> self_test(
+...     [
+...         Problem(0, "1+1=", "2"),
+...         Problem(1, "Half?", r"\frac{1}{2}", "math", "halves"),
+...     ]
+... ).lines()
 []
->>> neighbour("1,080"), neighbour(r"15\mbox{ cm}^2"), neighbour(r"\text{(C)}"), neighbour("[]")
+>>> (
+...     neighbor("1,080"),
+...     neighbor(r"15\mbox{ cm}^2"),
+...     neighbor(r"\text{(C)}"),
+...     neighbor("[]"),
+... )
 ('1,180', '25\\mbox{ cm}^2', '\\text{(D)}', '[]1')
 """
 
@@ -14,18 +24,20 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.grading import graders
-from papo_jax.grading.judgement import RIGHT, TIMEOUT, WRONG, Judgement
+from papo_jax.grading.judgment import RIGHT, TIMEOUT, WRONG, Judgment
 from papo_jax.tasks.problem import Problem
 
 LIMIT = 512  # golds of one source that the grader "math" is tried on
-_TOLERATED = 0.02  # of these, the share that it need not be able to judge: formulas beyond its parser
+_TOLERATED = (
+    0.02  # of these, the share that it need not be able to judge: formulas beyond its parser
+)
 _SHOWN = 3
 _NUMBER = re.compile(r"(?<![0-9.])(?<![\^_])(?<![\^_]\{)[0-9]+(?:\.[0-9]+)?")
 _ANY_NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:\.[0-9]+)?")
 _UNIT = re.compile(r"(?<=.)\\(?:text|mbox|mathrm)\{[^{}]*\}(?:\^\{?[0-9]\}?)?$")
 _LETTER = re.compile("[A-Za-z]")
 
-JudgeAll = Callable[[list[tuple[str, str, str]]], list[Judgement]]
+JudgeAll = Callable[[list[tuple[str, str, str]]], list[Judgment]]
 
 
 class SelfTest(NamedTuple):
@@ -40,7 +52,8 @@ class SelfTest(NamedTuple):
     failures: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """What a reader of the run's figures should know; empty if every gold tried could be judged."""
+        """What a reader of the run's figures should know; empty if every gold tried could be
+        judged."""
         more = len(self.failures) - _SHOWN
         return [*self.failures[:_SHOWN], *([f"and {more} more like these"] if more > 0 else [])]
 
@@ -51,20 +64,26 @@ class _Trial(NamedTuple):
     expected: str
 
 
-def self_test(problems: Sequence[Problem], judge_all: JudgeAll | None = None, *, limit: int | None = LIMIT) -> SelfTest:
-    """Has graders judge every gold answer, which should be right, and a neighbour of it, which should be wrong.
+def self_test(
+    problems: Sequence[Problem], judge_all: JudgeAll | None = None, *, limit: int | None = LIMIT
+) -> SelfTest:
+    """Has graders judge every gold answer, which should be right, and a neighbor of it, which
+    should be wrong.
 
     Args:
       problems: all that the run may draw.
-      judge_all: judges (grader, gold, text) triples, such as `Pool.judge`; by default in this process.
-      limit: of a source, how many golds the slow grader "math" is tried on, evenly spaced; None for all.
+      judge_all: judges (grader, gold, text) triples, such as `Pool.judge`; by default in this
+        process.
+      limit: of a source, how many golds the slow grader "math" is tried on, evenly spaced; None for
+        all.
 
     Returns:
       What was found.
 
     Raises:
-      InputError: names the first problem whose gold is not right or whose neighbour is not wrong. Of the golds of a
-        source that "math" is tried on, 2 % may be beyond it; no neighbour may be right.
+      InputError: names the first problem whose gold is not right or whose neighbor is not wrong.
+        Of the golds of a source that "math" is tried on, 2 % may be beyond it; no neighbor may be
+        right.
     """
     chosen = _chosen(problems, limit)
     trials = [trial for problem in chosen for trial in _trials(problem)]
@@ -76,10 +95,12 @@ def self_test(problems: Sequence[Problem], judge_all: JudgeAll | None = None, *,
     return SelfTest(dict(sorted(golds.items())), tuple(failures.values()))
 
 
-def neighbour(gold: str) -> str:
-    """Makes another answer out of a gold: the first digit of its last number that is no exponent becomes the next digit.
+def neighbor(gold: str) -> str:
+    """Makes another answer out of a gold: the first digit of its last number that is no exponent
+    becomes the next digit.
 
-    In a gold without numbers the last letter that is not a unit's becomes the next; one without letters gets a 1.
+    In a gold without numbers the last letter that is not a unit's becomes the next; one without
+    letters gets a 1.
     """
     found = list(_NUMBER.finditer(gold)) or list(_ANY_NUMBER.finditer(gold))
     if found:
@@ -94,11 +115,14 @@ def neighbour(gold: str) -> str:
 
 
 def _chosen(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
-    """The problems that are tried: of each source's for the grader "math" an even sample, of the others all."""
+    """The problems that are tried: of each source's for the grader "math" an even sample, of the
+    others all."""
     slow: dict[str, list[Problem]] = {}
     chosen = []
     for problem in problems:
-        (slow.setdefault(problem.source, []) if problem.grader == "math" else chosen).append(problem)
+        (slow.setdefault(problem.source, []) if problem.grader == "math" else chosen).append(
+            problem
+        )
     for found in slow.values():
         count = len(found) if limit is None else min(limit, len(found))
         chosen += [found[number * len(found) // count] for number in range(count)]
@@ -109,26 +133,29 @@ def _trials(problem: Problem) -> Iterator[_Trial]:
     gold = problem.answer
     if problem.grader == "math":
         yield _Trial(problem, rf"\boxed{{{gold}}}", RIGHT)
-        yield _Trial(problem, rf"\boxed{{{neighbour(gold)}}}", WRONG)
+        yield _Trial(problem, rf"\boxed{{{neighbor(gold)}}}", WRONG)
         return
-    target, _, using = gold.partition(" using ") if problem.grader == "expression" else (gold, "", "")
+    target, _, using = (
+        gold.partition(" using ") if problem.grader == "expression" else (gold, "", "")
+    )
     if not using:  # with given numbers the target alone is no answer, and nobody knows one
         yield _Trial(problem, gold, RIGHT)
-    yield _Trial(problem, neighbour(target), WRONG)
+    yield _Trial(problem, neighbor(target), WRONG)
 
 
-def _failures(judged: Iterable[tuple[_Trial, Judgement]]) -> Iterator[tuple[Problem, str]]:
-    """A line for every gold that "math" cannot judge; anything else that is not as expected is raised."""
-    for (problem, text, expected), judgement in judged:
-        if judgement.verdict == expected:
+def _failures(judged: Iterable[tuple[_Trial, Judgment]]) -> Iterator[tuple[Problem, str]]:
+    """A line for every gold that "math" cannot judge; anything else that is not as expected is
+    raised."""
+    for (problem, text, expected), judgment in judged:
+        if judgment.verdict == expected:
             continue
         line = (
-            f"grader {problem.grader!r} says {judgement.verdict!r} to {text[:40]!r} on problem {problem.identifier} "
+            f"grader {problem.grader!r} says {judgment.verdict!r} to {text[:40]!r} on problem {problem.identifier} "
             f"({problem.prompt[:60]!r}, gold {problem.answer[:40]!r}); it should say {expected!r}"
         )
-        line += f" ({judgement.reason})" if judgement.reason else ""
-        if problem.grader != "math" or judgement.verdict == RIGHT:
-            slow = ", or give it more time" if judgement.reason == TIMEOUT else ""
+        line += f" ({judgment.reason})" if judgment.reason else ""
+        if problem.grader != "math" or judgment.verdict == RIGHT:
+            slow = ", or give it more time" if judgment.reason == TIMEOUT else ""
             raise InputError(f"{line}: mend that gold answer or choose another grader{slow}")
         yield problem, line
 

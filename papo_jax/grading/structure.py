@@ -1,10 +1,14 @@
 r"""What an answer is made of: one value, or a list, set, tuple, interval, union or matrix of them.
 
-An answer may name several values only where the gold answer does, so this is read before anything is compared.
+An answer may name several values only where the gold answer does, so this is read before anything
+is compared.
 
 >>> read("3;5") == Form("list", (Form("value", ("3",)), Form("value", ("5",))))
 True
->>> [read(text).kind for text in ("x=42", r"\pm42", "(3,4]", "2<x", "x+y=2", r"\{42\}")]
+>>> [
+...     read(text).kind
+...     for text in ("x=42", r"\pm42", "(3,4]", "2<x", "x+y=2", r"\{42\}")
+... ]
 ['named', 'list', '(]', '()', 'equation', 'value']
 """
 
@@ -20,7 +24,9 @@ _UNION = re.compile(r"\\cup(?![A-Za-z])")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])")
 _CELL = re.compile("&")
 _NEGATED = re.compile(r"^-\(([0-9./]+|\\frac\{[0-9]+\}\{[0-9]+\})\)$")
-_MATRIX = re.compile(r"[\[(]?\\begin\{([pbvBV]?)(matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}[\])]?")
+_MATRIX = re.compile(
+    r"[\[(]?\\begin\{([pbvBV]?)(matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}[\])]?"
+)
 _LETTER = r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|rho|sigma|omega))"
 _NAME = re.compile(
     rf"{_LETTER}(?:_(?:[A-Za-z0-9]|\{{[A-Za-z0-9]+\}}))?'?(?:\({_LETTER}(?:,{_LETTER})*\))?"  # x, a_1, f(x,y)
@@ -34,10 +40,10 @@ class Form(NamedTuple):
     r"""An answer, or a part of one.
 
     Attributes:
-      kind: "value", "list" (a,b), "set" \{a,b\}, "union", "matrix", "determinant", "row", "equation", "relation", the
-        two brackets of a tuple or interval, or "named" (x=a).
-      parts: the `Form`s within; of a "value" or "relation" its text, of an "equation" the texts of its sides, of a
-        "named" the name and one `Form`.
+      kind: "value", "list" (a,b), "set" \{a,b\}, "union", "matrix", "determinant", "row",
+        "equation", "relation", the two brackets of a tuple or interval, or "named" (x=a).
+      parts: the `Form`s within; of a "value" or "relation" its text, of an "equation" the texts of
+        its sides, of a "named" the name and one `Form`.
     """
 
     kind: str
@@ -78,13 +84,17 @@ def _read(text: str) -> Form:
     text = _NEGATED.sub(r"-\1", text)
     whole = _matrix(text) or _bracketed(text)
     if whole is None and r"\pm" in text:
-        upper, lower = text.replace(r"\pm", "+").replace(r"\mp", "-"), text.replace(r"\pm", "-").replace(r"\mp", "+")
+        upper, lower = (
+            text.replace(r"\pm", "+").replace(r"\mp", "-"),
+            text.replace(r"\pm", "-").replace(r"\mp", "+"),
+        )
         return _collection("list", [upper, lower])
     return whole or Form("value", (text.removeprefix("+"),))
 
 
 def _collection(kind: str, texts: list[str]) -> Form:
-    """A list or set; one of a single member is that member, and a list within it gives it its members."""
+    """A list or set; one of a single member is that member, and a list within it gives it its
+    members."""
     parts = []
     for part in map(_read, texts):
         parts += part.parts if part.kind == "list" else [part]
@@ -131,12 +141,15 @@ def _relation(text: str, sides: list[str], relations: list[str]) -> Form:
         numbers = {rationals.read(side) for side in sides} - {None}
         if len(numbers) > 1 or any("«" in side for side in sides[0 if not named else 1 : -1]):
             return Form("relation", (text,))  # 41=42 names two values
-        return Form("named", (sides[0], _read(sides[-1]))) if named else Form("equation", tuple(sides))
+        return (
+            Form("named", (sides[0], _read(sides[-1]))) if named else Form("equation", tuple(sides))
+        )
     return _interval(sides, relations) or Form("relation", (text,))
 
 
 def _rounds(exact: str, rounded: str) -> bool:
-    """Whether what stands behind an approximation sign is a number near to what stands before it."""
+    """Whether what stands behind an approximation sign is a number near to what stands before
+    it."""
     value, near = rationals.read(exact), rationals.read(rounded)
     return near is not None and (value is None or abs(near - value) <= abs(value) / 100)
 
@@ -144,7 +157,10 @@ def _rounds(exact: str, rounded: str) -> bool:
 def _interval(sides: list[str], relations: list[str]) -> Form | None:
     r"""x<3 as (-\infty,3) and 3\le x<5 as [3,5)."""
     if not set(relations) <= {"<", r"\le"}:
-        sides, relations = sides[::-1], [{">": "<", r"\ge": r"\le"}.get(relation, "") for relation in relations[::-1]]
+        sides, relations = (
+            sides[::-1],
+            [{">": "<", r"\ge": r"\le"}.get(relation, "") for relation in relations[::-1]],
+        )
     if "" in relations or not set(relations) <= {"<", r"\le"}:
         return None
     if len(sides) == 2 and _NAME.fullmatch(sides[0]):

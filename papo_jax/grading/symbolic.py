@@ -1,7 +1,8 @@
-r"""Equality of two formulas by math-verify, for what `admission` lets through; sympy is imported at the first call.
+r"""Equality of two formulas by math-verify, for what `admission` lets through; sympy is imported at
+the first call.
 
-Only its LaTeX parser is used, which builds a formula without working it out, and not for numbers; its other ways in hand
-text to sympy's `parse_expr`, which evaluates Python.
+Only its LaTeX parser is used, which builds a formula without working it out, and not for numbers;
+its other ways in hand text to sympy's `parse_expr`, which evaluates Python.
 
 Source: math-verify, Kydlicek et al., https://github.com/huggingface/Math-Verify.
 """
@@ -26,7 +27,8 @@ class Unreadable(Exception):
 def equal(gold: str, answer: str) -> bool:
     r"""Whether two formulas are equal; the gold answer comes first, as math-verify wants it.
 
-    An answer with sums, products or powers of plain numbers left to work out is not equal to a gold without any.
+    An answer with sums, products or powers of plain numbers left to work out is not equal to a gold
+    without any.
 
     Args:
       gold: the right answer, as `latex.canonical` writes it.
@@ -35,7 +37,11 @@ def equal(gold: str, answer: str) -> bool:
     Raises:
       Unreadable: if the gold cannot be used; an answer that cannot be is not equal.
 
-    >>> equal(r"6\sqrt{2}", r"2\sqrt{18}"), equal("x^2-1", "(x-1)(x+1)"), equal(r"6\sqrt{2}", r"(2+4)\sqrt{2}")
+    >>> (
+    ...     equal(r"6\sqrt{2}", r"2\sqrt{18}"),
+    ...     equal("x^2-1", "(x-1)(x+1)"),
+    ...     equal(r"6\sqrt{2}", r"(2+4)\sqrt{2}"),
+    ... )
     (True, True, False)
     """
     expected = _parsed(gold)
@@ -64,7 +70,11 @@ def is_about(gold: str, decimal: str) -> bool:
     Raises:
       Unreadable: if the formula cannot be used.
 
-    >>> is_about(r"2\pi", "6.28319"), is_about(r"2\pi", "6.28"), is_about("2x", "6.28319")
+    >>> (
+    ...     is_about(r"2\pi", "6.28319"),
+    ...     is_about(r"2\pi", "6.28"),
+    ...     is_about("2x", "6.28319"),
+    ... )
     (True, False, False)
     """
     value = numeric.real_value(_parsed(gold), digits=len(decimal) + _DIGITS)
@@ -73,7 +83,8 @@ def is_about(gold: str, decimal: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _math_verify():
-    """The package; its note that timeouts are off is silenced, for a process that grades has a deadline of its own."""
+    """The package; its note that timeouts are off is silenced, for a process that grades has a
+    deadline of its own."""
     import math_verify
 
     logging.getLogger("math_verify.grader").setLevel(logging.ERROR)
@@ -82,7 +93,8 @@ def _math_verify():
 
 @functools.lru_cache(maxsize=512)
 def _parsed(text: str):
-    """A sympy formula, not worked out, with exact fractions for decimals and with i for the imaginary unit."""
+    """A sympy formula, not worked out, with exact fractions for decimals and with i for the
+    imaginary unit."""
     if not admission.admits(text):
         raise Unreadable(f"{text[:40]!r} is not handed to math-verify")
     exact = _DECIMAL.sub(lambda match: _as_fraction(match[0]), text)
@@ -100,13 +112,16 @@ def _parsed(text: str):
 
 @functools.lru_cache(maxsize=1)
 def _reader():
-    """math-verify's parser, but for numbers, which it hands to `sympy.Number`: that ends in Python's `eval` of the digits."""
+    """math-verify's parser, but for numbers, which it hands to `sympy.Number`: that ends in
+    Python's `eval` of the digits."""
     import sympy
     from latex2sympy2_extended import latex2sympy2
 
     class Reader(latex2sympy2._Latex2Sympy):
         def __init__(self):
-            super().__init__(is_real=True, config=latex2sympy2.ConversionConfig(lowercase_symbols=False))
+            super().__init__(
+                is_real=True, config=latex2sympy2.ConversionConfig(lowercase_symbols=False)
+            )
 
         def parse_number(self, text: str):
             value = rationals.read(text.replace(",", ""))
@@ -123,7 +138,8 @@ def _as_fraction(decimal: str) -> str:
 
 
 def _apart(gold, found) -> bool:
-    """Whether two formulas have different values at a point, which settles most wrong answers in a millisecond.
+    """Whether two formulas have different values at a point, which settles most wrong answers in a
+    millisecond.
 
     It also keeps apart what is smaller than 1e-15, for math-verify takes all of that for zero.
     """
@@ -132,7 +148,8 @@ def _apart(gold, found) -> bool:
 
 
 def _same_equation(gold, found) -> bool:
-    """Whether two equations are multiples of each other; math-verify would call any two without solutions the same."""
+    """Whether two equations are multiples of each other; math-verify would call any two without
+    solutions the same."""
     import sympy
 
     names = _names(gold, found)
@@ -153,6 +170,9 @@ def _names(gold, found) -> list:
 
 
 def _at(formula, names: list, number: int):
-    """A formula's value at one of a few points, where nothing but luck would make different formulas meet."""
-    point = {name: Fraction(1237 + 191 * place + 977 * number, 1009) for place, name in enumerate(names)}
+    """A formula's value at one of a few points, where nothing but luck would make different
+    formulas meet."""
+    point = {
+        name: Fraction(1237 + 191 * place + 977 * number, 1009) for place, name in enumerate(names)
+    }
     return numeric.value(formula, point, digits=_DIGITS)

@@ -1,8 +1,19 @@
-r"""Whether two single values are equal: words by their letters, numbers exactly, formulas by math-verify.
+r"""Whether two single values are equal: words by their letters, numbers exactly, formulas by
+math-verify.
 
->>> equal("5«cm»", "5"), equal("42%", "0.42"), equal(r"\frac{1}{3}", "0.333333"), equal("C", "c")
+>>> (
+...     equal("5«cm»", "5"),
+...     equal("42%", "0.42"),
+...     equal(r"\frac{1}{3}", "0.333333"),
+...     equal("C", "c"),
+... )
 (True, True, True, True)
->>> equal("42", "6*7"), equal("1", "0.9999999999"), equal("52_8", "52_9"), equal("5«cm»", "5«m»")
+>>> (
+...     equal("42", "6*7"),
+...     equal("1", "0.9999999999"),
+...     equal("52_8", "52_9"),
+...     equal("5«cm»", "5«m»"),
+... )
 (False, False, False, False)
 """
 
@@ -17,22 +28,42 @@ _CHANGES_THE_VALUE = frozenset(
     "more less fewer over under above below around plus minus times factorial squared cubed".split()
 )
 _SPELLINGS = (  # of units that a problem may tell apart
-    "mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre", "in inch inche",
-    "ft foot feet", "yd yard", "mi mile", "cent", "dollar", "second sec", "minute min", "hour hr", "day", "week", "year",
-)  # fmt: skip
+    "mm millimeter millimetre",
+    "cm centimeter centimetre",
+    "m meter metre",
+    "km kilometer kilometre",
+    "in inch inche",
+    "ft foot feet",
+    "yd yard",
+    "mi mile",
+    "cent",
+    "dollar",
+    "second sec",
+    "minute min",
+    "hour hr",
+    "day",
+    "week",
+    "year",
+)
 _UNITS = {spelling: line.split()[0] for line in _SPELLINGS for spelling in line.split()}
 _DEGREES = re.compile(r"\^\\circ ?(?:[CF]|«[^«»]*»)?$")
-_IN_A_BASE = re.compile(r"\(?(?P<digits>[0-9][0-9A-Fa-f]*)\)?_\{?\(?(?P<base>[0-9]+|«[a-z]+»)\)?\}?")
-_WITHOUT_VALUE = re.compile(r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+")  # 2:3 and 3:45
+_IN_A_BASE = re.compile(
+    r"\(?(?P<digits>[0-9][0-9A-Fa-f]*)\)?_\{?\(?(?P<base>[0-9]+|«[a-z]+»)\)?\}?"
+)
+_WITHOUT_VALUE = re.compile(
+    r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+"
+)  # 2:3 and 3:45
 
 
 def equal(gold: str, answer: str) -> bool:
     """Compares two values.
 
-    A unit may be missing from either side, and a percentage may stand for its number or its fraction. A gold that is
-    written out as a number needs an answer that is, or that is a single power or root of whole numbers: sums and
-    products may not be left to work out. Only where no decimal equals the gold may one stand for it, with at least six
-    digits. Formulas in symbols are compared by value, whatever their form, as math-verify does.
+    A unit may be missing from either side, and a percentage may stand for its number or its
+    fraction. A gold that is
+    written out as a number needs an answer that is, or that is a single power or root of whole
+    numbers: sums and products may not be left to work out. Only where no decimal equals the gold
+    may one stand for it, with at least six digits. Formulas in symbols are compared by value,
+    whatever their form, as math-verify does.
 
     Args:
       gold: the right one, as `latex.canonical` writes it.
@@ -50,7 +81,10 @@ def equal(gold: str, answer: str) -> bool:
         return gold.strip("«»").casefold() == answer.strip("«»").casefold()
     if _IN_A_BASE.fullmatch(gold) or _IN_A_BASE.fullmatch(answer):
         return _same_in_a_base(gold, answer)
-    expected, found = rationals.read(gold.removesuffix("%")), rationals.read(answer.removesuffix("%"))
+    expected, found = (
+        rationals.read(gold.removesuffix("%")),
+        rationals.read(answer.removesuffix("%")),
+    )
     if expected is not None:
         found = rationals.power(answer) if found is None else found
         return found is not None and _same_number(gold, answer, expected, found)

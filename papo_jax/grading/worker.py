@@ -1,8 +1,10 @@
-"""A grading process: reads answers from a pipe, judges them one at a time, and writes what it found.
+"""A grading process: reads answers from a pipe, judges them one at a time, and writes what it
+found.
 
     python -m papo_jax.grading.worker MODULE MEMORY DEADLINE LIFE
 
-MODULE holds `judge` and `warm`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that closes when the pool is gone.
+MODULE holds `judge` and `warm`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that closes
+when the pool is gone.
 It never imports jax: the packages above load their modules on first use.
 """
 
@@ -17,7 +19,7 @@ import threading
 from typing import BinaryIO
 
 from papo_jax.grading import frames, sandbox
-from papo_jax.grading.judgement import ERROR, Judgement
+from papo_jax.grading.judgment import ERROR, Judgment
 
 OUT_OF_MEMORY = 77  # exit code
 
@@ -35,24 +37,28 @@ def main(arguments: list[str]) -> None:
         # The pool ends a worker by the clock; this is for a worker whose pool is gone.
         sandbox.allow_seconds(float(deadline) if "item" in request else 600.0)
         try:
-            reply = _judge(name, guard, *request["item"]) if "item" in request else _warm(name, request["warm"])
+            reply = (
+                _judge(name, guard, *request["item"])
+                if "item" in request
+                else _warm(name, request["warm"])
+            )
         except MemoryError:
             os._exit(OUT_OF_MEMORY)  # what is left of the process is not to be trusted
         frames.write(replies, reply)
 
 
-def _judge(name: str, guard: sandbox.Guard, grader: str, gold: str, text: str) -> Judgement:
+def _judge(name: str, guard: sandbox.Guard, grader: str, gold: str, text: str) -> Judgment:
     module = importlib.import_module(name)
     guard.arm()
     try:
-        judgement = Judgement(*module.judge(grader, gold, text))
+        judgment = Judgment(*module.judge(grader, gold, text))
     except MemoryError:
         raise
     except Exception as error:
-        judgement = Judgement(ERROR, None, _in_words(error))
+        judgment = Judgment(ERROR, None, _in_words(error))
     finally:
         guard.rest()
-    return Judgement(ERROR, None, f"refused {guard.refused}") if guard.refused else judgement
+    return Judgment(ERROR, None, f"refused {guard.refused}") if guard.refused else judgment
 
 
 def _warm(name: str, grader: str) -> str | None:
@@ -82,9 +88,12 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _die_with_the_pool(life: int) -> None:
     """Has this process killed when the pool's process is gone, whatever it is doing then.
 
-    Linux's own signal for it (PR_SET_PDEATHSIG) would come too early: when the *thread* that started this process ends.
+    Linux's own signal for it (PR_SET_PDEATHSIG) would come too early: when the *thread* that
+    started this process ends.
     """
-    with contextlib.suppress(AttributeError, OSError):  # Linux: the kernel does it, which no computation can hold up
+    with contextlib.suppress(
+        AttributeError, OSError
+    ):  # Linux: the kernel does it, which no computation can hold up
         fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
@@ -92,7 +101,8 @@ def _die_with_the_pool(life: int) -> None:
 
 
 def _watch(life: int, parent: int) -> None:
-    # Nothing is ever written: it is readable once it is closed. A child that the pool's process forked may hold it open.
+    # Nothing is ever written: it is readable once it is closed. A child that the pool's process
+    # forked may hold it open.
     while os.getppid() == parent and not select.select([life], [], [], 0.5)[0]:
         pass
     os._exit(0)

@@ -1,1 +1,2 @@
-"""The four places where a method acts: advantages, the phase signal, reweighting, the objective; and their presets."""
+"""The four places where a method acts: advantages, the phase signal, reweighting, the objective;
+and their presets."""

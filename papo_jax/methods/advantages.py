@@ -5,39 +5,45 @@ import jax
 import jax.numpy as jnp
 
 
-def group_normalised(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
+def group_normalized(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
     """Centres each group's rewards and divides by the group's standard deviation.
 
         A[n, g] = (R[n, g] - mean_g R[n]) / (std_g R[n] + epsilon)
 
-    Source: GRPO, Shao et al. 2024, arXiv 2402.03300. Implementations differ in epsilon: 1e-6 here and in
-    verl, 1e-4 in TRL, 1e-9 in OpenRLHF; and in the deviation: the population's here, the sample's where
-    `torch.std` is left at its default, which makes advantages smaller by sqrt((G - 1) / G).
+    Source: GRPO, Shao et al. 2024, arXiv 2402.03300. Implementations differ in epsilon: 1e-6 here
+    and in verl, 1e-4 in TRL, 1e-9 in OpenRLHF; and in the deviation: the population's here, the
+    sample's where `torch.std` is left at its default, which makes advantages smaller by sqrt((G -
+    1) / G).
 
     Args:
       rewards: [N, G].
       epsilon: added to the standard deviation, in the unit of the rewards.
 
     Returns:
-      [N, G] advantages; exact zeros where a group's rewards are all equal, which rounding alone would not give.
+      [N, G] advantages; exact zeros where a group's rewards are all equal, which rounding alone
+      would not give.
 
-    >>> print(group_normalised(jnp.array([[1., 0., 0., 1.], [0.1, 0.1, 0.1, 0.1]])).round(3))
+    >>> print(
+    ...     group_normalized(
+    ...         jnp.array([[1.0, 0.0, 0.0, 1.0], [0.1, 0.1, 0.1, 0.1]])
+    ...     ).round(3)
+    ... )
     [[ 1. -1. -1.  1.]
      [ 0.  0.  0.  0.]]
     """
     chex.assert_rank(rewards, 2)
-    centred = rewards - rewards.mean(axis=1, keepdims=True)
-    normalised = centred / (rewards.std(axis=1, keepdims=True) + epsilon)
-    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, normalised)
+    centered = rewards - rewards.mean(axis=1, keepdims=True)
+    normalized = centered / (rewards.std(axis=1, keepdims=True) + epsilon)
+    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, normalized)
 
 
-def group_centred(rewards: jax.Array) -> jax.Array:
+def group_centered(rewards: jax.Array) -> jax.Array:
     """Subtracts each group's mean reward.
 
         A[n, g] = R[n, g] - mean_g R[n]
 
-    Source: Dr. GRPO, Liu et al. 2025, arXiv 2503.20783, which takes GRPO's division by the deviation out; as the mean
-    baseline of REINFORCE it is older.
+    Source: Dr. GRPO, Liu et al. 2025, arXiv 2503.20783, which takes GRPO's division by the
+    deviation out; as the mean baseline of REINFORCE it is older.
 
     Args:
       rewards: [N, G].
@@ -45,12 +51,12 @@ def group_centred(rewards: jax.Array) -> jax.Array:
     Returns:
       [N, G] advantages; exact zeros where a group's rewards are all equal.
 
-    >>> print(group_centred(jnp.array([[1., 0., 0., 1.]])))
+    >>> print(group_centered(jnp.array([[1.0, 0.0, 0.0, 1.0]])))
     [[ 0.5 -0.5 -0.5  0.5]]
     """
     chex.assert_rank(rewards, 2)
-    centred = rewards - rewards.mean(axis=1, keepdims=True)
-    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, centred)
+    centered = rewards - rewards.mean(axis=1, keepdims=True)
+    return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, centered)
 
 
 def leave_one_out(rewards: jax.Array) -> jax.Array:
@@ -66,10 +72,10 @@ def leave_one_out(rewards: jax.Array) -> jax.Array:
     Returns:
       [N, G] advantages.
 
-    >>> print(leave_one_out(jnp.array([[1., 0., 0.]])).round(4))
+    >>> print(leave_one_out(jnp.array([[1.0, 0.0, 0.0]])).round(4))
     [[ 1.  -0.5 -0.5]]
     """
-    return group_centred(rewards) * (rewards.shape[1] / (rewards.shape[1] - 1))
+    return group_centered(rewards) * (rewards.shape[1] / (rewards.shape[1] - 1))
 
 
 def signed(rewards: jax.Array, *, right: float, wrong: float) -> jax.Array:
@@ -86,7 +92,7 @@ def signed(rewards: jax.Array, *, right: float, wrong: float) -> jax.Array:
     Returns:
       [N, G] advantages.
 
-    >>> print(signed(jnp.array([[1., 0.]]), right=0.25, wrong=1.0))
+    >>> print(signed(jnp.array([[1.0, 0.0]]), right=0.25, wrong=1.0))
     [[ 0.25 -1.  ]]
     """
     chex.assert_rank(rewards, 2)
@@ -99,12 +105,13 @@ def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Arra
         0                                where length <= limit - buffer
         (limit - buffer - length) / buffer     in the buffer, down to -1 at the limit
 
-    Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 13 (limit 20,480 and buffer 4,096 there).
+    Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 13 (limit 20,480 and buffer 4,096
+      there).
 
     Args:
       lengths: [...] tokens of each answer.
       limit: the longest answer that the sampler allows, tokens.
-      buffer: the last tokens before the limit, which are penalised; 0 for no penalty.
+      buffer: the last tokens before the limit, which are penalized; 0 for no penalty.
 
     Returns:
       [...] to be added to the rewards, in [-1, 0].

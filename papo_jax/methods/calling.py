@@ -1,4 +1,5 @@
-"""How a method's functions get their arguments: each names what it needs, and is given that and nothing else."""
+"""How a method's functions get their arguments: each names what it needs, and is given that and
+nothing else."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,7 +28,9 @@ def keywords(function: Callable, *sources: Mapping[str, Any]) -> dict[str, Any]:
       name -> value for every keyword-only argument that some source has.
 
     >>> def objective(logprob, *, clip_low=0.2, entropy): ...
-    >>> keywords(objective, {"entropy": 1.0, "draws": 2.0}, {"clip_low": 0.3, "lam": 0.1})
+    >>> keywords(
+    ...     objective, {"entropy": 1.0, "draws": 2.0}, {"clip_low": 0.3, "lam": 0.1}
+    ... )
     {'clip_low': 0.3, 'entropy': 1.0}
     """
     found = {}

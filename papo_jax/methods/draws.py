@@ -1,8 +1,9 @@
 """Random numbers that belong to tokens, the choices made with them, and how many tokens a share is.
 
-Shapes: B sequences, T time. A token's number depends on its sequence's identity and its position, so a random choice among
-tokens does not change when sequences are laid out in another order, padded, split over micro-batches or over devices.
-(Numbers are multiples of 2^-23: where two tokens have the same one, the one that is laid out first comes first.)
+Shapes: B sequences, T time. A token's number depends on its sequence's identity and its position,
+so a random choice among tokens does not change when sequences are laid out in another order,
+padded, split over micro-batches or over devices. (Numbers are multiples of 2^-23: where two tokens
+have the same one, the one that is laid out first comes first.)
 """
 
 import jax
@@ -25,17 +26,22 @@ def uniform(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
       [B, T] float32.
 
     >>> numbers = uniform(jax.random.key(0), jnp.array([7, 3]), 4)
-    >>> swapped = uniform(jax.random.key(0), jnp.array([3, 7]), 6)  # another order, longer rows
+    >>> swapped = uniform(
+    ...     jax.random.key(0), jnp.array([3, 7]), 6
+    ... )  # another order, longer rows
     >>> bool((numbers == swapped[::-1, :4]).all())
     True
     """
     of_sequence = jax.vmap(jax.random.fold_in, (None, 0))(key, sequences)
-    of_token = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(slots)))(of_sequence)
+    of_token = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(slots)))(
+        of_sequence
+    )
     return jax.vmap(jax.vmap(jax.random.uniform))(of_token)
 
 
 def lowest(draws: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax.Array:
-    """Chooses at random: the `count` eligible tokens whose numbers are lowest, all of them where there are fewer.
+    """Chooses at random: the `count` eligible tokens whose numbers are lowest, all of them where
+    there are fewer.
 
     Args:
       draws: [B, T] from `uniform`.
@@ -45,27 +51,37 @@ def lowest(draws: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax
     Returns:
       [B, T] boolean.
 
-    >>> lowest(jnp.array([[0.3, 0.1, 0.2]]), jnp.array([[True, False, True]]), 1).tolist()
+    >>> lowest(
+    ...     jnp.array([[0.3, 0.1, 0.2]]), jnp.array([[True, False, True]]), 1
+    ... ).tolist()
     [[False, False, True]]
     """
     return highest(-draws, eligible, count, ties=draws)
 
 
-def highest(values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, ties: jax.Array) -> jax.Array:
+def highest(
+    values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, ties: jax.Array
+) -> jax.Array:
     """Chooses the `count` eligible tokens of the highest values, all of them where there are fewer.
 
     Args:
       values: [B, T].
       eligible: [B, T] boolean.
       count: [] integer.
-      ties: [B, T] from `uniform`; of equal values the lowest numbers win, so that places in the batch do not matter.
-        (The samples of one prompt often begin with the same token, and so with the same values.)
+      ties: [B, T] from `uniform`; of equal values the lowest numbers win, so that places in the
+        batch do not matter. (The samples of one prompt often begin with the same token, and so with
+        the same values.)
 
     Returns:
       [B, T] boolean.
 
     >>> ties = jnp.array([[0.5, 0.5, 0.1, 0.4]])
-    >>> highest(jnp.array([[3.0, 9.0, 2.0, 3.0]]), jnp.array([[True, False, True, True]]), 1, ties=ties).tolist()
+    >>> highest(
+    ...     jnp.array([[3.0, 9.0, 2.0, 3.0]]),
+    ...     jnp.array([[True, False, True, True]]),
+    ...     1,
+    ...     ties=ties,
+    ... ).tolist()
     [[False, False, False, True]]
     """
     ranked = jnp.where(eligible, -values, jnp.inf).reshape(-1)
@@ -75,7 +91,8 @@ def highest(values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, t
 
 
 def at_most(share: float, number: jax.Array | int) -> jax.Array:
-    """Returns max(1, floor(share number)), int32 like `number`: no more than a share of the tokens, but at least one.
+    """Returns max(1, floor(share number)), int32 like `number`: no more than a share of the tokens,
+    but at least one.
 
     >>> int(at_most(1e-4, 19_999)), int(at_most(1e-4, 20_000))
     (1, 2)
@@ -93,11 +110,18 @@ def at_least(share: float, number: jax.Array | int) -> jax.Array:
 
 
 def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
-    """Returns the value that the top `share` of the masked entries reach, [], +inf where the mask is empty.
+    """Returns the value that the top `share` of the masked entries reach, [], +inf where the mask
+    is empty.
 
     The k-th highest value, k = ceil(share N): entries equal to it belong to the top.
 
-    >>> float(threshold(jnp.array([[1.0, 4.0, 3.0, 9.0]]), jnp.array([[True, True, True, False]]), 0.5))
+    >>> float(
+    ...     threshold(
+    ...         jnp.array([[1.0, 4.0, 3.0, 9.0]]),
+    ...         jnp.array([[True, True, True, False]]),
+    ...         0.5,
+    ...     )
+    ... )
     3.0
     """
     number = mask.sum()
@@ -106,11 +130,13 @@ def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
     return jnp.where(number > 0, descending[wanted - 1], jnp.inf)
 
 
-def permuted(values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.Array, strata: jax.Array) -> jax.Array:
+def permuted(
+    values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.Array, strata: jax.Array
+) -> jax.Array:
     """Permutes values at random among the tokens of each stratum.
 
-    The tokens in the order of (stratum, one random number) get the values in the order of (stratum, another one). Both orders
-    go through the strata one after another, so no value leaves its own.
+    The tokens in the order of (stratum, one random number) get the values in the order of (stratum,
+    another one). Both orders go through the strata one after another, so no value leaves its own.
 
     Args:
       values: [B, T].
@@ -130,7 +156,10 @@ def permuted(values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.
     slots = mask.shape[1]
     outside = jnp.where(mask, strata, jnp.iinfo(jnp.int32).max).reshape(-1)
     places, sources = (
-        jnp.lexsort((uniform(jax.random.fold_in(key, number), sequences, slots).reshape(-1), outside)) for number in (0, 1)
+        jnp.lexsort(
+            (uniform(jax.random.fold_in(key, number), sequences, slots).reshape(-1), outside)
+        )
+        for number in (0, 1)
     )
     flat = values.reshape(-1)
     moved = flat.at[places].set(flat[sources]).reshape(values.shape)

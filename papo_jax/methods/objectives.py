@@ -1,9 +1,11 @@
 """Objectives: sums and counts; one division by the minibatch's count follows accumulation.
 
-Shapes: B sequences, T time, [B, T] float32 and a boolean mask. The ratio is r = exp(logprob - old_logprob).
+Shapes: B sequences, T time, [B, T] float32 and a boolean mask. The ratio is r = exp(logprob -
+old_logprob).
 
-An objective takes (logprob, old_logprob, advantages, mask) and, as keywords, whatever else it names: numbers of its
-preset, and the arrays that `papo_jax.training.gradients` gives (entropy, draws, ...). Its `Rule` says how tokens are averaged.
+An objective takes (logprob, old_logprob, advantages, mask) and, as keywords, whatever else it
+names: numbers of its preset, and the arrays that `papo_jax.training.gradients` gives (entropy,
+  draws, ...). Its `Rule` says how tokens are averaged.
 """
 
 from collections.abc import Callable
@@ -48,9 +50,10 @@ class Rule(NamedTuple):
     Attributes:
       loss: (logprob, old_logprob, advantages, mask, *, ...) -> `Objective`.
       average: (mask, limit) -> `Average`, the one that `loss` uses.
-      whole: whether a token's term depends on other tokens (a batch mean, a top share, a sequence's ratio). Then it is
-        computed on the whole minibatch, after a pass of its own for the statistics; otherwise `loss` is a sum over
-        tokens given `coefficients`, and is computed chunk by chunk.
+      whole: whether a token's term depends on other tokens (a batch mean, a top share, a sequence's
+        ratio). Then it is computed on the whole minibatch, after a pass of its own for the
+        statistics; otherwise `loss` is a sum over tokens given `coefficients`, and is computed
+        chunk by chunk.
     """
 
     loss: Callable[..., Objective]
@@ -92,14 +95,16 @@ def grpo(
 
         L = -1/B sum_i 1/|o_i| sum_t min(r A, clip(r, 1 - low, 1 + high) A) - beta k3
 
-    Source: GRPO, Shao et al. 2024, arXiv 2402.03300 (clip 0.2, KL coefficient 0.04 against the reference).
+    Source: GRPO, Shao et al. 2024, arXiv 2402.03300 (clip 0.2, KL coefficient 0.04 against the
+      reference).
 
     Args:
       logprob: [B, T] under the current parameters.
       old_logprob: [B, T] under the parameters that sampled.
       advantages: [B, T], weighted already.
       mask: [B, T] boolean, generated tokens.
-      coefficients: [B, T] of the token losses, for tokens that are not here as whole answers; None for `per_answer`.
+      coefficients: [B, T] of the token losses, for tokens that are not here as whole answers; None
+        for `per_answer`.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
       kl_coefficient: beta.
       reference_logprob: [B, T] under the reference policy; needed where beta is not 0.
@@ -109,8 +114,16 @@ def grpo(
     """
     average = with_coefficients(per_answer(mask), coefficients)
     return _clipped(
-        logprob, old_logprob, advantages, mask, average, clip_low, clip_high, kl_coefficient, reference_logprob
-    )  # fmt: skip
+        logprob,
+        old_logprob,
+        advantages,
+        mask,
+        average,
+        clip_low,
+        clip_high,
+        kl_coefficient,
+        reference_logprob,
+    )
 
 
 def dapo(
@@ -140,18 +153,32 @@ def dapo(
       `Objective` whose count is the number of tokens.
 
     >>> one = lambda x: jnp.array([[x]])
-    >>> out = dapo(one(jnp.log(2.0)), one(0.0), one(1.0), one(True))  # r = 2 is clipped to 1.28
+    >>> out = dapo(
+    ...     one(jnp.log(2.0)), one(0.0), one(1.0), one(True)
+    ... )  # r = 2 is clipped to 1.28
     >>> round(float(out.total), 3), float(out.metrics["clip/fraction"][0])
     (-1.28, 1.0)
     """
     average = with_coefficients(per_token(mask), coefficients)
     return _clipped(
-        logprob, old_logprob, advantages, mask, average, clip_low, clip_high, kl_coefficient, reference_logprob
-    )  # fmt: skip
+        logprob,
+        old_logprob,
+        advantages,
+        mask,
+        average,
+        clip_low,
+        clip_high,
+        kl_coefficient,
+        reference_logprob,
+    )
 
 
 def unclipped(
-    logprob: jax.Array, old_logprob: jax.Array, advantages: jax.Array, mask: jax.Array, average: Average
+    logprob: jax.Array,
+    old_logprob: jax.Array,
+    advantages: jax.Array,
+    mask: jax.Array,
+    average: Average,
 ) -> Objective:
     """Computes the policy gradient's surrogate without a clip, under any average.
 
@@ -167,11 +194,20 @@ def unclipped(
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     nowhere = jnp.zeros(mask.shape, bool)
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
-    return Objective(masked_sum(average.coefficients, -jnp.exp(log_ratio) * advantages, mask), average.count, metrics)
+    return Objective(
+        masked_sum(average.coefficients, -jnp.exp(log_ratio) * advantages, mask),
+        average.count,
+        metrics,
+    )
 
 
 def ratio_metrics(
-    log_ratio: jax.Array, advantages: jax.Array, mask: jax.Array, *, zeroed: jax.Array, outside: jax.Array
+    log_ratio: jax.Array,
+    advantages: jax.Array,
+    mask: jax.Array,
+    *,
+    zeroed: jax.Array,
+    outside: jax.Array,
 ) -> Metrics:
     """Returns what every objective reports: two fractions and a divergence, name -> (sum, count).
 
@@ -182,12 +218,15 @@ def ratio_metrics(
     Args:
       log_ratio: [B, T] log r.
       advantages: [B, T].
-      mask: [B, T] boolean, the loss's tokens: those that the objective leaves out included, those that a method dropped before
-        not.
+      mask: [B, T] boolean, the loss's tokens: those that the objective leaves out included, those
+        that a method dropped before not.
       zeroed: [B, T] boolean, without a gradient.
       outside: [B, T] boolean, out of range.
     """
-    total = lambda values: jnp.where(mask, values, 0).sum().astype(jnp.float32)  # noqa: E731
+
+    def total(values):
+        return jnp.where(mask, values, 0).sum().astype(jnp.float32)
+
     acting, tokens = advantages != 0, mask.sum()
     return {
         "clip/fraction": (total(zeroed & acting), total(acting)),
@@ -222,9 +261,12 @@ def clipped_loss(
       low, high: bounds on r, numbers or [B, T].
 
     Returns:
-      (loss, zeroed, outside), [B, T]: the loss, where it has no gradient for being clipped, where r is out of range.
+      (loss, zeroed, outside), [B, T]: the loss, where it has no gradient for being clipped, where r
+      is out of range.
 
-    >>> loss, zeroed, outside = clipped_loss(jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.8, 1.2)
+    >>> loss, zeroed, outside = clipped_loss(
+    ...     jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.8, 1.2
+    ... )
     >>> loss.tolist(), zeroed.tolist(), outside.tolist()
     ([-1.2000000476837158, -0.5], [True, False], [True, True])
     """
@@ -234,22 +276,34 @@ def clipped_loss(
 
 
 def k3(log_ratio: jax.Array) -> jax.Array:
-    """Returns r - 1 - log r >= 0, Schulman's low-variance estimate of a KL divergence from samples, nats."""
+    """Returns r - 1 - log r >= 0, Schulman's low-variance estimate of a KL divergence from samples,
+    nats."""
     return jnp.expm1(log_ratio) - log_ratio
 
 
 def with_coefficients(whole: Average, coefficients: jax.Array | None) -> Average:
-    """Puts the caller's coefficients in, where there are any: of tokens that stand without the rest of their answer."""
+    """Puts the caller's coefficients in, where there are any: of tokens that stand without the rest
+    of their answer."""
     return whole if coefficients is None else whole._replace(coefficients=coefficients)
 
 
 def _clipped(
-    logprob, old_logprob, advantages, mask, average: Average, clip_low, clip_high, kl_coefficient, reference_logprob
+    logprob,
+    old_logprob,
+    advantages,
+    mask,
+    average: Average,
+    clip_low,
+    clip_high,
+    kl_coefficient,
+    reference_logprob,
 ) -> Objective:
     """The clipped surrogate under any average."""
     chex.assert_equal_shape([logprob, old_logprob, advantages, mask])
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    loss, zeroed, outside = clipped_loss(jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high)
+    loss, zeroed, outside = clipped_loss(
+        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
+    )
     if kl_coefficient:
         loss += kl_coefficient * k3(jnp.where(mask, reference_logprob - logprob, 0.0))
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=zeroed, outside=outside)

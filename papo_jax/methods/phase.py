@@ -1,7 +1,9 @@
-"""The phase signal: is entropy too low (s > 0, favour expansion) or too high (s < 0, favour contraction)?
+"""The phase signal: is entropy too low (s > 0, favor expansion) or too high (s < 0, favor
+contraction)?
 
-The paper (arXiv 2605.11775) says that the empirical entropy trajectory serves as an online phase signal;
-how it becomes a number is our choice, in three forms. All of it is scalars that live in the training state.
+The paper (arXiv 2605.11775) says that the empirical entropy trajectory serves as an online phase
+signal; how it becomes a number is our choice, in three forms. All of it is scalars that live in the
+training state.
 """
 
 from typing import NamedTuple
@@ -19,10 +21,12 @@ class PhaseState(NamedTuple):
     Attributes:
       initial: H_0, the mean entropy of the first rollouts.
       ema: exponential moving average of the entropy.
-      switch: -1, 0 or +1, the branch that `switch` weighting favours until the other threshold is crossed.
+      switch: -1, 0 or +1, the branch that `switch` weighting favors until the other threshold is
+        crossed.
       count: int32, rollouts seen.
       entropy: of the last rollout.
-      bonus: coefficient of the entropy bonus, where a method moves it (`methods.rivals.adaptive_entropy`).
+      bonus: coefficient of the entropy bonus, where a method moves it
+        (`methods.rivals.adaptive_entropy`).
     """
 
     initial: jax.Array
@@ -61,13 +65,13 @@ def update(
         trend   s = -tanh(kappa (H - EMA) / EMA), with the EMA before this rollout
         fixed   s = a constant
 
-    H_ref is `target` in nats, or a share of H_0 that goes from `target_start` to `target_end` in `target_steps`
-    rollouts. Our choice throughout (see the module).
+    H_ref is `target` in nats, or a share of H_0 that goes from `target_start` to `target_end` in
+    `target_steps` rollouts. Our choice throughout (see the module).
 
     Args:
       state: from `init` or the last call.
-      entropy: [] mean exact entropy of the rollout's generated tokens, nats, before any filtering. One that is
-        not finite changes nothing and gives s = 0.
+      entropy: [] mean exact entropy of the rollout's generated tokens, nats, before any filtering.
+        One that is not finite changes nothing and gives s = 0.
       phase: one of `PHASES`.
       target: H_ref in nats, or None for the share of H_0.
       target_start, target_end, target_steps: the share's line.
@@ -85,7 +89,9 @@ def update(
       ValueError: if there is no such phase.
 
     >>> state, s = update(init(), jnp.array(0.6))  # H_ref = H_0 = H
-    >>> state, s = update(state, jnp.array(0.3))   # tanh((0.6 - 0.3) / (0.3 * 0.6)) = tanh(1.6667)
+    >>> state, s = update(
+    ...     state, jnp.array(0.3)
+    ... )  # tanh((0.6 - 0.3) / (0.3 * 0.6)) = tanh(1.6667)
     >>> round(float(s), 4)
     0.9311
     """

@@ -1,7 +1,8 @@
-"""Methods by name: a preset is a function that returns keyword arguments, with its paper's settings.
+"""Methods by name: a preset is a function that returns keyword arguments, with its paper's
+settings.
 
-GRPO, DAPO and PAPO with its ablations are here; every other method is a file of `methods.rivals`. What the arguments
-mean is said in `methods.arguments`.
+GRPO, DAPO and PAPO with its ablations are here; every other method is a file of `methods.rivals`.
+What the arguments mean is said in `methods.arguments`.
 """
 
 from collections.abc import Callable
@@ -11,21 +12,27 @@ from papo_jax.methods.arguments import FUNCTIONS, Arguments, arguments
 
 
 def grpo() -> Arguments:
-    """GRPO, Shao et al. 2024, arXiv 2402.03300: group advantages, clip 0.2, mean over answers, k3 KL 0.04."""
+    """GRPO, Shao et al. 2024, arXiv 2402.03300: group advantages, clip 0.2, mean over answers, k3
+    KL 0.04."""
     return arguments(objectives.GRPO, clip_low=0.2, clip_high=0.2, kl_coefficient=0.04)
 
 
 def dapo() -> Arguments:
-    """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, overlong penalty, dynamic sampling.
+    """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, overlong penalty,
+    dynamic sampling.
 
-    At most 10 draws more for a full batch. Their runs have 512 prompts x 16 answers a rollout and 16 updates of 512 answers.
-    Their overlong mask, which goes with runs without the penalty, is `overlong_mask`.
+    At most 10 draws more for a full batch. Their runs have 512 prompts x 16 answers a rollout and
+    16 updates of 512 answers. Their overlong mask, which goes with runs without the penalty, is
+    `overlong_mask`.
     """
-    return arguments(objectives.DAPO, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2, refills=10)
+    return arguments(
+        objectives.DAPO, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2, refills=10
+    )
 
 
 def papo() -> Arguments:
-    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights. The rule's details are our reading.
+    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights. The rule's details are our
+    reading.
 
     Without dynamic sampling, so that a step costs one draw: also our choice.
     """
@@ -43,7 +50,8 @@ def papo_down() -> Arguments:
 
 
 def papo_reversed() -> Arguments:
-    """PAPO with the phase signal's sign turned round: drives entropy away from its target; an ablation."""
+    """PAPO with the phase signal's sign turned round: drives entropy away from its target; an
+    ablation."""
     return {**papo(), "direction": -1.0}
 
 
@@ -58,36 +66,54 @@ def papo_parameter() -> Arguments:
 
 
 def papo_random() -> Arguments:
-    """PAPO's weights permuted over the batch: the same histogram (but for one factor) without information; the control."""
+    """PAPO's weights permuted over the batch: the same histogram (but for one factor) without
+    information; the control."""
     return {**papo(), "signal": "random"}
 
 
 def papo_random_in_sign() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A; the control that keeps the link with the advantage."""
+    """PAPO's weights permuted among tokens of one sign of A; the control that keeps the link with
+    the advantage."""
     return {**papo(), "signal": "random_in_sign"}
 
 
 def papo_random_in_probability() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond rarity, as far as deciles tell."""
+    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond
+    rarity, as far as deciles tell."""
     return {**papo(), "signal": "random_in_probability"}
 
 
 def papo_random_in_mass() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A and one tenth of the mass of abs(P) by p; the hardest control, ours."""
+    """PAPO's weights permuted among tokens of one sign of A and one tenth of the mass of abs(P) by
+    p; the hardest control, ours."""
     return {**papo(), "signal": "random_in_mass"}
 
 
 def sign_advantage() -> Arguments:
-    """PAPO's weights by -sign(A) instead of polarity: the comparator that needs no distribution; ours."""
+    """PAPO's weights by -sign(A) instead of polarity: the comparator that needs no distribution;
+    ours."""
     return {**papo(), "signal": "advantage_sign"}
 
 
 _OWN = (
-    grpo, dapo, papo, papo_up, papo_down, papo_reversed, papo_sampled, papo_parameter, papo_random, papo_random_in_sign,
-    papo_random_in_probability, papo_random_in_mass, sign_advantage,
-)  # fmt: skip
+    grpo,
+    dapo,
+    papo,
+    papo_up,
+    papo_down,
+    papo_reversed,
+    papo_sampled,
+    papo_parameter,
+    papo_random,
+    papo_random_in_sign,
+    papo_random_in_probability,
+    papo_random_in_mass,
+    sign_advantage,
+)
 
-PRESETS: dict[str, Callable[[], Arguments]] = {preset.__name__: preset for preset in _OWN} | rivals.presets()
+PRESETS: dict[str, Callable[[], Arguments]] = {
+    preset.__name__: preset for preset in _OWN
+} | rivals.presets()
 
 
 def get(name: str) -> Arguments:
@@ -115,7 +141,10 @@ def numbers(name: str) -> Arguments:
 
     >>> sorted(set(numbers("clip_cov")) - set(numbers("reinforce")))
     ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share']
-    >>> "target" in numbers("reinforce"), "drop" in numbers("reinforce")  # None in both, a number and a function
+    >>> (
+    ...     "target" in numbers("reinforce"),
+    ...     "drop" in numbers("reinforce"),
+    ... )  # None in both, a number and a function
     (True, False)
     """
     return {key: value for key, value in get(name).items() if key not in FUNCTIONS}

@@ -23,7 +23,7 @@ def papo(
     weighting: str = "sign",
     w_min: float = 0.5,
     w_max: float = 1.5,
-    renormalise: bool = True,
+    renormalize: bool = True,
     coefficients: jax.Array | None = None,
     key: jax.Array | None = None,
     sequences: jax.Array | None = None,
@@ -39,21 +39,23 @@ def papo(
     then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that reweighting
     changes where the pressure goes and not how much there is.
 
-    Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by an entropy
-    phase signal; every formula above is our reading.
+    Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by
+    an entropy phase signal; every formula above is our reading.
 
     Args:
-      polarity: [B, T] P, an exact 0 where a token is in neither branch (`papo_jax.polarity.dead_banded`).
+      polarity: [B, T] P, an exact 0 where a token is in neither branch
+        (`papo_jax.polarity.dead_banded`).
       advantages: [B, T].
       mask: [B, T] boolean, the generated tokens of the whole rollout batch.
       s: [] the phase signal in [-1, 1]; for `switch` the state's `switch`.
       lam: strength in [0, 1). At 0 the weights are the mask, exactly.
       weighting: one of `WEIGHTINGS`.
-      w_min, w_max: bounds before renormalising.
-      renormalise: keep the batch's total pressure.
+      w_min, w_max: bounds before renormalizing.
+      renormalize: keep the batch's total pressure.
       coefficients: [B, T] the base loss's token coefficients c; None for all equal.
-      key: if given, the weights are permuted among the tokens of each of the `strata` before they are renormalised: the
-        control with the same histogram, up to that one factor, and no information beyond them.
+      key: if given, the weights are permuted among the tokens of each of the `strata` before they
+        are renormalized: the control with the same histogram, up to that one factor, and no
+          information beyond them.
       sequences: [B] identities that the permutation is keyed by; None for the rows' numbers.
       strata: [B, T] integers; None for a single one.
 
@@ -81,21 +83,30 @@ def papo(
     weights = jnp.clip(weights, w_min, w_max)
     if key is not None:
         rows = jnp.arange(mask.shape[0]) if sequences is None else sequences
-        weights = draws.permuted(weights, mask, key, rows, jnp.zeros(mask.shape, jnp.int32) if strata is None else strata)
-    if renormalise:
-        pressure = jnp.abs(advantages) * (1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0))
+        weights = draws.permuted(
+            weights, mask, key, rows, jnp.zeros(mask.shape, jnp.int32) if strata is None else strata
+        )
+    if renormalize:
+        pressure = jnp.abs(advantages) * (
+            1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0)
+        )
         # before / after as 1 + (before - after) / after, so that weights of 1 stay exactly 1.
         surplus, after = ((1.0 - weights) * pressure).sum(), (weights * pressure).sum()
-        weights = weights * jnp.where(after > 0, 1.0 + surplus / jnp.where(after > 0, after, 1.0), 1.0)
-    # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the signal holds.
+        weights = weights * jnp.where(
+            after > 0, 1.0 + surplus / jnp.where(after > 0, after, 1.0), 1.0
+        )
+    # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the
+    # signal holds.
     weights = jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0)
     return jax.lax.stop_gradient(weights).astype(jnp.float32)
 
 
 def _balanced(polarity: jax.Array, strength: jax.Array) -> jax.Array:
-    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at 1.
+    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at
+    1.
 
-    In ratios of the two masses, since 1 - rho rounds to 0 in float32 where one branch dwarfs the other:
+    In ratios of the two masses, since 1 - rho rounds to 0 in float32 where one branch dwarfs the
+    other:
 
         w+ = 1 + lam s min(1, M- / M+)    w- = 1 - lam s min(1, M+ / M-)
     """

@@ -1,8 +1,11 @@
-"""What steers the weights: a signed number for every token, positive where the update is expected to expand entropy.
+"""What steers the weights: a signed number for every token, positive where the update is expected
+to expand entropy.
 
-A signal takes (stats [B, T] under the sampling policy, advantages [B, T], mask [B, T]) and returns [B, T], 0 outside the mask.
-Shapes: B sequences, T time. P is set to 0 where abs(T) is within the dead band, other signals where they are at most 1e-6 of
-their root mean square over the batch. The random controls take P, and permute the weights made of it (`strata`).
+A signal takes (stats [B, T] under the sampling policy, advantages [B, T], mask [B, T]) and returns
+[B, T], 0 outside the mask.
+Shapes: B sequences, T time. P is set to 0 where abs(T) is within the dead band, other signals where
+they are at most 1e-6 of their root mean square over the batch. The random controls take P, and
+permute the weights made of it (`strata`).
 """
 
 from collections.abc import Callable
@@ -16,7 +19,9 @@ from papo_jax import polarity as theory
 DEAD_BAND = 1e-6
 
 
-def polarity(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
+def polarity(
+    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
+) -> jax.Array:
     """P = A T with the dead band on abs(T). Source: PAPO, arXiv 2605.11775 (2026)."""
     unit = theory.dead_banded(stats.unit_polarity, dead_band=dead_band)
     return jnp.where(mask, theory.entropy_polarity(unit, advantages), 0.0)
@@ -27,7 +32,9 @@ def sampled(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Ar
     return _banded(theory.sampled_contribution(stats.logprob, stats.entropy, advantages), mask)
 
 
-def parameter(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, unit_parameter: jax.Array) -> jax.Array:
+def parameter(
+    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, unit_parameter: jax.Array
+) -> jax.Array:
     """P^theta = A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours.
 
     `unit_parameter` is the inner product for every token ([B, T], `papo_jax.training.steering`).
@@ -36,36 +43,50 @@ def parameter(stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, unit
 
 
 def advantage_sign(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-sign(A): right answers contract and wrong ones expand; needs no distribution at all: a rival."""
+    """-sign(A): right answers contract and wrong ones expand; needs no distribution at all: a
+    rival."""
     return jnp.where(mask, -jnp.sign(advantages), 0.0)
 
 
 def covariance(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-(A - mean A)(log p - mean log p), minus Clip-Cov's covariance (arXiv 2505.22617): a rival."""
-    return _banded(-centred_product(advantages, stats.logprob, mask), mask)
+    """-(A - mean A)(log p - mean log p), minus Clip-Cov's covariance (arXiv 2505.22617): a
+    rival."""
+    return _banded(-centered_product(advantages, stats.logprob, mask), mask)
 
 
 def surprisal(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-A (log p + H), where log p + H > 0 says that the token is likelier than its state's tokens are on average: a rival."""
+    """-A (log p + H), where log p + H > 0 says that the token is likelier than its state's tokens
+    are on average: a rival."""
     return _banded(-advantages * (stats.logprob + stats.entropy), mask)
 
 
 # method.signal -> signal; every random control starts from P.
 SIGNALS: dict[str, Callable[..., jax.Array]] = {
-    "polarity": polarity, "sampled": sampled, "parameter": parameter, "advantage_sign": advantage_sign,
-    "covariance": covariance, "surprisal": surprisal,
-    "random": polarity, "random_in_sign": polarity, "random_in_probability": polarity, "random_in_mass": polarity,
-}  # fmt: skip
+    "polarity": polarity,
+    "sampled": sampled,
+    "parameter": parameter,
+    "advantage_sign": advantage_sign,
+    "covariance": covariance,
+    "surprisal": surprisal,
+    "random": polarity,
+    "random_in_sign": polarity,
+    "random_in_probability": polarity,
+    "random_in_mass": polarity,
+}
 
 
-def strata(signal: str, polarity: jax.Array, stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array | None:
-    """Returns the stratum of each token, [B, T] integers, that a random control permutes its weights within; else None.
+def strata(
+    signal: str, polarity: jax.Array, stats: TokenStats, advantages: jax.Array, mask: jax.Array
+) -> jax.Array | None:
+    """Returns the stratum of each token, [B, T] integers, that a random control permutes its
+    weights within; else None.
 
         random                  all tokens: also breaks the link with sign(A), which alone moves entropy
         random_in_sign          those of one sign of A
         random_in_probability   those of one sign of A and one decile of p: what is left tests polarity beyond rarity
         random_in_mass          those of one sign of A and one tenth of the mass of abs(P) by p: the same where most tokens are
-                                nearly certain, and one decile would hold nearly all that have a polarity
+                                nearly certain, and one decile would hold nearly all that have a
+                                polarity
 
     Args:
       signal: a name in `SIGNALS`.
@@ -87,7 +108,8 @@ def strata(signal: str, polarity: jax.Array, stats: TokenStats, advantages: jax.
 
 
 def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns which tenth of the batch's mass each token belongs to when they stand in the order of their values.
+    """Returns which tenth of the batch's mass each token belongs to when they stand in the order of
+    their values.
 
     Args:
       values: [B, T]; equal ones stay together.
@@ -100,7 +122,9 @@ def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
     >>> everywhere = jnp.ones((1, 20), bool)
     >>> tenths(jnp.arange(20.0)[None], jnp.ones((1, 20)), everywhere).tolist()
     [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]]
-    >>> tenths(jnp.arange(20.0)[None], jnp.arange(20.0)[None] == 7, everywhere).tolist()  # all mass is in one token
+    >>> tenths(
+    ...     jnp.arange(20.0)[None], jnp.arange(20.0)[None] == 7, everywhere
+    ... ).tolist()  # all mass is in one token
     [[0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]]
     """
     order = jnp.argsort(jnp.where(mask, values, jnp.inf).reshape(-1))
@@ -112,8 +136,9 @@ def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
     return above.sum(axis=-1).astype(jnp.int32)
 
 
-def centred_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns (a - mean a)(b - mean b) of every token, [B, T], with means over the mask: its mean is their covariance."""
+def centered_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns (a - mean a)(b - mean b) of every token, [B, T], with means over the mask: its mean
+    is their covariance."""
     return (first - theory.masked_mean(first, mask)) * (second - theory.masked_mean(second, mask))
 
 

@@ -10,14 +10,16 @@ TARGETS = ("query", "key", "value", "output", "gate", "up", "down")  # what LoRA
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:
-    """How rotary frequencies are stretched for contexts longer than those of pretraining; see `rope.frequencies`.
+    """How rotary frequencies are stretched for contexts longer than those of pretraining; see
+    `rope.frequencies`.
 
     Attributes:
       kind: "linear", "llama3" or "yarn".
       factor: how many times longer the context becomes.
       original_positions: the context of pretraining, tokens (llama3, yarn).
       slow_factor, fast_factor: llama3's `low_freq_factor` and `high_freq_factor`: wavelengths above
-        original_positions / slow_factor are stretched whole, those below original_positions / fast_factor not at all.
+        original_positions / slow_factor are stretched whole, those below original_positions /
+        fast_factor not at all.
       fast_turns, slow_turns: yarn's `beta_fast` and `beta_slow`, turns within the original context.
       whole_numbers: yarn's `truncate`, the ramp begins and ends at whole dimensions.
       magnitude: yarn's `attention_factor`, a factor on cosine and sine.
@@ -36,7 +38,8 @@ class RopeScaling:
 
 @dataclasses.dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters: W x + (alpha / rank) B A x for the weights named in `targets`; Hu et al. 2021, arXiv 2106.09685."""
+    """Low-rank adapters: W x + (alpha / rank) B A x for the weights named in `targets`; Hu et al.
+    2021, arXiv 2106.09685."""
 
     rank: int
     alpha: float
@@ -48,7 +51,9 @@ class Lora:
         unknown = [name for name in self.targets if name not in TARGETS]
         if unknown or not self.targets or len(set(self.targets)) < len(self.targets):
             said = ", ".join(unknown or self.targets) or "none"
-            raise InputError(f"LoRA targets must be some of {', '.join(TARGETS)}, each once, not {said}")
+            raise InputError(
+                f"LoRA targets must be some of {', '.join(TARGETS)}, each once, not {said}"
+            )
 
     @property
     def scale(self) -> float:
@@ -72,7 +77,8 @@ class ModelConfig:
       rope_theta: base of the rotary frequencies.
       rope_scaling: how they are stretched, or None.
       rotated: for each layer whether it rotates queries and keys; () if all do.
-      window: how many tokens back a windowed layer sees, itself included; None if no layer is windowed.
+      window: how many tokens back a windowed layer sees, itself included; None if no layer is
+        windowed.
       windowed: for each layer whether the window applies; () if it applies to all.
       norm_epsilon: added to the mean square in RMSNorm.
       tied: the head is the embedding.
@@ -82,8 +88,8 @@ class ModelConfig:
       mlp_bias: biases on all three matrices of the MLP.
       max_positions: the longest sequence that the weights were made for, tokens.
       dtype: of the computation; parameters stay in the dtype that they are held in.
-      remat: what the backward pass computes again instead of storing: "none", "dots" (all but the results of matrix
-        products with weights), or "full" (everything inside a block).
+      remat: what the backward pass computes again instead of storing: "none", "dots" (all but the
+        results of matrix products with weights), or "full" (everything inside a block).
       lora: adapters beside the weights, or None.
     """
 
@@ -113,11 +119,17 @@ class ModelConfig:
 
     def __post_init__(self):
         if self.heads % self.kv_heads:
-            raise InputError(f"config.json: {self.heads} attention heads are no multiple of {self.kv_heads} key-value heads")
+            raise InputError(
+                f"config.json: {self.heads} attention heads are no multiple of {self.kv_heads} key-value heads"
+            )
         if self.head_dim < 1 or self.head_dim % 2:
-            raise InputError(f"config.json: head_dim {self.head_dim} is odd; rotary positions need an even one")
+            raise InputError(
+                f"config.json: head_dim {self.head_dim} is odd; rotary positions need an even one"
+            )
         if self.remat not in REMAT:
             raise InputError(f"model.remat is {self.remat!r}; it must be one of {', '.join(REMAT)}")
         for name in ("rotated", "windowed"):
             if len(getattr(self, name)) not in (0, self.layers):
-                raise InputError(f"config.json: {len(getattr(self, name))} layers are said to be {name} or not, of {self.layers}")
+                raise InputError(
+                    f"config.json: {len(getattr(self, name))} layers are said to be {name} or not, of {self.layers}"
+                )

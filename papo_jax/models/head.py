@@ -1,8 +1,10 @@
-"""The head of a policy on a mesh: token statistics, and a loss on them, from hidden states and the unembedding.
+"""The head of a policy on a mesh: token statistics, and a loss on them, from hidden states and the
+unembedding.
 
-On several devices the sequences are split over `data` and `fsdp` and the vocabulary over `tensor`, as the table of
-`papo_jax.parallel` says. Each device goes over its part of the vocabulary for its sequences; numbers of a token
-are combined by a maximum and a sum, and no device gets another's part of the vocabulary.
+On several devices the sequences are split over `data` and `fsdp` and the vocabulary over `tensor`,
+as the table of `papo_jax.parallel` says. Each device goes over its part of the vocabulary for its
+sequences; numbers of a token are combined by a maximum and a sum, and no device gets another's part
+of the vocabulary.
 
 Shapes: B sequences, T time, V vocabulary, D width.
 """
@@ -48,14 +50,22 @@ def token_stats(
 
     def local(hidden, unembedding, tokens, mask):
         return linear_token_stats(
-            hidden, unembedding, tokens, temperature=temperature, mask=mask, axis_name=axis, implementation=implementation
+            hidden,
+            unembedding,
+            tokens,
+            temperature=temperature,
+            mask=mask,
+            axis_name=axis,
+            implementation=implementation,
         )
 
     if not spread:
         return local(hidden, unembedding, tokens, mask)
     rows = PartitionSpec(parallel.RULES["batch"])
     specs = (rows, PartitionSpec(axis), rows, rows)
-    return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=rows)(hidden, unembedding, tokens, mask)
+    return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=rows)(
+        hidden, unembedding, tokens, mask
+    )
 
 
 def token_loss(
@@ -84,7 +94,14 @@ def token_loss(
 
     def local(hidden, unembedding, tokens, mask, context):
         return linear_token_loss(
-            loss, hidden, unembedding, tokens, context, temperature=temperature, mask=mask, axis_name=axis
+            loss,
+            hidden,
+            unembedding,
+            tokens,
+            context,
+            temperature=temperature,
+            mask=mask,
+            axis_name=axis,
         )
 
     if not spread:

@@ -1,7 +1,7 @@
 """Models of the Hugging Face hub.
 
-The hub's cache on this machine is asked first, and the network only for what is not there. Files that can run code
-when they are opened (pickles) are never fetched.
+The hub's cache on this machine is asked first, and the network only for what is not there. Files
+that can run code when they are opened (pickles) are never fetched.
 """
 
 import contextlib
@@ -12,7 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 
 from huggingface_hub import HfApi, errors, snapshot_download
-from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    logging,
+)
 
 from papo_jax.errors import InputError
 from papo_jax.models.safetensors_in import INDEX, SINGLE
@@ -45,12 +50,15 @@ def fetch(name: str, revision: str | None = None) -> pathlib.Path:
             # Asked first because snapshot_download would wait for this reply without end.
             _within(_DEADLINE, lambda: HfApi().model_info(name, revision=revision, timeout=_REPLY))
             return pathlib.Path(snapshot_download(**arguments, etag_timeout=_REPLY))
-        except Exception as error:  # the hub, its client, the network and the disk each raise their own
+        except (
+            Exception
+        ) as error:  # the hub, its client, the network and the disk each raise their own
             raise InputError(f"model.path: {_explain(error, name, revision)}") from None
 
 
 def _is_whole(snapshot: pathlib.Path) -> bool:
-    """Whether a cached snapshot holds a policy; a download may have been cut off, or other programs want less than we do."""
+    """Whether a cached snapshot holds a policy; a download may have been cut off, or other programs
+    want less than we do."""
     needed = {"config.json", "tokenizer.json"}
     try:
         needed |= set(json.loads((snapshot / INDEX).read_bytes())["weight_map"].values())
@@ -105,8 +113,12 @@ def _explain(error: Exception, name: str, revision: str | None) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the hub's client but for errors, and for the progress of a download in a terminal."""
-    verbosity, hide = logging.get_verbosity(), not sys.stderr.isatty() and not are_progress_bars_disabled()
+    """Silences the hub's client but for errors, and for the progress of a download in a
+    terminal."""
+    verbosity, hide = (
+        logging.get_verbosity(),
+        not sys.stderr.isatty() and not are_progress_bars_disabled(),
+    )
     logging.set_verbosity_error()
     if hide:
         disable_progress_bars()

@@ -18,9 +18,17 @@ from papo_jax.models.weight_names import Layout
 SHARD_BYTES = 5 * 2**30
 # What belongs to a model besides its config and its weights.
 COMPANIONS = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "tokenizer.model", "chat_template.jinja", "chat_template.json", "generation_config.json",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+)
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _ROWS = 4096  # of these compared at once
 
@@ -28,7 +36,9 @@ _ROWS = 4096  # of these compared at once
 def read_fields(directory: pathlib.Path) -> dict[str, Any]:
     """Reads `config.json` as it is; raises `InputError` where it is missing or no JSON object."""
     path = directory / "config.json"
-    return read_object(path, missing=f"{path} does not exist; model.path must name a Hugging Face directory")
+    return read_object(
+        path, missing=f"{path} does not exist; model.path must name a Hugging Face directory"
+    )
 
 
 def read_params(
@@ -38,15 +48,16 @@ def read_params(
 
     Args:
       directory: holds `model.safetensors`, or `model.safetensors.index.json` and its shards.
-      shapes: nested dict of `jax.ShapeDtypeStruct`, our layout; the dtype is the one to hold the parameter in.
+      shapes: nested dict of `jax.ShapeDtypeStruct`, our layout; the dtype is the one to hold the
+        parameter in.
       shardings: the same nested dict of `NamedSharding`, or None for the default device.
 
     Returns:
       The same nested dict of arrays.
 
     Raises:
-      InputError: if a file is missing, damaged or cut short, or a tensor is missing, unknown, of another shape or of a
-        dtype that is not supported.
+      InputError: if a file is missing, damaged or cut short, or a tensor is missing, unknown, of
+        another shape or of a dtype that is not supported.
     """
     source = safetensors_in.open_directory(directory)
     if "unembedding" not in shapes and {_HEAD, _EMBEDDING} <= source.shapes.keys():
@@ -55,10 +66,13 @@ def read_params(
 
 
 def _check_head_is_tied(source: placing.Source) -> None:
-    """Raises where a head is stored beside the embedding that is said to be it, and differs: one of the two would be lost."""
+    """Raises where a head is stored beside the embedding that is said to be it, and differs: one of
+    the two would be lost."""
     rows = source.shapes[_EMBEDDING][0]
     same = source.shapes[_HEAD] == source.shapes[_EMBEDDING] and all(
-        np.array_equal(*(source.rows(name, start, min(start + _ROWS, rows)) for name in (_HEAD, _EMBEDDING)))
+        np.array_equal(
+            *(source.rows(name, start, min(start + _ROWS, rows)) for name in (_HEAD, _EMBEDDING))
+        )
         for start in range(0, rows, _ROWS)
     )
     if not same:
@@ -80,13 +94,16 @@ def write(
     """Writes `config.json`, the weights and what goes with them, all or nothing.
 
     Args:
-      directory: made if it does not exist; of an earlier export in it weights and companions are replaced.
+      directory: made if it does not exist; of an earlier export in it weights and companions are
+        replaced.
       fields: of `config.json`, ready.
       params: nested dict of arrays, our layout.
       dtype: of every tensor, or None.
-      dtypes: Hugging Face's name of a tensor -> its dtype where `dtype` is None, as `safetensors_in.stored_dtypes` returns it. A
-        tensor that is not named keeps the dtype that it is held in.
-      companions: writes those of `COMPANIONS` that there are into the folder that it is given; None leaves them alone.
+      dtypes: Hugging Face's name of a tensor -> its dtype where `dtype` is None, as
+        `safetensors_in.stored_dtypes` returns it. A tensor that is not named keeps the dtype that
+        it is held in.
+      companions: writes those of `COMPANIONS` that there are into the folder that it is given; None
+        leaves them alone.
       shard_bytes: the most bytes of tensors in one file.
 
     Raises:

@@ -39,7 +39,9 @@ def locate(path: str) -> pathlib.Path:
             f"model.path {path!r} is neither a directory, a .gguf file nor one of the names tiny, smollm2,"
             " and a model of the Hugging Face hub reads owner/name"
         )
-    from papo_jax.models import hub  # here, for the hub's client takes a third of a second to import
+    from papo_jax.models import (
+        hub,
+    )  # here, for the hub's client takes a third of a second to import
 
     return hub.fetch(*model)
 
@@ -53,7 +55,11 @@ def parse_hub_id(path: str) -> tuple[str, str | None] | None:
     Returns:
       The name, and the branch, tag or commit, None for the main branch.
 
-    >>> parse_hub_id("Qwen/Qwen3-0.6B@main"), parse_hub_id("../policies/first"), parse_hub_id("mine/model.gguf")
+    >>> (
+    ...     parse_hub_id("Qwen/Qwen3-0.6B@main"),
+    ...     parse_hub_id("../policies/first"),
+    ...     parse_hub_id("mine/model.gguf"),
+    ... )
     (('Qwen/Qwen3-0.6B', 'main'), None, None)
     """
     found = _HUB_ID.fullmatch(path)
@@ -66,8 +72,16 @@ def _on_disk(path: str) -> pathlib.Path | None:
         place = pathlib.Path(path).expanduser()
         if not path or not place.exists():
             return None
-    except (OSError, RuntimeError, ValueError) as error:  # a closed directory, a name too long, ~ of an unknown user
-        raise InputError(f"model.path {path!r} cannot be opened ({error}); check the path") from None
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # a closed directory, a name too long, ~ of an unknown user
+        raise InputError(
+            f"model.path {path!r} cannot be opened ({error}); check the path"
+        ) from None
     if place.is_file() and place.suffix != ".gguf":
-        raise InputError(f"model.path {path!r} is a file but no .gguf file; give the directory that it lies in")
+        raise InputError(
+            f"model.path {path!r} is a file but no .gguf file; give the directory that it lies in"
+        )
     return place

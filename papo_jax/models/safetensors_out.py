@@ -1,4 +1,5 @@
-"""Writing safetensors: one file, or shards and their index, a tensor in memory at a time, and whole or not at all."""
+"""Writing safetensors: one file, or shards and their index, a tensor in memory at a time, and whole
+or not at all."""
 
 import contextlib
 import json
@@ -45,8 +46,9 @@ class Tensor(NamedTuple):
 def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterator[pathlib.Path]:
     """Gives a folder to write files to, and puts them into a directory once all are written.
 
-    Weights that an earlier export left in the directory are taken away first. Whoever is killed in between leaves a
-    directory without weights, or with shards without their index, and never old and new ones mixed.
+    Weights that an earlier export left in the directory are taken away first. Whoever is killed in
+    between leaves a directory without weights, or with shards without their index, and never old
+    and new ones mixed.
 
     Args:
       directory: where the files are to be; made if it does not exist.
@@ -61,8 +63,12 @@ def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterat
     stage.mkdir()
     try:
         yield stage
-        # Weights go first and come last, and of them the index ("-" sorts before "."): without it shards are no model.
-        order = lambda file: (bool(_OURS.fullmatch(file.name)), file.name)  # noqa: E731
+
+        # Weights go first and come last, and of them the index ("-" sorts before "."): without it
+        # shards are no model.
+        def order(file):
+            return (bool(_OURS.fullmatch(file.name)), file.name)
+
         for old in sorted(directory.iterdir(), key=order, reverse=True):
             if _OURS.fullmatch(old.name) or old.name in replaced:
                 old.unlink()
@@ -73,15 +79,18 @@ def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterat
 
 
 def write(directory: pathlib.Path, tensors: list[Tensor], *, shard_bytes: int) -> None:
-    """Writes `model.safetensors`, or shards and `model.safetensors.index.json` where that would be too large.
+    """Writes `model.safetensors`, or shards and `model.safetensors.index.json` where that would be
+    too large.
 
     Args:
       directory: exists; see `staged`.
       tensors: in the order in which shards are filled.
-      shard_bytes: the most bytes of tensors in a file; one that is larger by itself gets a file of its own.
+      shard_bytes: the most bytes of tensors in a file; one that is larger by itself gets a file of
+        its own.
 
     Raises:
-      InputError: if a value does not fit the dtype that it is to be written in, or the dtype cannot be written.
+      InputError: if a value does not fit the dtype that it is to be written in, or the dtype cannot
+        be written.
     """
     for tensor in tensors:
         check_dtype(tensor.dtype)
@@ -94,7 +103,10 @@ def write(directory: pathlib.Path, tensors: list[Tensor], *, shard_bytes: int) -
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         _write_file(directory / file, shard)
         places |= {tensor.name: file for tensor in shard}
-    index = {"metadata": {"total_size": sum(tensor.bytes for tensor in tensors)}, "weight_map": places}
+    index = {
+        "metadata": {"total_size": sum(tensor.bytes for tensor in tensors)},
+        "weight_map": places,
+    }
     (directory / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
@@ -104,7 +116,9 @@ def check_dtype(dtype: str) -> None:
     >>> check_dtype("bfloat16")
     """
     if dtype not in _CODES:
-        raise InputError(f"weights cannot be written in {dtype!r}; it must be float32, bfloat16 or float16")
+        raise InputError(
+            f"weights cannot be written in {dtype!r}; it must be float32, bfloat16 or float16"
+        )
 
 
 def _split(tensors: list[Tensor], most: int) -> list[list[Tensor]]:
@@ -121,13 +135,18 @@ def _split(tensors: list[Tensor], most: int) -> list[list[Tensor]]:
 
 
 def _write_file(path: pathlib.Path, tensors: list[Tensor]) -> None:
-    # The widest dtypes first keep every tensor at a multiple of its item size, as those who map the file expect.
+    # The widest dtypes first keep every tensor at a multiple of its item size, as those who map the
+    # file expect.
     tensors = sorted(tensors, key=lambda tensor: -jnp.dtype(tensor.dtype).itemsize)
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
         start, end = end, end + tensor.bytes
-        header[tensor.name] = {"dtype": _CODES[tensor.dtype], "shape": tensor.shape, "data_offsets": [start, end]}
+        header[tensor.name] = {
+            "dtype": _CODES[tensor.dtype],
+            "shape": tensor.shape,
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:

@@ -1,4 +1,5 @@
-"""The tokenizer of a Hugging Face directory, its chat template, and the tokens that end a completion.
+"""The tokenizer of a Hugging Face directory, its chat template, and the tokens that end a
+completion.
 
 Nothing here asks the network: a directory is complete, or it is refused.
 """
@@ -16,8 +17,8 @@ def read_tokenizer(directory: pathlib.Path):
     """Loads the fast tokenizer of a Hugging Face directory, from disk only.
 
     Args:
-      directory: holds tokenizer.json; what else describes the tokenizer (tokenizer_config.json, chat_template.jinja,
-        special_tokens_map.json) is read too.
+      directory: holds tokenizer.json; what else describes the tokenizer (tokenizer_config.json,
+        chat_template.jinja, special_tokens_map.json) is read too.
 
     Returns:
       A `PreTrainedTokenizerFast`.
@@ -31,29 +32,38 @@ def read_tokenizer(directory: pathlib.Path):
     if not file.exists():
         raise InputError(f"{file} does not exist; a policy needs a fast tokenizer")
     try:
-        # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its own.
+        # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its
+        # own.
         return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
     except Exception as error:  # tokenizers raises nothing more specific
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file} or a file beside it is damaged ({first}); fetch or write it again") from None
+        raise InputError(
+            f"{file} or a file beside it is damaged ({first}); fetch or write it again"
+        ) from None
 
 
 def chat_template(tokenizer) -> str | None:
-    """Returns the chat template of a tokenizer, of several named ones the one called "default"; None without any.
+    """Returns the chat template of a tokenizer, of several named ones the one called "default";
+    None without any.
 
     Args:
       tokenizer: of `transformers`.
 
     Raises:
-      InputError: if there are named templates but no "default" among them, or what stands there is no text.
+      InputError: if there are named templates but no "default" among them, or what stands there is
+        no text.
     """
     found = getattr(tokenizer, "chat_template", None)
     if isinstance(found, dict):
         if "default" not in found:
-            raise InputError(f"{place(tokenizer)}: the chat templates are {', '.join(found)}; call one of them 'default'")
+            raise InputError(
+                f"{place(tokenizer)}: the chat templates are {', '.join(found)}; call one of them 'default'"
+            )
         found = found["default"]
     if not isinstance(found, str | None):
-        raise InputError(f"{place(tokenizer)}: chat_template is {found!r}; it must be a text, or a list of named ones")
+        raise InputError(
+            f"{place(tokenizer)}: chat_template is {found!r}; it must be a text, or a list of named ones"
+        )
     return found or None
 
 
@@ -74,14 +84,15 @@ def stop_tokens(source: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[
       Their ids, rising; at least one.
 
     Raises:
-      InputError: if generation_config.json is damaged or names no tokens of the model, or if there is no such token.
+      InputError: if generation_config.json is damaged or names no tokens of the model, or if there
+        is no such token.
     """
     file = source / "generation_config.json"
     if source.is_dir() and file.exists():
         stops = _named_ends(file, vocabulary_size)
     else:
-        # A chat model ends a turn with one token and a document with another; without a generation config
-        # only their names tell.
+        # A chat model ends a turn with one token and a document with another; without a generation
+        # config # only their names tell.
         added = tokenizer.get_added_vocab()
         stops = {added[name] for name in _ENDS if name in added}
     if tokenizer.eos_token_id is not None:

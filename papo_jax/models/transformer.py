@@ -1,8 +1,8 @@
 """A decoder of the Llama / Qwen family in `flax.nnx`.
 
-Shapes: B sequences, T time steps of this call, S slots attended to, V vocabulary, D width, L layers. The parameters
-of all blocks are stacked on a leading axis [L, ...] and the blocks run under one `lax.scan`, so compile time does not
-grow with depth.
+Shapes: B sequences, T time steps of this call, S slots attended to, V vocabulary, D width, L
+layers. The parameters of all blocks are stacked on a leading axis [L, ...] and the blocks run under
+one `lax.scan`, so compile time does not grow with depth.
 """
 
 import jax
@@ -36,7 +36,8 @@ class Block(nnx.Module):
         return x + self.mlp(self.mlp_norm(x))
 
     def cached(self, x, geometry: Geometry, keys, values, layer, start):
-        """The same with keys and values [L, B, S, K, head_dim], written at (layer, :, start) and attended to."""
+        """The same with keys and values [L, B, S, K, head_dim], written at (layer, :, start) and
+        attended to."""
         query, key, value = self.attention.project(self.attention_norm(x), geometry)
         keys = jax.lax.dynamic_update_slice(keys, key[None], (layer, 0, start, 0, 0))
         values = jax.lax.dynamic_update_slice(values, value[None], (layer, 0, start, 0, 0))
@@ -45,7 +46,8 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """Tokens in, final hidden states out; the head is applied by the token statistics or by `papo_jax.models.logits`."""
+    """Tokens in, final hidden states out; the head is applied by the token statistics or by
+    `papo_jax.models.logits`."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.config = config
@@ -85,7 +87,8 @@ class Transformer(nnx.Module):
         return self.final_norm(jax.lax.scan(body, self._embed(tokens), (stacked, self._kinds()))[0])
 
     def cached(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """Appends tokens [B, T] to the cache and returns their hidden states [B, T, D] and the new cache."""
+        """Appends tokens [B, T] to the cache and returns their hidden states [B, T, D] and the new
+        cache."""
         slots = cache.valid.shape[1]
         time = tokens.shape[1]
         seen = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
@@ -96,7 +99,9 @@ class Transformer(nnx.Module):
 
         def body(carry, scanned):
             layer, kind, index = scanned
-            return nnx.merge(graph, layer).cached(carry[0], of_layer(kind), carry[1], carry[2], index, cache.length), None
+            return nnx.merge(graph, layer).cached(
+                carry[0], of_layer(kind), carry[1], carry[2], index, cache.length
+            ), None
 
         carry = (self._embed(tokens), cache.keys, cache.values)
         scanned = (stacked, self._kinds(), jnp.arange(self.config.layers))
@@ -107,7 +112,8 @@ class Transformer(nnx.Module):
         return jnp.take(self.embedding[...], tokens, axis=0).astype(self.config.dtype)
 
     def _kinds(self) -> dict[str, jax.Array]:
-        """What differs between layers, [L] booleans to be scanned over; empty where all are alike."""
+        """What differs between layers, [L] booleans to be scanned over; empty where all are
+        alike."""
         kinds = {"rotated": self.config.rotated, "windowed": self.config.windowed}
         return {name: jnp.array(layers) for name, layers in kinds.items() if layers}
 
@@ -133,7 +139,10 @@ class Transformer(nnx.Module):
             geometry = rotated
             if "rotated" in kind:
                 turns = kind["rotated"]
-                geometry = geometry._replace(cosine=jnp.where(turns, rotated.cosine, 1), sine=jnp.where(turns, rotated.sine, 0))
+                geometry = geometry._replace(
+                    cosine=jnp.where(turns, rotated.cosine, 1),
+                    sine=jnp.where(turns, rotated.sine, 0),
+                )
             if "windowed" in kind:
                 geometry = geometry._replace(mask=jnp.where(kind["windowed"], near, mask))
             return geometry

@@ -1,8 +1,9 @@
-"""Where each of our parameters is in a Hugging Face checkpoint: its name there, and how its axes lie.
+"""Where each of our parameters is in a Hugging Face checkpoint: its name there, and how its axes
+lie.
 
-Hugging Face stores a projection as a matrix [out, in] for each layer; ours are [in, ..., out, ...] with the heads apart
-and the layers stacked on a leading axis [L, ...]. The names below are the whole map. A parameter is named by its path
-in the nested dict, ("blocks", "mlp", "up").
+Hugging Face stores a projection as a matrix [out, in] for each layer; ours are [in, ..., out, ...]
+with the heads apart and the layers stacked on a leading axis [L, ...]. The names below are the
+whole map. A parameter is named by its path in the nested dict, ("blocks", "mlp", "up").
 """
 
 import math
@@ -43,8 +44,9 @@ _TOP_NAMES = {
 class Layout(NamedTuple):
     """How one layer of a parameter lies in Hugging Face's matrix [rows, columns].
 
-    A step on the first row axis is a fixed number of rows, and the same holds for columns. So a slice of ours along
-    either of these axes is one range of rows or columns in the file, and whole heads are never taken apart.
+    A step on the first row axis is a fixed number of rows, and the same holds for columns. So a
+    slice of ours along either of these axes is one range of rows or columns in the file, and whole
+    heads are never taken apart.
 
     Attributes:
       rows: the axes of ours that the rows run over, slowest first.
@@ -62,7 +64,9 @@ class Layout(NamedTuple):
 
     def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in the file of a parameter of the given shape, layers apart."""
-        return tuple(math.prod(shape[axis] for axis in axes) for axes in (self.rows, self.columns) if axes)
+        return tuple(
+            math.prod(shape[axis] for axis in axes) for axes in (self.rows, self.columns) if axes
+        )
 
     def rows_together(self, shape: tuple[int, ...]) -> int:
         """How many rows of the file one step on the first row axis is."""
@@ -80,16 +84,23 @@ class Layout(NamedTuple):
         Raises:
           ValueError: if `spec` splits inside a head.
 
-        >>> tuple(Layout(rows=(1, 2), columns=(0,)).stored_spec(PartitionSpec("fsdp", "tensor", None)))
+        >>> tuple(
+        ...     Layout(rows=(1, 2), columns=(0,)).stored_spec(
+        ...         PartitionSpec("fsdp", "tensor", None)
+        ...     )
+        ... )
         ('tensor', 'fsdp')
         """
         entries = (*spec, *(None,) * (len(self.rows + self.columns) - len(spec)))
         if any(entries[axis] for axis in self.rows[1:] + self.columns[1:]):
-            raise ValueError(f"{spec} splits an axis that is no range of rows or columns in the file")
+            raise ValueError(
+                f"{spec} splits an axis that is no range of rows or columns in the file"
+            )
         return PartitionSpec(*(entries[axes[0]] for axes in (self.rows, self.columns) if axes))
 
     def to_ours(self, stored: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """[rows, columns] -> our axes; of `shape` only the sizes besides the first row axis matter."""
+        """[rows, columns] -> our axes; of `shape` only the sizes besides the first row axis
+        matter."""
         order = self.rows + self.columns
         apart = stored.reshape(-1, *(shape[axis] for axis in order[1:]))
         return apart.transpose(sorted(range(len(order)), key=order.__getitem__))
@@ -130,5 +141,6 @@ def tensor_names(path: Path, shape: tuple[int, ...]) -> list[str]:
 
 
 def follows_from_the_rest(name: str) -> bool:
-    """Says whether a tensor may be in a file without a place here: a tied head, or a table of rotary angles."""
+    """Says whether a tensor may be in a file without a place here: a tied head, or a table of
+    rotary angles."""
     return name == "lm_head.weight" or "rotary_emb" in name

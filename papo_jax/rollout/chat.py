@@ -13,7 +13,8 @@ class Chat:
 
     Attributes:
       enabled: under the model's chat template, where it has one; else the text is the prompt.
-      system: a system message before the problem; None for none, which many templates fill in themselves.
+      system: a system message before the problem; None for none, which many templates fill in
+        themselves.
       thinking: turns the template's thinking on or off; None leaves it to the template.
     """
 
@@ -33,7 +34,8 @@ def template_of(tokenizer, chat: Chat) -> str | None:
       The template, or None where the text is the prompt.
 
     Raises:
-      InputError: if a system message or a thinking switch is asked for and there is no place for it.
+      InputError: if a system message or a thinking switch is asked for and there is no place for
+        it.
     """
     template = tokenizers.chat_template(tokenizer) if chat.enabled else None
     if template is None:
@@ -42,7 +44,9 @@ def template_of(tokenizer, chat: Chat) -> str | None:
             if getattr(chat, name) is not None:
                 raise InputError(f"model.{name} is set but {why}; leave model.{name} unset")
     elif chat.thinking is not None and "enable_thinking" not in template:
-        raise InputError("the chat template of this model has no thinking switch; leave model.thinking unset")
+        raise InputError(
+            "the chat template of this model has no thinking switch; leave model.thinking unset"
+        )
     return template
 
 

@@ -17,5 +17,8 @@ def texts(tokenizer, stop_tokens: tuple[int, ...], completions: Completions) -> 
       B texts.
     """
     tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
-    ids = [[t for t in row[kept].tolist() if t not in stop_tokens] for row, kept in zip(tokens, mask, strict=True)]
+    ids = [
+        [t for t in row[kept].tolist() if t not in stop_tokens]
+        for row, kept in zip(tokens, mask, strict=True)
+    ]
     return tokenizer.batch_decode(ids)

@@ -1,7 +1,8 @@
-"""Logits to distribution: the only place where a token is drawn, used at the temperature that is trained.
+"""Logits to distribution: the only place where a token is drawn, used at the temperature that is
+trained.
 
-Shapes: B sequences, V vocabulary. The same tempered, untruncated softmax is what the token statistics
-describe, so what is sampled is what is trained.
+Shapes: B sequences, V vocabulary. The same tempered, untruncated softmax is what the token
+statistics describe, so what is sampled is what is trained.
 """
 
 import math
@@ -14,9 +15,10 @@ import jax.numpy as jnp
 def sample(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     """Draws one token a row, exactly, from softmax(logits / temperature).
 
-    Two levels: first a block of about sqrt(V) tokens by its mass, then a token inside it, each by Gumbel-max.
-    That takes 2 sqrt(V) random numbers a row where one level takes V, which is most of the time of decoding
-    on a CPU. A probability is as good as its float32 logarithm: no cumulative sum rounds the rare ones away.
+    Two levels: first a block of about sqrt(V) tokens by its mass, then a token inside it, each by
+    Gumbel-max. That takes 2 sqrt(V) random numbers a row where one level takes V, which is most of
+    the time of decoding on a CPU. A probability is as good as its float32 logarithm: no cumulative
+      sum rounds the rare ones away.
 
     Args:
       keys: [B] PRNG keys, one a row: a row's draw depends on nothing else in the batch.
@@ -39,7 +41,9 @@ def sample(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> j
     blocks = jnp.pad(logits, fill, constant_values=-jnp.inf).reshape(rows, -1, block)
     keys = jax.vmap(jax.random.split)(keys)
     chosen = _categorical(keys[:, 0], jax.nn.logsumexp(blocks, axis=2))
-    inside = _categorical(keys[:, 1], jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0])
+    inside = _categorical(
+        keys[:, 1], jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0]
+    )
     return (chosen * block + inside).astype(jnp.int32)
 
 
@@ -49,5 +53,6 @@ def greedy(logits: jax.Array) -> jax.Array:
 
 
 def _categorical(keys: jax.Array, logits: jax.Array) -> jax.Array:
-    """Draws an index a row, [B] keys and [B, n] -> [B]; mode "high" keeps the tail below 2^-23 right."""
+    """Draws an index a row, [B] keys and [B, n] -> [B]; mode "high" keeps the tail below 2^-23
+    right."""
     return jax.vmap(lambda key, row: jax.random.categorical(key, row, mode="high"))(keys, logits)

@@ -1,6 +1,7 @@
 """Sampling completions: a prompt is read once for all of its samples, then one token at a time.
 
-Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots (padded on the left), T completion slots.
+Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots (padded on the left), T
+completion slots.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,8 @@ class Prompts(NamedTuple):
     Attributes:
       tokens: [N, P] int32, padded on the left.
       valid: [N, P] boolean, false on padding.
-      identifiers: [N] int32; the key of a prompt's samples is folded from it, not from its place in the batch.
+      identifiers: [N] int32; the key of a prompt's samples is folded from it, not from its place in
+        the batch.
     """
 
     tokens: jax.Array
@@ -36,7 +38,8 @@ class Completions(NamedTuple):
     Attributes:
       tokens: [B, T] int32, the stop token included, `PAD` after it.
       mask: [B, T] boolean, true on tokens that the policy drew.
-      logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where the mask is false.
+      logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where the
+        mask is false.
       truncated: [B] boolean, true where no stop token came before the limit.
     """
 
@@ -57,10 +60,11 @@ def generate(
     stop_tokens: tuple[int, ...],
     temperature: float = 1.0,
 ) -> Completions:
-    """Draws `samples` completions of every prompt; pure, to be jitted with the keyword arguments static.
+    """Draws `samples` completions of every prompt; pure, to be jitted with the keyword arguments
+    static.
 
-    The key of a token is fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample does not
-    change when the batch is laid out in another way.
+    The key of a token is fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample
+    does not change when the batch is laid out in another way.
 
     Args:
       graph: of the policy.
@@ -116,11 +120,15 @@ def generate(
         truncated=jnp.ones((rows,), bool),
     )
     last = jnp.repeat(hidden[:, -1], samples, axis=0)
-    return jax.lax.while_loop(unfinished, step, (jnp.int32(0), last, cache, empty.truncated, empty))[-1]
+    return jax.lax.while_loop(
+        unfinished, step, (jnp.int32(0), last, cache, empty.truncated, empty)
+    )[-1]
 
 
 def _sequence_keys(key: jax.Array, identifiers: jax.Array, samples: int) -> jax.Array:
     """[N] identifiers -> [N G] keys."""
     of_prompt = jax.vmap(jax.random.fold_in, (None, 0))(key, identifiers)
-    of_sample = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(samples)))(of_prompt)
+    of_sample = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(samples)))(
+        of_prompt
+    )
     return of_sample.reshape(-1)

@@ -41,18 +41,23 @@ class Store:
           chat: how a text becomes a prompt.
 
         Returns:
-          The `Store`. Special tokens are those that the chat template writes, or without one those that the tokenizer
-          adds by itself.
+          The `Store`. Special tokens are those that the chat template writes, or without one those
+          that the tokenizer adds by itself.
 
         Raises:
-          InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no token.
+          InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no
+            token.
         """
         tokens, lengths, identifiers = [np.zeros(0, np.int32)], [0], []
         for block, encoded in _blocks(tokenizer, problems, chat):
             tokens.append(np.fromiter(itertools.chain.from_iterable(encoded), np.int32))
             lengths.extend(map(len, encoded))
             identifiers.extend(problem.identifier for problem in block)
-        return cls(np.concatenate(tokens), np.cumsum(lengths, dtype=np.int64), np.array(identifiers, np.int32))
+        return cls(
+            np.concatenate(tokens),
+            np.cumsum(lengths, dtype=np.int64),
+            np.array(identifiers, np.int32),
+        )
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -80,7 +85,9 @@ class Store:
         worst = self.longest
         if worst > limit:
             where = self.identifiers[int(np.argmax(np.diff(self.offsets)))]
-            raise InputError(f"problem {where} has a prompt of {worst} tokens, more than rollout.max_prompt_tokens = {limit}")
+            raise InputError(
+                f"problem {where} has a prompt of {worst} tokens, more than rollout.max_prompt_tokens = {limit}"
+            )
         if worst > room:
             raise InputError(
                 f"a prompt of {worst} tokens and rollout.max_new_tokens do not fit the model's positions;"
@@ -99,27 +106,42 @@ class Store:
           `Prompts` of as many rows, P = `slots` of them.
         """
         encoded = [self[row] for row in rows]
-        return pad(encoded, self.identifiers[list(rows)], slots(encoded, multiple=multiple, longest=longest))
+        return pad(
+            encoded,
+            self.identifiers[list(rows)],
+            slots(encoded, multiple=multiple, longest=longest),
+        )
 
 
-def _blocks(tokenizer, problems: Iterable[Problem], chat: Chat) -> Iterator[tuple[list[Problem], list[list[int]]]]:
+def _blocks(
+    tokenizer, problems: Iterable[Problem], chat: Chat
+) -> Iterator[tuple[list[Problem], list[list[int]]]]:
     """Yields (problems, their token ids), some at a time."""
     template = template_of(tokenizer, chat)
     problems = iter(problems)
     while block := list(itertools.islice(problems, _BLOCK)):
-        texts = [problem.prompt if template is None else render(tokenizer, template, problem, chat) for problem in block]
+        texts = [
+            problem.prompt if template is None else render(tokenizer, template, problem, chat)
+            for problem in block
+        ]
         # A template has written every special token already.
         encoded = tokenizer(texts, add_special_tokens=template is None, verbose=False)["input_ids"]
         for problem, ids in zip(block, encoded, strict=True):
             if not ids:
-                raise InputError(f"problem {problem.identifier} has an empty prompt: no token to go on from; mend the task")
+                raise InputError(
+                    f"problem {problem.identifier} has an empty prompt: no token to go on from; mend the task"
+                )
         yield block, encoded
 
 
 def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> int:
-    """Returns P for these prompts: their longest rounded up, so that few shapes are compiled, but never above `longest`.
+    """Returns P for these prompts: their longest rounded up, so that few shapes are compiled, but
+    never above `longest`.
 
-    >>> slots([[1, 2, 3]], multiple=64, longest=12), slots([[1] * 70], multiple=64, longest=300)
+    >>> (
+    ...     slots([[1, 2, 3]], multiple=64, longest=12),
+    ...     slots([[1] * 70], multiple=64, longest=300),
+    ... )
     (12, 128)
     """
     here = max(len(ids) for ids in encoded)

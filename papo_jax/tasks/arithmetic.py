@@ -1,6 +1,8 @@
-"""Arithmetic that we generate: sums, products and parentheses over small integers, at a chosen difficulty.
+"""Arithmetic that we generate: sums, products and parentheses over small integers, at a chosen
+difficulty.
 
-A problem is a pure function of (seed, split, index), so nothing has to be shipped or fetched. The two splits
+A problem is a pure function of (seed, split, index), so nothing has to be shipped or fetched. The
+two splits
 cannot overlap: the text of a prompt decides its split.
 
 >>> problem = generate(0, "train", 0, difficulty=2)
@@ -56,7 +58,9 @@ def generate(seed: int, split: str, index: int, *, difficulty: int) -> Problem:
             return Problem(index, f"{expression}=", steps[-1], source=NAME)
 
 
-def make(*, seed: int, difficulty: int, train_size: int, held_out_size: int, template: str, grader: str) -> Made:
+def make(
+    *, seed: int, difficulty: int, train_size: int, held_out_size: int, template: str, grader: str
+) -> Made:
     """Draws both splits.
 
     Args:
@@ -74,7 +78,12 @@ def make(*, seed: int, difficulty: int, train_size: int, held_out_size: int, tem
         raise InputError(f"task.difficulty is 1 to {MAX_DIFFICULTY}, not {difficulty}")
     train = [generate(seed, "train", i, difficulty=difficulty) for i in range(train_size)]
     splits = {"train": train, "held_out": _distinct(seed, difficulty, held_out_size)}
-    return Made({name: [_asked(problem, template, grader) for problem in rows] for name, rows in splits.items()})
+    return Made(
+        {
+            name: [_asked(problem, template, grader) for problem in rows]
+            for name, rows in splits.items()
+        }
+    )
 
 
 def _asked(problem: Problem, template: str, grader: str) -> Problem:
@@ -104,7 +113,8 @@ def split_of(prompt: str) -> str:
 
 
 def worked(expression: str) -> list[str]:
-    """Reduces an expression one operation at a time: parentheses, then products, then sums from the left.
+    """Reduces an expression one operation at a time: parentheses, then products, then sums from the
+    left.
 
     Returns:
       The expression after each operation, the value last; empty if some step would be negative.
@@ -130,7 +140,8 @@ def _apply(left: int, operator: str, right: int) -> int:
 
 
 def _expression(rng: random.Random, difficulty: int) -> str:
-    """A chain of `difficulty` operations; some neighbours become a product or a factor in parentheses."""
+    """A chain of `difficulty` operations; some neighbors become a product or a factor in
+    parentheses."""
     largest = 10 + 10 * difficulty
     terms, operations = [str(rng.randint(1, largest))], 0
     while operations < difficulty:

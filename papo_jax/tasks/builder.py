@@ -1,7 +1,8 @@
 """Problems served by TensorFlow Datasets, from array-record files, without TensorFlow.
 
-A data set is prepared once, into a directory whose name holds a fingerprint of all that made it. It is written beside
-its place and moved there whole; a manifest lists the SHA-256 of every file, so that a damaged one is made again.
+A data set is prepared once, into a directory whose name holds a fingerprint of all that made it. It
+is written beside its place and moved there whole; a manifest lists the SHA-256 of every file, so
+that a damaged one is made again.
 """
 
 import contextlib
@@ -60,8 +61,12 @@ class Rows(Sequence):
         for start in range(0, len(identifiers), _BLOCK):
             block = list(identifiers[start : start + _BLOCK])
             for wanted, row in zip(block, self._source.__getitems__(block), strict=True):
-                if row["identifier"] != wanted:  # an unshuffled split keeps its order, says tensorflow_datasets
-                    raise RuntimeError(f"row {wanted} of a prepared data set holds problem {row['identifier']}")
+                if (
+                    row["identifier"] != wanted
+                ):  # an unshuffled split keeps its order, says tensorflow_datasets
+                    raise RuntimeError(
+                        f"row {wanted} of a prepared data set holds problem {row['identifier']}"
+                    )
                 yield Problem(wanted, *(row[name].decode() for name in _TEXTS))
 
 
@@ -100,17 +105,21 @@ def serve(key: Mapping, make: Callable[[], Made], cache: Path) -> Served:
     """Opens the data set that `key` describes, after preparing it where there is no whole one.
 
     Args:
-      key: everything that decides the contents, as JSON; `key["task"]` also begins the directory's name.
+      key: everything that decides the contents, as JSON; `key["task"]` also begins the directory's
+        name.
       make: makes the splits, none of them empty.
       cache: the directory that holds prepared data sets.
 
     Returns:
-      The splits, read from disk as they are used, the fingerprint of their contents, and the maker's notes.
+      The splits, read from disk as they are used, the fingerprint of their contents, and the
+      maker's notes.
 
     Raises:
       InputError: if the cache cannot be written.
     """
-    digest = hashlib.sha256(json.dumps({"format": FORMAT, **key}, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps({"format": FORMAT, **key}, sort_keys=True).encode()
+    ).hexdigest()
     directory = Path(cache) / f"{key['task'].replace('/', '-')}-{digest[:20]}"
     manifest = _whole(directory)
     if manifest is None:
@@ -140,14 +149,17 @@ def _whole(directory: Path) -> dict | None:
     """The manifest of a data set whose files are all there and unchanged, else None."""
     try:
         manifest = json.loads((directory / _MANIFEST).read_text())
-        whole = all(_sha256(directory / name) == digest for name, digest in manifest["files"].items())
+        whole = all(
+            _sha256(directory / name) == digest for name, digest in manifest["files"].items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return manifest if whole else None
 
 
 def _prepare(directory: Path, problems: Made) -> dict:
-    """Writes a data set beside its place, then moves it there; returns the manifest of what then stands there."""
+    """Writes a data set beside its place, then moves it there; returns the manifest of what then
+    stands there."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     _sweep(directory.parent)
     work = Path(tempfile.mkdtemp(prefix=_PREPARING, dir=directory.parent))
@@ -161,11 +173,18 @@ def _prepare(directory: Path, problems: Made) -> dict:
                 download_dir=work / "downloads",
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False),
             )
-        files = {str(path.relative_to(made)): _sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
+        files = {
+            str(path.relative_to(made)): _sha256(path)
+            for path in sorted(made.rglob("*"))
+            if path.is_file()
+        }
         place = str(builder.data_path.relative_to(made))
         manifest = {
-            "builder": place, "fingerprint": content_fingerprint(problems.splits), "notes": problems.notes, "files": files,
-        }  # fmt: skip
+            "builder": place,
+            "fingerprint": content_fingerprint(problems.splits),
+            "notes": problems.notes,
+            "files": files,
+        }
         (made / _MANIFEST).write_text(json.dumps(manifest, indent=2))
         return _move(made, directory, work / "replaced") or manifest
     finally:
@@ -173,7 +192,8 @@ def _prepare(directory: Path, problems: Made) -> dict:
 
 
 def _move(made: Path, directory: Path, replaced: Path) -> dict | None:
-    """Puts `made` in its place unless another process was first; then returns that one's manifest."""
+    """Puts `made` in its place unless another process was first; then returns that one's
+    manifest."""
     try:
         os.replace(made, directory)
     except OSError:  # something stands there: a whole data set since a moment ago, or a damaged one

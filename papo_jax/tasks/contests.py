@@ -1,13 +1,18 @@
-r"""AIME 2024, AIME 2025 and AMC 2023: contests of the Mathematical Association of America, answers are integers.
+r"""AIME 2024, AIME 2025 and AMC 2023: contests of the Mathematical Association of America, answers
+are integers.
 
-The problems are the association's; the collections below are republications, each with the licence that its page says.
-Fields that are read: problem, Problem or question; answer or Answer, a text or a number such as 27.0, else the last
-box of solution; and url or year, by which rows of other years are left out (AI-MO/aimo-validation-aime has 2022 to
-2024, AI-MO/aimo-validation-amc the AMC 12 of 2022 and 2023).
+The problems are the association's; the collections below are republications, each with the license
+that its page says.
+Fields that are read: problem, Problem or question; answer or Answer, a text or a number such as
+27.0, else the last box of solution; and url or year, by which rows of other years are left out
+(AI-MO/aimo-validation-aime has 2022 to 2024, AI-MO/aimo-validation-amc the AMC 12 of 2022 and
+2023).
 
-AIME 2024: Maxwell-Jia/AIME_2024 (ID, Problem, Solution, Answer), HuggingFaceH4/aime_2024, math-ai/aime24.
+AIME 2024: Maxwell-Jia/AIME_2024 (ID, Problem, Solution, Answer), HuggingFaceH4/aime_2024,
+  math-ai/aime24.
 AIME 2025: opencompass/AIME2025 (question, answer; two files), math-ai/aime25, MathArena/aime_2025.
-AMC 2023: math-ai/amc23 (question, answer; 40 rows), AI-MO/aimo-validation-amc (problem, answer as a float).
+AMC 2023: math-ai/amc23 (question, answer; 40 rows), AI-MO/aimo-validation-amc (problem, answer as a
+  float).
 """
 
 import functools

@@ -1,9 +1,10 @@
 """DAPO-Math-17k, competition problems whose answers were rewritten as integers.
 
-Source: Yu et al. 2025, arXiv 2503.14476; Apache 2.0. BytedTsinghua-SIA/DAPO-Math-17k (parquet, every problem about a
-hundred times): prompt, a list of one message with an instruction before and after the problem, and
-reward_model.ground_truth. open-r1/DAPO-Math-17k-Processed (parquet, without repetitions): prompt, the bare problem,
-and solution. The instruction is cut off and replaced by the template of this task.
+Source: Yu et al. 2025, arXiv 2503.14476; Apache 2.0. BytedTsinghua-SIA/DAPO-Math-17k (parquet,
+every problem about a hundred times): prompt, a list of one message with an instruction before and
+after the problem, and reward_model.ground_truth. open-r1/DAPO-Math-17k-Processed (parquet, without
+repetitions): prompt, the bare problem, and solution. The instruction is cut off and replaced by the
+template of this task.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,11 @@ def parse(fields: Mapping) -> Example:
         prompt = text(prompt[0], "content")
     question = templates.without(templates.DAPO, text({"prompt": prompt}, "prompt").strip()).strip()
     reward = fields.get("reward_model")
-    gold = scalar(reward, "ground_truth") if isinstance(reward, Mapping) else scalar(fields, "solution", "answer")
+    gold = (
+        scalar(reward, "ground_truth")
+        if isinstance(reward, Mapping)
+        else scalar(fields, "solution", "answer")
+    )
     answer = canonical_integer(gold)
     if answer is None:
         raise ValueError(f"the answer should be an integer, not {gold[:40]!r}")

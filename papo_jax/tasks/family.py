@@ -1,4 +1,5 @@
-"""Families that are read from files: where the files are, what a row means, and which rows become which split."""
+"""Families that are read from files: where the files are, what a row means, and which rows become
+which split."""
 
 import dataclasses
 from collections import Counter
@@ -13,7 +14,8 @@ from papo_jax.tasks.problem import Made, Problem
 
 
 class Example(NamedTuple):
-    """What a row says: a question without instructions, its gold answer, and the grader for that answer."""
+    """What a row says: a question without instructions, its gold answer, and the grader for that
+    answer."""
 
     question: str
     answer: str
@@ -21,7 +23,8 @@ class Example(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A row that is no problem for us, and why, as in "rows left out, for they need their image: 3"."""
+    """A row that is no problem for us, and why, as in "rows left out, for they need their image:
+    3"."""
 
     reason: str
 
@@ -40,8 +43,8 @@ class Family:
       template: what stands around a question, with "{question}" in its place.
       parse: reads one row's fields; its ValueError says what is wrong with them.
       evaluation_only: every row is held out.
-      published: a question that has two answers is left out, with a note, for nobody is to edit a published file; in
-        a file of the user's own it is an error.
+      published: a question that has two answers is left out, with a note, for nobody is to edit a
+        published file; in a file of the user's own it is an error.
       settle: looks at all examples of a split together.
     """
 
@@ -58,12 +61,12 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
 
     Args:
       family: whose files they are.
-      path: a file, or a directory with the files of the splits: train.jsonl and test.jsonl, or parquet files such as
-        data/train-00000-of-00001.parquet, or train/algebra/1.json and more.
+      path: a file, or a directory with the files of the splits: train.jsonl and test.jsonl, or
+        parquet files such as data/train-00000-of-00001.parquet, or train/algebra/1.json and more.
 
     Returns:
-      {"train": ..., "held_out": ...}, {"held_out": ...} of a family that is only evaluated on, or {"both": ...} where
-      the same files have to serve for both splits.
+      {"train": ..., "held_out": ...}, {"held_out": ...} of a family that is only evaluated on, or
+      {"both": ...} where the same files have to serve for both splits.
 
     Raises:
       InputError: if there are no such files.
@@ -78,22 +81,35 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
     if place.is_file():
         return {alone: [place]}
     if not place.is_dir():
-        raise InputError(f"task.path {path} does not exist; it should be a file or a directory with train.jsonl")
+        raise InputError(
+            f"task.path {path} does not exist; it should be a file or a directory with train.jsonl"
+        )
     test, train = _of_split(place, "test"), _of_split(place, "train")
     if family.evaluation_only:  # some are published as a split "train", others as files of any name
-        found = test or train or sorted(file for file in place.iterdir() if file.suffix in files.SUFFIXES)
+        found = (
+            test
+            or train
+            or sorted(file for file in place.iterdir() if file.suffix in files.SUFFIXES)
+        )
         if not found:
-            raise InputError(f"task.path {path} is a directory without test.jsonl; put it there or name a file")
+            raise InputError(
+                f"task.path {path} is a directory without test.jsonl; put it there or name a file"
+            )
         return {"held_out": found}
     if not train:
-        raise InputError(f"task.path {path} is a directory without train.jsonl; put it there or name a file")
+        raise InputError(
+            f"task.path {path} is a directory without train.jsonl; put it there or name a file"
+        )
     return {"train": train, "held_out": test} if test else {"both": train}
 
 
 def _of_split(place: Path, split: str) -> list[Path]:
-    """A split's files: SPLIT.jsonl or SPLIT-00000-of-00001.parquet, here or a folder down, or whatever SPLIT/ holds."""
+    """A split's files: SPLIT.jsonl or SPLIT-00000-of-00001.parquet, here or a folder down, or
+    whatever SPLIT/ holds."""
     for folder in ("", "*/"):
-        names = [folder + name + suffix for suffix in files.SUFFIXES for name in (split, f"{split}-*")]
+        names = [
+            folder + name + suffix for suffix in files.SUFFIXES for name in (split, f"{split}-*")
+        ]
         if found := sorted(file for name in names for file in place.glob(name)):
             return found
     return sorted(file for file in (place / split).rglob("[!.]*") if file.suffix in files.SUFFIXES)
@@ -102,8 +118,8 @@ def _of_split(place: Path, split: str) -> list[Path]:
 def make(family: Family, found: dict[str, list[Path]], template: str, grader: str | None) -> Made:
     """Reads both splits, which never share a question.
 
-    Where the same files serve for both, the text of a question decides its split, so that added or moved rows change
-    no other's.
+    Where the same files serve for both, the text of a question decides its split, so that added or
+    moved rows change no other's.
 
     Args:
       family: what the rows mean.
@@ -115,8 +131,8 @@ def make(family: Family, found: dict[str, list[Path]], template: str, grader: st
       The problems, in the order of the files.
 
     Raises:
-      InputError: if a file cannot be used, with the row that is to blame, if a split would be empty, or if both
-        splits hold the same question.
+      InputError: if a file cannot be used, with the row that is to blame, if a split would be
+        empty, or if both splits hold the same question.
     """
     notes: list[str] = []
     splits = {name: _examples(family, paths, notes) for name, paths in found.items()}
@@ -132,7 +148,10 @@ def make(family: Family, found: dict[str, list[Path]], template: str, grader: st
                 f"task.path leaves no problem for the split {name!r} of {family.name}; "
                 "give more problems, or a directory with train.jsonl and test.jsonl that do not overlap"
             )
-    made = {name: _numbered(family.name, examples, template, grader) for name, examples in splits.items()}
+    made = {
+        name: _numbered(family.name, examples, template, grader)
+        for name, examples in splits.items()
+    }
     overlap.check(made.get("train", ()), made["held_out"], used=(template,))
     return Made(made, tuple(notes))
 
@@ -149,12 +168,15 @@ def _examples(family: Family, paths: Sequence[Path], notes: list[str]) -> list[E
                 yield place, found
 
     examples = _once(family, kept(), notes)
-    notes.extend(f"{family.name}: rows left out, for {reason}: {count}" for reason, count in left_out.items())
+    notes.extend(
+        f"{family.name}: rows left out, for {reason}: {count}" for reason, count in left_out.items()
+    )
     return family.settle(examples)
 
 
 def _once(family: Family, placed: Iterable[tuple[str, Example]], notes: list[str]) -> list[Example]:
-    """Drops repetitions, so that no panel counts a problem twice, and questions with two answers."""
+    """Drops repetitions, so that no panel counts a problem twice, and questions with two
+    answers."""
     first: dict[str, tuple[str, Example]] = {}
     repeated, contradictory = 0, set()
     for place, example in placed:
@@ -173,11 +195,15 @@ def _once(family: Family, placed: Iterable[tuple[str, Example]], notes: list[str
     if repeated:
         notes.append(f"{family.name}: rows left out, for they repeat a question: {repeated}")
     if contradictory:
-        notes.append(f"{family.name}: questions left out, for they have more than one answer: {len(contradictory)}")
+        notes.append(
+            f"{family.name}: questions left out, for they have more than one answer: {len(contradictory)}"
+        )
     return [example for question, (_, example) in first.items() if question not in contradictory]
 
 
-def _numbered(name: str, examples: list[Example], template: str, grader: str | None) -> list[Problem]:
+def _numbered(
+    name: str, examples: list[Example], template: str, grader: str | None
+) -> list[Problem]:
     return [
         Problem(i, templates.fill(template, question), answer, grader or own, name)
         for i, (question, answer, own) in enumerate(examples)

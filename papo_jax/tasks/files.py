@@ -1,6 +1,8 @@
-"""Rows out of the files in which data sets are published: JSON lines, JSON and parquet, told apart by suffix.
+"""Rows out of the files in which data sets are published: JSON lines, JSON and parquet, told apart
+by suffix.
 
-Whatever is wrong with a file is said in one line that names the file, the line or row, and the reason.
+Whatever is wrong with a file is said in one line that names the file, the line or row, and the
+reason.
 """
 
 import hashlib
@@ -50,7 +52,9 @@ def rows(path: Path) -> Iterator[Row]:
         for number, fields in enumerate(readers[path.suffix](path), 1):
             yield Row(f"{path}, {unit} {number}", fields)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or _reason(error)}); task.path should name readable files") from error
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or _reason(error)}); task.path should name readable files"
+        ) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -75,7 +79,9 @@ def read(paths: Iterable[Path], parse: Callable[[Mapping], Read]) -> Iterator[tu
     for path in paths:
         for place, fields in rows(path):
             if not isinstance(fields, Mapping):
-                raise InputError(f"{place}: not a JSON object; each row should be one, with its fields by name")
+                raise InputError(
+                    f"{place}: not a JSON object; each row should be one, with its fields by name"
+                )
             try:
                 found = parse(fields)
             except (ValueError, RecursionError) as error:
@@ -95,7 +101,9 @@ def text(fields: Mapping, *names: str) -> str:
     value = next((fields[name] for name in names if fields.get(name) is not None), None)
     if not isinstance(value, str) or isinstance(value, Number) or not value.strip():
         wanted = " or ".join(map(repr, names))
-        raise ValueError(f"the field {wanted} is missing, empty or not text; the row has {', '.join(map(str, fields))[:80]}")
+        raise ValueError(
+            f"the field {wanted} is missing, empty or not text; the row has {', '.join(map(str, fields))[:80]}"
+        )
     value.encode()  # a lone surrogate cannot be stored
     return value
 
@@ -109,7 +117,9 @@ def scalar(fields: Mapping, *names: str) -> str:
     Raises:
       ValueError: as `text`.
     """
-    numbers = {name: str(fields[name]) for name in names if type(fields.get(name)) in (Number, int, float)}
+    numbers = {
+        name: str(fields[name]) for name in names if type(fields.get(name)) in (Number, int, float)
+    }
     return text({**fields, **numbers}, *names)
 
 
@@ -119,9 +129,13 @@ def digest(paths: Iterable[Path]) -> str:
     for path in paths:
         try:
             with path.open("rb") as file:
-                whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                whole.update(
+                    f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode()
+                )
         except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); check task.path") from error
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}); check task.path"
+            ) from error
     return whole.hexdigest()
 
 
@@ -149,7 +163,9 @@ def _parquet(path: Path) -> Iterator[Any]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise InputError(f"{path} needs the package pyarrow ({error}): pip install pyarrow") from error
+        raise InputError(
+            f"{path} needs the package pyarrow ({error}): pip install pyarrow"
+        ) from error
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH):
             yield from batch.to_pylist()
@@ -157,10 +173,16 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content.decode(), parse_float=Number, parse_int=Number, parse_constant=_constant)
+        return json.loads(
+            content.decode(), parse_float=Number, parse_int=Number, parse_constant=_constant
+        )
     except json.JSONDecodeError as error:
         hint = "; one object a line belongs into a .jsonl file" if error.msg == "Extra data" else ""
-        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        place = (
+            f"column {error.colno}"
+            if error.lineno == 1
+            else f"line {error.lineno}, column {error.colno}"
+        )
         raise ValueError(f"not JSON ({error.msg} at {place}){hint}") from error
 
 

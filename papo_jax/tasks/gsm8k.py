@@ -1,7 +1,7 @@
 """GSM8K, grade-school word problems with integer answers.
 
-Source: Cobbe et al. 2021, arXiv 2110.14168; MIT licence; openai/grade-school-math (JSONL), openai/gsm8k (parquet).
-A row is {"question": ..., "answer": "reasoning #### 72"}.
+Source: Cobbe et al. 2021, arXiv 2110.14168; MIT license; openai/grade-school-math (JSONL),
+openai/gsm8k (parquet). A row is {"question": ..., "answer": "reasoning #### 72"}.
 """
 
 from collections.abc import Mapping

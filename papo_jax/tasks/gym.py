@@ -1,7 +1,8 @@
-"""Families of the extra package reasoning-gym (Stojanovski et al. 2025, arXiv 2505.24760; Apache 2.0).
+"""Families of the extra package reasoning-gym (Stojanovski et al. 2025, arXiv 2505.24760; Apache
+2.0).
 
-It generates problems; it never scores an answer, for some of its scorers evaluate the policy's text as code. Which of
-our graders judges a family says `gym_table`.
+It generates problems; it never scores an answer, for some of its scorers evaluate the policy's text
+as code. Which of our graders judges a family says `gym_table`.
 """
 
 import contextlib
@@ -24,7 +25,12 @@ from papo_jax.tasks.problem import Made, Problem
 
 PREFIX = "reasoning_gym/"
 _DRAWS = 20  # draws for each problem asked for, before a family counts as too small
-_TEMPLATES = {"exact": templates.TAGGED, "expression": templates.BOXED, "math": templates.BOXED, "approximate": templates.BOXED}
+_TEMPLATES = {
+    "exact": templates.TAGGED,
+    "expression": templates.BOXED,
+    "math": templates.BOXED,
+    "approximate": templates.BOXED,
+}
 
 
 def version() -> str:
@@ -34,12 +40,15 @@ def version() -> str:
       InputError: if it is not installed.
     """
     if importlib.util.find_spec("reasoning_gym") is None:
-        raise InputError(f"tasks under {PREFIX} need an extra package: pip install -r requirements-tasks.txt")
+        raise InputError(
+            f"tasks under {PREFIX} need an extra package: pip install -r requirements-tasks.txt"
+        )
     return importlib.metadata.version("reasoning-gym")
 
 
 def template_of(grader: str) -> str:
-    """Returns the template for a grader: where it looks for the answer, the policy is told to put it.
+    """Returns the template for a grader: where it looks for the answer, the policy is told to put
+    it.
 
     >>> template_of("integer")
     '{question}'
@@ -47,7 +56,9 @@ def template_of(grader: str) -> str:
     return _TEMPLATES.get(grader, templates.PLACE)
 
 
-def make(name: str, *, seed: int, train_size: int, held_out_size: int, template: str, grader: str) -> Made:
+def make(
+    name: str, *, seed: int, train_size: int, held_out_size: int, template: str, grader: str
+) -> Made:
     """Draws both splits of a family; the text of a question decides its split.
 
     Args:
@@ -68,14 +79,20 @@ def make(name: str, *, seed: int, train_size: int, held_out_size: int, template:
     splits: dict[str, list[Problem]] = {"train": [], "held_out": []}
     wanted = {"train": train_size, "held_out": held_out_size}
     seen = set()
-    with contextlib.closing(_entries(family, seed, _DRAWS * (train_size + held_out_size))) as entries:
+    with contextlib.closing(
+        _entries(family, seed, _DRAWS * (train_size + held_out_size))
+    ) as entries:
         for entry in entries:
             question = overlap.normal(entry["question"])
             split = split_of(question)
             gold = _gold(name, entry, grader)
             rows = splits[split]
             if gold and len(rows) < wanted[split] and question not in seen:
-                rows.append(Problem(len(rows), templates.fill(template, entry["question"]), gold, grader, name))
+                rows.append(
+                    Problem(
+                        len(rows), templates.fill(template, entry["question"]), gold, grader, name
+                    )
+                )
                 if split == "held_out":
                     seen.add(question)
             if all(len(splits[split]) == wanted[split] for split in splits):
@@ -87,26 +104,43 @@ def make(name: str, *, seed: int, train_size: int, held_out_size: int, template:
 
 
 def _gold(name: str, entry: dict, grader: str) -> str:
-    """The gold for a grader; empty where the entry's is empty or too long, so that no grader could use it."""
+    """The gold for a grader; empty where the entry's is empty or too long, so that no grader could
+    use it."""
     answer = entry["answer"]
     if not isinstance(answer, str):
-        raise InputError(f"{name} has answers that are no text ({str(answer)[:40]!r}); choose another family")
+        raise InputError(
+            f"{name} has answers that are no text ({str(answer)[:40]!r}); choose another family"
+        )
     if grader == "integer" and canonical_integer(answer) != answer:
-        raise InputError(f"{name} has answers that are not integers ({answer[:40]!r}); choose another family or task.grader")
+        raise InputError(
+            f"{name} has answers that are not integers ({answer[:40]!r}); choose another family or task.grader"
+        )
     if grader == "expression" and entry["numbers"]:
-        target = 24 if entry["target"] is None else entry["target"]  # puzzle24 says its target by its name alone
+        target = (
+            24 if entry["target"] is None else entry["target"]
+        )  # puzzle24 says its target by its name alone
         return f"{target} using {', '.join(map(str, entry['numbers']))}"
     return answer if answer.strip() and len(answer) <= TAIL else ""
 
 
 def _entries(family: str, seed: int, count: int) -> Iterator[dict]:
     """Entries out of a process whose sets are ordered the same way each time (`gym_entries`)."""
-    # reasoning-gym seeds entry i with seed + i, so neighbouring seeds would share almost all of their problems.
+    # reasoning-gym seeds entry i with seed + i, so neighboring seeds would share almost all of
+    # their problems.
     mixed = int.from_bytes(hashlib.sha256(f"{family}/{seed}".encode()).digest()[:4])
     command = [sys.executable, "-m", "papo_jax.tasks.gym_entries", family, str(mixed), str(count)]
-    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+    path = os.pathsep.join(
+        filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
+    )
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": path,
+        "PYTHONIOENCODING": "utf-8",
+    }
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         try:
             for line in process.stdout:
                 entry = json.loads(line)
@@ -114,6 +148,8 @@ def _entries(family: str, seed: int, count: int) -> Iterator[dict]:
                     raise InputError(f"{entry['error']}; choose another family")
                 yield entry
             if process.wait():
-                raise InputError(f"reasoning-gym's process for {family} ended with code {process.returncode}; choose another family")
+                raise InputError(
+                    f"reasoning-gym's process for {family} ended with code {process.returncode}; choose another family"
+                )
         finally:
             process.kill()

@@ -1,8 +1,11 @@
-"""Which of our graders judges which family of reasoning-gym 0.1.25, found by drawing 200 entries of each.
+"""Which of our graders judges which family of reasoning-gym 0.1.25, found by drawing 200 entries of
+each.
 
-"math" compares values, so it is only for families whose question holds no expression that is equal to the
-answer: a policy could copy that. Sums of decimals and the like are compared as text instead, and lose the answers
-that are right in another notation. In power_function the golds have more digits than the question asks for.
+"math" compares values, so it is only for families whose question holds no expression that is equal
+to the
+answer: a policy could copy that. Sums of decimals and the like are compared as text instead, and
+lose the answers that are right in another notation. In power_function the golds have more digits
+than the question asks for.
 """
 
 from papo_jax.errors import InputError
@@ -29,7 +32,8 @@ _FAMILIES = {
 }
 GRADERS = {family: grader for grader, families in _FAMILIES.items() for family in families.split()}
 
-# No gold at all: only reasoning-gym's own scorer could tell, and that runs on what the policy wrote.
+# No gold at all: only reasoning-gym's own scorer could tell, and that runs on what the policy
+# wrote.
 WITHOUT_GOLD = frozenset("boxnet graph_color propositional_logic rubiks_cube rush_hour".split())
 WITH_SETTINGS = frozenset(("composite",))  # made of other families that its settings name
 
@@ -38,7 +42,8 @@ ONE_OF_MANY = frozenset(
     """cryptarithm jugs kakurasu knight_swap letter_jumble n_queens palindrome_generation quantum_lock
     sentence_reordering shortest_path sokoban survo tower_of_hanoi word_ladder""".split()
 )
-# The answer is unique but can be written in other ways (trailing zeros, white space, order), with the same effect.
+# The answer is unique but can be written in other ways (trailing zeros, white space, order), with
+# the same effect.
 MANY_FORMS = frozenset(
     """advanced_geometry codeio complex_arithmetic decimal_arithmetic decimal_chain_sum family_relationships
     fraction_simplification futoshiki game_of_life group_anagrams intermediate_integration knights_knaves
@@ -62,7 +67,9 @@ def grader_of(family: str) -> str:
             "choose another family"
         )
     if family in WITH_SETTINGS:
-        raise InputError(f"reasoning_gym/{family} cannot be made without settings; choose another family, or a mixture of tasks")
+        raise InputError(
+            f"reasoning_gym/{family} cannot be made without settings; choose another family, or a mixture of tasks"
+        )
     return GRADERS.get(family, "exact")
 
 
@@ -70,9 +77,15 @@ def notes_of(family: str) -> tuple[str, ...]:
     """Returns what a reader of this family's figures should know."""
     notes = []
     if family not in GRADERS:
-        notes.append(f"reasoning_gym/{family} is newer than our table of graders; golds are compared as text")
+        notes.append(
+            f"reasoning_gym/{family} is newer than our table of graders; golds are compared as text"
+        )
     if family in ONE_OF_MANY:
-        notes.append(f"reasoning_gym/{family}: the gold is one of many valid answers; exact comparison undercounts")
+        notes.append(
+            f"reasoning_gym/{family}: the gold is one of many valid answers; exact comparison undercounts"
+        )
     if family in MANY_FORMS:
-        notes.append(f"reasoning_gym/{family}: an answer can be written in many ways; exact comparison undercounts")
+        notes.append(
+            f"reasoning_gym/{family}: an answer can be written in many ways; exact comparison undercounts"
+        )
     return tuple(notes)

@@ -1,8 +1,9 @@
 """MATH, competition problems of seven subjects and five levels, with answers in LaTeX.
 
-Source: Hendrycks et al. 2021, arXiv 2103.03874; MIT licence. The authors' archive holds train/SUBJECT/N.json and
-test/SUBJECT/N.json with the fields problem, level, type and solution, whose last box is the gold; republications
-(EleutherAI/hendrycks_math, qwedsacf/competition_math and others) hold the same fields as parquet or JSON lines.
+Source: Hendrycks et al. 2021, arXiv 2103.03874; MIT license. The authors' archive holds
+train/SUBJECT/N.json and test/SUBJECT/N.json with the fields problem, level, type and solution,
+whose last box is the gold; republications (EleutherAI/hendrycks_math, qwedsacf/competition_math and
+others) hold the same fields as parquet or JSON lines.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Problems of the user's own: {"prompt": ..., "answer": ...}, a line each, and no code to write.
 
-The prompt is used as it stands. The answer is a text or a number. Where all answers are integers the grader is
-"integer", else "math"; `grader=` of `tasks.load` names another.
+The prompt is used as it stands. The answer is a text or a number. Where all answers are integers
+the grader is "integer", else "math"; `grader=` of `tasks.load` names another.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,11 @@ def parse(fields: Mapping) -> Example:
       ValueError: if a field is missing.
     """
     answer = scalar(fields, "answer")
-    return Example(text(fields, "prompt"), answer, "integer" if canonical_integer(answer) is not None else "math")
+    return Example(
+        text(fields, "prompt"),
+        answer,
+        "integer" if canonical_integer(answer) is not None else "math",
+    )
 
 
 def settle(examples: list[Example]) -> list[Example]:

@@ -10,7 +10,8 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 
 
 def last_boxed(solution: str) -> str:
-    r"""Returns what stands in the last box of a solution: `\boxed{...}`, `\fbox{...}`, or the token in `\boxed 5`.
+    r"""Returns what stands in the last box of a solution: `\boxed{...}`, `\fbox{...}`, or the token
+    in `\boxed 5`.
 
     Args:
       solution: of the data set's author.
@@ -36,11 +37,16 @@ def bare(answer: str) -> str:
     """
     answer = answer.strip()
     inside = answer.strip("$").strip()
-    return inside if answer.startswith("$") and answer.endswith("$") and inside and "$" not in inside else answer
+    return (
+        inside
+        if answer.startswith("$") and answer.endswith("$") and inside and "$" not in inside
+        else answer
+    )
 
 
 def _braced(text: str) -> str:
-    """What stands between the brace that a text begins with and its partner; empty if that never comes."""
+    """What stands between the brace that a text begins with and its partner; empty if that never
+    comes."""
     depth = 0
     for position, character in enumerate(text):
         escaped = position and text[position - 1] == "\\"

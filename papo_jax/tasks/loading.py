@@ -8,7 +8,7 @@ from pathlib import Path
 from papo_jax.cache import cache_directory
 from papo_jax.errors import InputError
 from papo_jax.grading.graders import GRADERS
-from papo_jax.tasks import catalogue, mixture, overlap, shares, templates
+from papo_jax.tasks import catalog, mixture, overlap, shares, templates
 from papo_jax.tasks.task import Part, Task
 
 
@@ -27,7 +27,8 @@ def load(
     """Loads a task, preparing its problems on the first use.
 
     Args:
-      name: one of `catalogue.NAMES`, or a mixture such as "gsm8k*3+math+arithmetic" with weights after the stars.
+      name: one of `catalog.NAMES`, or a mixture such as "gsm8k*3+math+arithmetic" with weights
+        after the stars.
       path: of a task that reads files, a file or a directory; of a mixture see `mixture.parse`.
       seed: chooses the problems of a generated task.
       difficulty: of arithmetic, the number of operations, 1 to 8.
@@ -41,18 +42,24 @@ def load(
       The `Task`.
 
     Raises:
-      InputError: if the name, the path, a number, the grader, the template or a file is wrong, or if problems to train
-        on are held out too; says which part of a mixture it is.
+      InputError: if the name, the path, a number, the grader, the template or a file is wrong, or
+        if problems to train on are held out too; says which part of a mixture it is.
     """
     if train_size < 1 or held_out_size < 1:
-        raise InputError(f"task sizes are at least 1, not {train_size} to train on and {held_out_size} held out")
+        raise InputError(
+            f"task sizes are at least 1, not {train_size} to train on and {held_out_size} held out"
+        )
     if grader and grader not in GRADERS:
-        raise InputError(f"task.grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {mixture.nearest(grader, GRADERS)!r}")
+        raise InputError(
+            f"task.grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {mixture.nearest(grader, GRADERS)!r}"
+        )
     if template is not None:
         templates.check(template)
     place = Path(cache or cache_directory() / "tasks")
-    options = catalogue.Options(seed, difficulty, train_size, held_out_size, grader or None, template)
-    asked = mixture.parse(name, path, catalogue.FAMILIES)
+    options = catalog.Options(
+        seed, difficulty, train_size, held_out_size, grader or None, template
+    )
+    asked = mixture.parse(name, path, catalog.FAMILIES)
     if len(asked) == 1:
         return _load(asked[0], options, place)
     loaded = []
@@ -64,11 +71,13 @@ def load(
     return _joined(name, [part.weight for part in asked], loaded)
 
 
-def _load(asked: mixture.Asked, options: catalogue.Options, cache: Path) -> Task:
+def _load(asked: mixture.Asked, options: catalog.Options, cache: Path) -> Task:
     """Loads one part, as a task of its own."""
-    from papo_jax.tasks import builder  # here, for tensorflow_datasets takes half a second to import
+    from papo_jax.tasks import (
+        builder,
+    )  # here, for tensorflow_datasets takes half a second to import
 
-    plan = catalogue.plan(asked, options)
+    plan = catalog.plan(asked, options)
     served = builder.serve(plan.key, plan.make, cache)
     train, held_out = (served.splits.get(split, ()) for split in ("train", "held_out"))
     part = Part(asked.name, 1.0, len(train), len(held_out), plan.template)
@@ -78,7 +87,10 @@ def _load(asked: mixture.Asked, options: catalogue.Options, cache: Path) -> Task
 def _joined(name: str, weights: Sequence[float], tasks: Sequence[Task]) -> Task:
     """One task of several; their problems stay where they are."""
     whole = sum(weights)
-    parts = tuple(task.parts[0]._replace(weight=weight / whole) for task, weight in zip(tasks, weights, strict=True))
+    parts = tuple(
+        task.parts[0]._replace(weight=weight / whole)
+        for task, weight in zip(tasks, weights, strict=True)
+    )
     trained = [part for part in parts if part.train]
     small = shares.too_small([part.weight for part in trained]) if trained else None
     if small is not None:
@@ -86,11 +98,22 @@ def _joined(name: str, weights: Sequence[float], tasks: Sequence[Task]) -> Task:
             f"part {trained[small].name!r} of task {name!r} would be drawn less than once in {shares.BLOCK:,} draws; "
             "raise its weight"
         )
-    train, held_out = (mixture.Joined([getattr(task, split) for task in tasks]) for split in ("train", "held_out"))
+    train, held_out = (
+        mixture.Joined([getattr(task, split) for task in tasks]) for split in ("train", "held_out")
+    )
     try:
         overlap.check(train, held_out, used=[part.template for part in parts])
     except InputError as error:
         raise InputError(f"task {name!r}: {error}") from error
-    fingerprints = [[part.name, part.weight, task.fingerprint] for part, task in zip(parts, tasks, strict=True)]
+    fingerprints = [
+        [part.name, part.weight, task.fingerprint] for part, task in zip(parts, tasks, strict=True)
+    ]
     fingerprint = hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest()
-    return Task(name, train, held_out, parts, fingerprint, tuple(note for task in tasks for note in task.notes))
+    return Task(
+        name,
+        train,
+        held_out,
+        parts,
+        fingerprint,
+        tuple(note for task in tasks for note in task.notes),
+    )

@@ -1,4 +1,5 @@
-"""Tasks of several parts: what "gsm8k*3+math+arithmetic" means, and splits that run on from part to part.
+"""Tasks of several parts: what "gsm8k*3+math+arithmetic" means, and splits that run on from part to
+part.
 
 >>> [(part.name, part.weight) for part in parse("gsm8k*3+arithmetic", None)]
 [('gsm8k', 3.0), ('arithmetic', 1.0)]
@@ -18,7 +19,8 @@ from papo_jax.tasks.problem import Problem
 
 
 class Asked(NamedTuple):
-    """A part as the user asks for it: the task's name, its weight, and its path if it reads files."""
+    """A part as the user asks for it: the task's name, its weight, and its path if it reads
+    files."""
 
     name: str
     weight: float
@@ -30,22 +32,25 @@ def parse(name: str, path: str | None, readers: Collection[str] = ()) -> list[As
 
     Args:
       name: task names joined by "+", each perhaps followed by "*" and a weight.
-      path: of a single part its path; else one entry a part, separated by `os.pathsep` and empty for parts that read no
-        file, or the one path of the one part that reads files.
+      path: of a single part its path; else one entry a part, separated by `os.pathsep` and empty
+        for parts that read no file, or the one path of the one part that reads files.
       readers: the tasks that read files.
 
     Returns:
       The parts, in order.
 
     Raises:
-      InputError: if a weight is no positive number, a part comes twice, or the paths do not fit the parts.
+      InputError: if a weight is no positive number, a part comes twice, or the paths do not fit the
+        parts.
     """
     pieces = [piece.partition("*") for piece in name.split("+")]
     names = [piece[0].strip() for piece in pieces]
     weights = [_weight(part, text) if star else 1.0 for part, star, text in pieces]
     twice = next((part for n, part in enumerate(names) if part in names[:n]), None)
     if twice is not None:
-        raise InputError(f"task {name!r} names the part {twice!r} twice; give it one weight, or put its files into one")
+        raise InputError(
+            f"task {name!r} names the part {twice!r} twice; give it one weight, or put its files into one"
+        )
     return [Asked(*one) for one in zip(names, weights, _paths(names, path, readers), strict=True)]
 
 
@@ -55,7 +60,9 @@ def _weight(part: str, text: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise InputError(f"the weight of the part {part!r} should be a positive number, not {text!r}")
+        raise InputError(
+            f"the weight of the part {part!r} should be a positive number, not {text!r}"
+        )
     return weight
 
 
@@ -75,7 +82,7 @@ def _paths(names: Sequence[str], path: str | None, readers: Collection[str]) -> 
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Returns the name that is spelt most like this one."""
+    """Returns the name that is spelled most like this one."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
 
 

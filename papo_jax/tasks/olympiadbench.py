@@ -1,11 +1,13 @@
-r"""OlympiadBench, olympiad problems; its open-ended text-only mathematics (OE_TO_maths_en_COMP, 674 problems).
+r"""OlympiadBench, olympiad problems; its open-ended text-only mathematics (OE_TO_maths_en_COMP, 674
+problems).
 
-Source: He et al. 2024, arXiv 2402.14008; Apache 2.0; OpenBMB/OlympiadBench (JSON), Hothan/OlympiadBench (parquet).
-Fields that are read: question, context (stands before the question), final_answer (a list, each between dollar
-signs), is_multiple_answer, error (an absolute tolerance) and image_1 to image_9.
+Source: He et al. 2024, arXiv 2402.14008; Apache 2.0; OpenBMB/OlympiadBench (JSON),
+Hothan/OlympiadBench (parquet).
+Fields that are read: question, context (stands before the question), final_answer (a list, each
+between dollar signs), is_multiple_answer, error (an absolute tolerance) and image_1 to image_9.
 
-A tolerance of the authors' own is no 1 %, so no grader of ours says the same as theirs: such rows are left out. The
-unit is no part of the gold, as in the authors' judge.
+A tolerance of the authors' own is no 1 %, so no grader of ours says the same as theirs: such rows
+are left out. The unit is no part of the gold, as in the authors' judge.
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,14 @@ from papo_jax.tasks.latex import bare
 def parse(fields: Mapping) -> Example | LeftOut:
     r"""Reads a row; several answers become one list.
 
-    >>> parse({"question": "Roots?", "final_answer": ["$-1$", "$1$"], "is_multiple_answer": True, "error": None})
+    >>> parse(
+    ...     {
+    ...         "question": "Roots?",
+    ...         "final_answer": ["$-1$", "$1$"],
+    ...         "is_multiple_answer": True,
+    ...         "error": None,
+    ...     }
+    ... )
     Example(question='Roots?', answer='-1, 1', grader='math')
 
     Raises:
@@ -34,10 +43,14 @@ def parse(fields: Mapping) -> Example | LeftOut:
         return LeftOut("their answer has a tolerance of its own, which no grader here knows")
     golds = fields.get("final_answer")
     if not isinstance(golds, list) or not golds:
-        raise ValueError("the field 'final_answer' should be a list of texts; problems to prove have none")
+        raise ValueError(
+            "the field 'final_answer' should be a list of texts; problems to prove have none"
+        )
     answers = [bare(text({"final_answer": gold}, "final_answer")) for gold in golds]
     if len(answers) > 1 and not fields.get("is_multiple_answer"):
-        raise ValueError("the field 'final_answer' has several texts, but 'is_multiple_answer' is not true")
+        raise ValueError(
+            "the field 'final_answer' has several texts, but 'is_multiple_answer' is not true"
+        )
     return Example(question, ", ".join(answers), "math")
 
 

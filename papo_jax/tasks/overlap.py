@@ -1,11 +1,14 @@
 r"""Training and evaluation problems with the same question, whatever stands around it.
 
-Two questions count as one if the same words, numbers and signs follow each other: letters fold to their NFKC form and
-to lower case; white space, dollar signs, backslashes, quotes and the punctuation of sentences do not matter; operators
-and brackets do. Instructions that are known (`templates.KNOWN`, and the templates in use) are taken off first. What
-else a file of the user's own puts around a question is not known, so there the question is also looked for inside.
+Two questions count as one if the same words, numbers and signs follow each other: letters fold to
+their NFKC form and to lower case; white space, dollar signs, backslashes, quotes and the
+punctuation of sentences do not matter; operators and brackets do. Instructions that are known
+(`templates.KNOWN`, and the templates in use) are taken off first. What else a file of the user's
+own puts around a question is not known, so there the question is also looked for inside.
 
->>> normal("Compute $\\sin 60$,  please!") == normal("compute \\( \\sin60 \\) please")
+>>> normal("Compute $\\sin 60$,  please!") == normal(
+...     "compute \\( \\sin60 \\) please"
+... )
 True
 """
 
@@ -23,17 +26,24 @@ OWN = "jsonl"  # the source whose prompts may carry an instruction that we do no
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)*|[^\W\d_]+|[^\s$\\.,;:!?'\"`‘’“”]")
 _DELIMITERS = re.compile(r"\\[()\[\]]")
 _WINDOW = 8  # tokens that a question must have to be looked for inside a text
-_MARKS = ("Q: {question}\nA:", "Question: {question}\nAnswer:", "Problem: {question}\nSolution:")  # on a line, besides
+_MARKS = (
+    "Q: {question}\nA:",
+    "Question: {question}\nAnswer:",
+    "Problem: {question}\nSolution:",
+)  # on a line, besides
 _SHOWN = 80  # characters of a question in the message
 
 
 def normal(text: str) -> str:
-    """Returns the form in which two texts of the same question are equal: its tokens, one space between them.
+    """Returns the form in which two texts of the same question are equal: its tokens, one space
+    between them.
 
     >>> normal("A sum:  (3 + 4.5)*x = ?")
     'a sum ( 3 + 4.5 ) * x ='
     """
-    return " ".join(_TOKEN.findall(unicodedata.normalize("NFKC", _DELIMITERS.sub(" ", text)).lower()))
+    return " ".join(
+        _TOKEN.findall(unicodedata.normalize("NFKC", _DELIMITERS.sub(" ", text)).lower())
+    )
 
 
 def comparer(used: Sequence[str] = ()) -> Callable[[str], str]:
@@ -43,10 +53,12 @@ def comparer(used: Sequence[str] = ()) -> Callable[[str], str]:
       used: templates that may stand around questions, besides those of the families.
 
     Returns:
-      A function from a prompt to the normal form of its question: instructions are taken off both ends, as often as
-      there are any.
+      A function from a prompt to the normal form of its question: instructions are taken off both
+      ends, as often as there are any.
 
-    >>> comparer()("1+1?\\nPlease reason step by step, and put your final answer within \\\\boxed{}.")
+    >>> comparer()(
+    ...     "1+1?\\nPlease reason step by step, and put your final answer within \\\\boxed{}."
+    ... )
     '1 + 1'
     """
     pairs = [templates.affixes(template) for template in (*templates.KNOWN, *used)]
@@ -64,7 +76,9 @@ def comparer(used: Sequence[str] = ()) -> Callable[[str], str]:
     return question
 
 
-def check(train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequence[str] = ()) -> None:
+def check(
+    train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequence[str] = ()
+) -> None:
     """Refuses problems to train on that are evaluated on too.
 
     Args:
@@ -100,7 +114,8 @@ def check(train: Iterable[Problem], held_out: Iterable[Problem], *, used: Sequen
 
 
 class _Inside:
-    """Finds questions of other tasks inside longer texts: long ones anywhere, short ones on a line of their own."""
+    """Finds questions of other tasks inside longer texts: long ones anywhere, short ones on a line
+    of their own."""
 
     def __init__(self, known: dict[str, Problem], question_of: Callable[[str], str]):
         self._question_of = question_of
@@ -116,7 +131,8 @@ class _Inside:
                 self._long[tuple(tokens[:_WINDOW])].append((question, problem))
 
     def find(self, prompt: str, text: str) -> Problem | None:
-        """Returns a problem whose question stands in a prompt, whose normal form is `text`; else None."""
+        """Returns a problem whose question stands in a prompt, whose normal form is `text`; else
+        None."""
         for line in prompt.splitlines():
             if (same := self._short.get(self._question_of(line))) is not None:
                 return same

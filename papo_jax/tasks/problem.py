@@ -1,4 +1,5 @@
-"""A task is data: a problem is a prompt, the answer that a grader compares with, and which grader that is."""
+"""A task is data: a problem is a prompt, the answer that a grader compares with, and which grader
+that is."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,10 +9,12 @@ class Problem(NamedTuple):
     """One problem.
 
     Attributes:
-      identifier: unique within its split and stable between runs; frozen panels are stored as these.
+      identifier: unique within its split and stable between runs; frozen panels are stored as
+        these.
       prompt: the text that the policy continues, before any chat template.
       answer: the gold answer as text.
-      grader: the name of the grader that compares an answer with it, such as "integer" (`papo_jax.grading.graders`).
+      grader: the name of the grader that compares an answer with it, such as "integer"
+        (`papo_jax.grading.graders`).
       source: the task that it comes from, which tells the parts of a mixture apart.
     """
 

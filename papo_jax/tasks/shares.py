@@ -10,14 +10,16 @@ BLOCK = 1024  # draws within which the parts of a mixture have exact quotas (`or
 
 
 def apportion(weights: Sequence[float], total: int) -> list[int]:
-    """Shares a number among weights: everyone gets the whole part of the exact share, the largest remainders one more.
+    """Shares a number among weights: everyone gets the whole part of the exact share, the largest
+    remainders one more.
 
     Args:
       weights: positive; they need not sum to one. They count as exactly what the floats are.
       total: to be shared.
 
     Returns:
-      As many integers, each within one of its exact share; they sum to `total`. Of equal remainders the earlier wins.
+      As many integers, each within one of its exact share; they sum to `total`. Of equal remainders
+      the earlier wins.
 
     >>> apportion([3, 1, 1], 7)  # exactly 4.2, 1.4 and 1.4
     [4, 2, 1]

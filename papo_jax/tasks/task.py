@@ -1,4 +1,5 @@
-"""A task: the problems to train on, the problems held out, what they were made of, and the panel."""
+"""A task: the problems to train on, the problems held out, what they were made of, and the
+panel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class Task:
 
 
 def panel(task: Task, count: int) -> list[Problem]:
-    """Chooses the frozen panel: the first held-out problems of every part, as many as its weight says.
+    """Chooses the frozen panel: the first held-out problems of every part, as many as its weight
+    says.
 
     Args:
       task: with the problems.
@@ -61,12 +63,28 @@ def panel(task: Task, count: int) -> list[Problem]:
     Raises:
       InputError: if there are not as many.
 
-    >>> held_out = [Problem(i, f"{i}+0=", str(i), source="ab"[i // 5]) for i in range(6)]
-    >>> [one.source for one in panel(Task("a+b", (), held_out, (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)), ""), 4)]
+    >>> held_out = [
+    ...     Problem(i, f"{i}+0=", str(i), source="ab"[i // 5]) for i in range(6)
+    ... ]
+    >>> [
+    ...     one.source
+    ...     for one in panel(
+    ...         Task(
+    ...             "a+b",
+    ...             (),
+    ...             held_out,
+    ...             (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)),
+    ...             "",
+    ...         ),
+    ...         4,
+    ...     )
+    ... ]
     ['a', 'a', 'a', 'b']
     """
     if count > len(task.held_out):
-        raise InputError(f"evaluation.problems = {count} is more than the {len(task.held_out)} held-out problems of {task.name}")
+        raise InputError(
+            f"evaluation.problems = {count} is more than the {len(task.held_out)} held-out problems of {task.name}"
+        )
     chosen, start = [], 0
     for part, share in zip(task.parts, _shares(task.parts, count), strict=True):
         chosen.extend(task.held_out[start : start + share])
@@ -80,7 +98,11 @@ def _shares(parts: Sequence[Part], count: int) -> list[int]:
     while True:
         rest = [n for n in range(len(parts)) if n not in taken]
         wanted = shares.apportion([parts[n].weight for n in rest], count - sum(taken.values()))
-        lacking = {n: parts[n].held_out for n, share in zip(rest, wanted, strict=True) if share > parts[n].held_out}
+        lacking = {
+            n: parts[n].held_out
+            for n, share in zip(rest, wanted, strict=True)
+            if share > parts[n].held_out
+        }
         if not lacking:
             taken.update(zip(rest, wanted, strict=True))
             return [taken[n] for n in range(len(parts))]

@@ -1,4 +1,5 @@
-r"""The text around a question: how it is put on, and the fixed texts that are known to stand around questions.
+r"""The text around a question: how it is put on, and the fixed texts that are known to stand around
+questions.
 
 >>> fill("Q: {question}\nA:", "What is {x}?")
 'Q: What is {x}?\nA:'
@@ -29,7 +30,9 @@ def check(template: str) -> None:
       InputError: if the place of the question is missing or there are several.
     """
     if template.count(PLACE) != 1:
-        raise InputError(f"a task's template holds {PLACE} exactly once, not {template.count(PLACE)} times: {template[:60]!r}")
+        raise InputError(
+            f"a task's template holds {PLACE} exactly once, not {template.count(PLACE)} times: {template[:60]!r}"
+        )
 
 
 def fill(template: str, question: str) -> str:
@@ -50,10 +53,17 @@ def affixes(template: str) -> tuple[str, str]:
 def without(template: str, prompt: str) -> str:
     """Takes a template off a prompt; a prompt that does not carry it is returned as it is.
 
-    >>> without("{question} Think.", "1+1? Think."), without("{question} Think.", "1+1?")
+    >>> (
+    ...     without("{question} Think.", "1+1? Think."),
+    ...     without("{question} Think.", "1+1?"),
+    ... )
     ('1+1?', '1+1?')
     """
     before, after = affixes(template)
-    if not (prompt.startswith(before) and prompt.endswith(after) and len(prompt) > len(before) + len(after)):
+    if not (
+        prompt.startswith(before)
+        and prompt.endswith(after)
+        and len(prompt) > len(before) + len(after)
+    ):
         return prompt
     return prompt[len(before) : len(prompt) - len(after)]

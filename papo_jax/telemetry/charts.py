@@ -1,6 +1,7 @@
-"""The charts of a run's report, from the rows of its metrics file: which metrics, and what up and down mean.
+"""The charts of a run's report, from the rows of its metrics file: which metrics, and what up and
+down mean.
 
-Steps count optimiser steps; entropy is in nats per token, time in seconds, lengths in tokens.
+Steps count optimizer steps; entropy is in nats per token, time in seconds, lengths in tokens.
 """
 
 from papo_jax.telemetry.plots import Chart, Line, breakdown, curves, durations, scatter
@@ -62,7 +63,7 @@ def steering(rows: list[dict]) -> list[Chart]:
         curves(
             rows,
             "Phase signal",
-            "Above zero the method favours expanding updates, below zero contracting ones.",
+            "Above zero the method favors expanding updates, below zero contracting ones.",
             "phase, -1 to 1",
             [Line("phase", "phase", INK.purple)],
             zero=True,
@@ -101,8 +102,9 @@ def steering(rows: list[dict]) -> list[Chart]:
 
 
 def prediction(rows: list[dict]) -> list[Chart]:
-    """Whether the predicted change of entropy is the one that the update brought, on the same states."""
-    realised, directional = "entropy_change/realised", "entropy_change/directional"
+    """Whether the predicted change of entropy is the one that the update brought, on the same
+    states."""
+    realized, directional = "entropy_change/realized", "entropy_change/directional"
     return [
         scatter(
             rows,
@@ -125,7 +127,10 @@ def prediction(rows: list[dict]) -> list[Chart]:
             "Change of entropy, step by step",
             "Above zero the update expanded entropy. A gap between the lines is what first order does not see.",
             "nats per token",
-            [Line(realised, "realised"), Line(directional, "predicted by the derivative", INK.orange, "--")],
+            [
+                Line(realized, "realized"),
+                Line(directional, "predicted by the derivative", INK.orange, "--"),
+            ],
             zero=True,
             wide=True,
         ),
@@ -134,7 +139,7 @@ def prediction(rows: list[dict]) -> list[Chart]:
 
 
 def mechanics(rows: list[dict]) -> list[Chart]:
-    """Whether the optimisation is sound, and where the time goes."""
+    """Whether the optimization is sound, and where the time goes."""
     return [
         curves(
             rows,
@@ -148,7 +153,7 @@ def mechanics(rows: list[dict]) -> list[Chart]:
         curves(
             rows,
             "Gradient norm",
-            "Before clipping. Spikes precede trouble; zero means nothing was learnt from the step.",
+            "Before clipping. Spikes precede trouble; zero means nothing was learned from the step.",
             "norm",
             [Line("grad_norm", "norm", smooth=True)],
         ),
@@ -165,7 +170,10 @@ def mechanics(rows: list[dict]) -> list[Chart]:
             "KL divergence",
             "Sampler to trainer should stay near zero; old to new grows with the size of the updates.",
             "nats",
-            [Line("kl/sampler_trainer", "sampler to trainer", INK.orange, "--"), Line("kl/old_new", "old to new")],
+            [
+                Line("kl/sampler_trainer", "sampler to trainer", INK.orange, "--"),
+                Line("kl/old_new", "old to new"),
+            ],
         ),
         durations(rows),
         curves(

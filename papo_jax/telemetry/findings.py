@@ -3,7 +3,15 @@
 import math
 from typing import Any, NamedTuple
 
-from papo_jax.telemetry.panel import Interval, entries, measures, paired_difference, percent, points, without_verdict
+from papo_jax.telemetry.panel import (
+    Interval,
+    entries,
+    measures,
+    paired_difference,
+    percent,
+    points,
+    without_verdict,
+)
 from papo_jax.telemetry.record import Run, look_up
 from papo_jax.telemetry.series import series
 
@@ -18,28 +26,53 @@ class Caution(NamedTuple):
 
 
 def headline(run: Run) -> str:
-    """Says in one sentence what happened: method, model, task, steps, time, and the panel before and after."""
+    """Says in one sentence what happened: method, model, task, steps, time, and the panel before
+    and after."""
     return f"{_training(run)}; {_panel(run)}."
 
 
 def cautions(run: Run) -> list[Caution]:
     """Lists what a reader should know before believing the charts and the panel's figures."""
     checks = (
-        ("update/skipped", 0.0, "Update skipped", "The step changed nothing: something was not finite."),
+        (
+            "update/skipped",
+            0.0,
+            "Update skipped",
+            "The step changed nothing: something was not finite.",
+        ),
         (
             "length/truncated",
             0.2,
             "Many completions truncated",
             "Raise rollout.max_new_tokens: cut answers count as failures.",
         ),
-        ("reward/all_wrong", 0.9, "Nearly all groups all wrong", "The task is too hard now: little signal."),
-        ("reward/all_right", 0.9, "Nearly all groups all right", "The task is too easy now: little signal."),
-        ("logprob_gap/max", 1e-3, "Sampler and trainer disagree", "Expected in bfloat16; in float32 it is a fault."),
+        (
+            "reward/all_wrong",
+            0.9,
+            "Nearly all groups all wrong",
+            "The task is too hard now: little signal.",
+        ),
+        (
+            "reward/all_right",
+            0.9,
+            "Nearly all groups all right",
+            "The task is too easy now: little signal.",
+        ),
+        (
+            "logprob_gap/max",
+            1e-3,
+            "Sampler and trainer disagree",
+            "Expected in bfloat16; in float32 it is a fault.",
+        ),
         ("grader/error", 0.0, "Grader errors", "Some answers have no verdict."),
         ("grader/timeout", 0.0, "Grader timeouts", "The grader ran past its deadline."),
     )
     found = [_above(run.rows, *check) for check in checks]
-    return [caution for caution in (*found, _without_verdict(run), _collapse(run.rows), _not_finite(run.rows)) if caution]
+    return [
+        caution
+        for caution in (*found, _without_verdict(run), _collapse(run.rows), _not_finite(run.rows))
+        if caution
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -56,23 +89,35 @@ def duration(seconds: float) -> str:
 
 def seconds_spent(run: Run) -> float:
     """Sums the seconds of rollout, grading and updates over the run."""
-    return float(sum(series(run.rows, f"time/{part}")[1].sum() for part in ("rollout", "grade", "update")))
+    return float(
+        sum(series(run.rows, f"time/{part}")[1].sum() for part in ("rollout", "grade", "update"))
+    )
 
 
 def ends_of(rows: list[dict], metric: str) -> tuple[float, float] | None:
-    """Returns the mean of a metric over the first and the last tenth of its steps; None without values."""
+    """Returns the mean of a metric over the first and the last tenth of its steps; None without
+    values."""
     values = series(rows, metric)[1]
     width = max(1, len(values) // 10)
     return (float(values[:width].mean()), float(values[-width:].mean())) if len(values) else None
 
 
 def _training(run: Run) -> str:
-    named = (look_up(run.config, *path) for path in (("method", "name"), ("model", "path"), ("task", "name")))
-    method, model, task = (name or f"an unnamed {kind}" for name, kind in zip(named, ("method", "model", "task")))
+    named = (
+        look_up(run.config, *path)
+        for path in (("method", "name"), ("model", "path"), ("task", "name"))
+    )
+    method, model, task = (
+        name or f"an unnamed {kind}" for name, kind in zip(named, ("method", "model", "task"))
+    )
     count, planned = len(series(run.rows, "step")[1]), look_up(run.config, "training", "steps")
     if not count:
         return f"{method} on {task} with {model} has logged no training step"
-    steps = f"{count} of {planned} steps" if planned and planned != count else f"{count} step{'s' * (count > 1)}"
+    steps = (
+        f"{count} of {planned} steps"
+        if planned and planned != count
+        else f"{count} step{'s' * (count > 1)}"
+    )
     spent = seconds_spent(run)
     time = f" in {duration(spent)} of rollout, grading and updates" if spent else ""
     return f"{method} trained {model} on {task} for {steps}{time}"
@@ -139,11 +184,19 @@ def _collapse(rows: list[dict]) -> Caution | None:
 
 
 def _not_finite(rows: list[dict]) -> Caution | None:
-    # A group of the breakdown may be empty, and its mean then is no fault: those names have two slashes.
-    lost = [[name for name, value in row.items() if name.count("/") < 2 and _is_lost(value)] for row in rows]
+    # A group of the breakdown may be empty, and its mean then is no fault: those names have two
+    # slashes.
+    lost = [
+        [name for name, value in row.items() if name.count("/") < 2 and _is_lost(value)]
+        for row in rows
+    ]
     names, count = sorted({name for found in lost for name in found}), sum(map(bool, lost))
     meaning = "These points are left out of the charts."
-    return Caution("Values not finite", f"{count} of {len(rows)} steps", ", ".join(names), meaning) if count else None
+    return (
+        Caution("Values not finite", f"{count} of {len(rows)} steps", ", ".join(names), meaning)
+        if count
+        else None
+    )
 
 
 def _is_lost(value: Any) -> bool:

@@ -1,4 +1,5 @@
-"""The HTML that a report is made of. Text is escaped unless it was built here, so nothing a model says can act.
+"""The HTML that a report is made of. Text is escaped unless it was built here, so nothing a model
+says can act.
 
 >>> element("p", "1 < 2 ", element("b", "<i>"), kind="note")
 '<p class="note">1 &lt; 2 <b>&lt;i&gt;</b></p>'
@@ -32,7 +33,9 @@ def element(tag: str, *children: Any, kind: str = "", **attributes: str) -> Html
 
 def join(children: Iterable[Any]) -> Html:
     """Puts children one after the other, escaping those that are not `Html`."""
-    return Html("".join(child if isinstance(child, Html) else html.escape(str(child)) for child in children))
+    return Html(
+        "".join(child if isinstance(child, Html) else html.escape(str(child)) for child in children)
+    )
 
 
 def table(header: Iterable[Any], rows: Iterable[Iterable[Any]], *, kind: str = "") -> Html:
@@ -49,7 +52,10 @@ def table(header: Iterable[Any], rows: Iterable[Iterable[Any]], *, kind: str = "
 def tree(value: Any) -> Html:
     """Shows a nested configuration as nested lists, names on the left."""
     if isinstance(value, dict) and value:
-        pairs = (element("div", element("dt", key), element("dd", tree(item))) for key, item in value.items())
+        pairs = (
+            element("div", element("dt", key), element("dd", tree(item)))
+            for key, item in value.items()
+        )
         return element("dl", *pairs)
     if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
         return element("ol", *(element("li", tree(item)) for item in value))
@@ -79,7 +85,8 @@ def document(title: str, body: Html) -> str:
     )
 
 
-# The --c names are the colours of the charts: Okabe and Ito's, which colour-blind readers can tell apart.
+# The --c names are the colors of the charts: Okabe and Ito's, which color-blind readers can tell
+# apart.
 _STYLE = """
 :root { --page: #fdfdfc; --card: #fff; --ink: #1d2226; --muted: #5b6670; --rule: #dfe3e6; --grid: #ebeef0;
   --c-blue: #0072b2; --c-orange: #d55e00; --c-green: #008a65; --c-purple: #a8568a; --warn: #fbf1e4; }

@@ -1,4 +1,5 @@
-"""The evaluation panel's figures as a run's record holds them: avg@k, pass@k and maj@k with their intervals."""
+"""The evaluation panel's figures as a run's record holds them: avg@k, pass@k and maj@k with their
+intervals."""
 
 from typing import Any, NamedTuple
 
@@ -19,14 +20,19 @@ def interval(found: Any) -> Interval | None:
     if not isinstance(found, dict):
         found = {"value": found}
     value = number(found.get("value"))
-    return None if value is None else Interval(value, number(found.get("low")), number(found.get("high")))
+    return (
+        None
+        if value is None
+        else Interval(value, number(found.get("low")), number(found.get("high")))
+    )
 
 
 def measures(entry: Any, samples: Any) -> dict[str, Interval]:
     """Names the figures of one evaluation, in reading order.
 
     Args:
-      entry: holds `avg_at_k`, `pass_at_k` and `maj_at_k`, each a figure or a dictionary of them by k.
+      entry: holds `avg_at_k`, `pass_at_k` and `maj_at_k`, each a figure or a dictionary of them by
+        k.
       samples: the k of a bare figure.
 
     Returns:
@@ -38,7 +44,11 @@ def measures(entry: Any, samples: Any) -> dict[str, Interval]:
     found = {}
     for field in ("avg_at_k", "pass_at_k", "maj_at_k"):
         word, value = field[:4].rstrip("_"), look_up(entry, field)
-        by_k = value if isinstance(value, dict) and "value" not in value else {str(samples or "k"): value}
+        by_k = (
+            value
+            if isinstance(value, dict) and "value" not in value
+            else {str(samples or "k"): value}
+        )
         for k in sorted(by_k, key=lambda text: (len(text), text)):  # "2" before "16"
             if interval(by_k[k]):
                 found[f"{word}@{k}"] = interval(by_k[k])
@@ -52,28 +62,40 @@ def entries(run: Run) -> list[dict]:
 
 
 def by_source(entry: Any, samples: Any) -> dict[str, tuple[int, dict[str, Interval]]]:
-    """Returns the number of problems and the figures of each source of a mixture; empty where there is one source.
+    """Returns the number of problems and the figures of each source of a mixture; empty where there
+    is one source.
 
-    >>> by_source({"by_source": {"gsm8k": {"problems": 3, "avg_at_k": 0.5}, "odd": 1}}, 8)["gsm8k"][0]
+    >>> by_source(
+    ...     {"by_source": {"gsm8k": {"problems": 3, "avg_at_k": 0.5}, "odd": 1}}, 8
+    ... )["gsm8k"][0]
     3
     """
     found = look_up(entry, "by_source")
     found = found if isinstance(found, dict) else {}
-    read = {source: (number(look_up(part, "problems")), measures(part, samples)) for source, part in found.items()}
-    return {source: (int(problems), figures) for source, (problems, figures) in read.items() if problems and figures}
+    read = {
+        source: (number(look_up(part, "problems")), measures(part, samples))
+        for source, part in found.items()
+    }
+    return {
+        source: (int(problems), figures)
+        for source, (problems, figures) in read.items()
+        if problems and figures
+    }
 
 
 def without_verdict(entry: Any) -> tuple[int, int]:
-    """Returns how many answers of an evaluation have no verdict, and how many of those ran into a deadline."""
+    """Returns how many answers of an evaluation have no verdict, and how many of those ran into a
+    deadline."""
     errors, timeouts = (number(look_up(entry, name)) or 0.0 for name in ("errors", "timeouts"))
     return int(errors), int(timeouts)
 
 
 def paired_difference(run: Run) -> dict[str, Interval]:
-    """Returns the paired differences, last minus first entry, by figure; empty where the file has none.
+    """Returns the paired differences, last minus first entry, by figure; empty where the file has
+    none.
 
-    The key `paired_difference` is looked for in the file and in its last entry. It holds one figure, of avg@k, or
-    figures by name in the form of an entry.
+    The key `paired_difference` is looked for in the file and in its last entry. It holds one
+    figure, of avg@k, or figures by name in the form of an entry.
     """
     samples = run.evaluation.get("samples")
     last = entries(run)[-1:] or [{}]
@@ -93,5 +115,9 @@ def percent(share: Interval) -> str:
 
 def points(difference: Interval) -> str:
     """Formats a difference of shares in percentage points."""
-    ends = "" if None in difference else f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    ends = (
+        ""
+        if None in difference
+        else f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    )
     return f"{100 * difference.value:+.1f} points{ends}"

@@ -1,6 +1,8 @@
-"""The kinds of plot that a report is made of: each turns metrics into a titled drawing with a line on how to read it.
+"""The kinds of plot that a report is made of: each turns metrics into a titled drawing with a line
+on how to read it.
 
-A line whose metric is not there is left out, and a plot without any comes back empty and names what it misses.
+A line whose metric is not there is left out, and a plot without any comes back empty and names what
+it misses.
 """
 
 import math
@@ -19,13 +21,13 @@ from papo_jax.telemetry.svg import INK
 GROUPS = {
     "reinforced_expanding": ("reinforced, expanding", INK.blue, "-"),
     "reinforced_contracting": ("reinforced, contracting", INK.blue, "--"),
-    "penalised_expanding": ("penalised, expanding", INK.orange, "-"),
-    "penalised_contracting": ("penalised, contracting", INK.orange, "--"),
+    "penalized_expanding": ("penalized, expanding", INK.orange, "-"),
+    "penalized_contracting": ("penalized, contracting", INK.orange, "--"),
 }
 _FIGURES = {
     "polarity": ("Predicted by polarity", "relative scale"),
     "directional": ("Predicted by the derivative", "nats per token"),
-    "realised": ("Realised", "nats per token"),
+    "realized": ("Realized", "nats per token"),
 }
 _FEW = 40  # up to this many points each one is marked, so that a run of one step shows
 _LOG_RANGE = 100.0  # largest over smallest value from which an axis turns logarithmic
@@ -50,11 +52,12 @@ class Chart(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One curve: the metric, its name in the legend, its colour, its stroke, and whether a running mean carries it."""
+    """One curve: the metric, its name in the legend, its color, its stroke, and whether a running
+    mean carries it."""
 
     metric: str
     label: str
-    colour: str = INK.blue
+    color: str = INK.blue
     stroke: str = "-"
     smooth: bool = False
 
@@ -79,8 +82,8 @@ def curves(
       reading: what up and down mean.
       unit: the label of the vertical axis.
       lines: what to draw; lines without a value are left out.
-      limits: the ends of the vertical axis, the upper one None to fit it. Without limits the axis turns
-        logarithmic where positive values span two decades.
+      limits: the ends of the vertical axis, the upper one None to fit it. Without limits the axis
+        turns logarithmic where positive values span two decades.
       zero: whether to draw a line at zero.
       magnitude: whether to draw absolute values.
       wide: whether the chart takes the whole width of the page.
@@ -90,7 +93,11 @@ def curves(
     """
     names = tuple(line.metric for line in lines)
     found = [(line, *series(rows, line.metric)) for line in lines]
-    found = [(line, steps, abs(values) if magnitude else values) for line, steps, values in found if len(values)]
+    found = [
+        (line, steps, abs(values) if magnitude else values)
+        for line, steps, values in found
+        if len(values)
+    ]
     if not found:
         return Chart(title, reading, "", names, wide)
 
@@ -101,7 +108,11 @@ def curves(
         everything = np.concatenate([values for _, _, values in found])
         if zero:
             axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-        if limits is None and everything.min() > 0 and everything.max() > _LOG_RANGE * everything.min():
+        if (
+            limits is None
+            and everything.min() > 0
+            and everything.max() > _LOG_RANGE * everything.min()
+        ):
             axes.set_yscale("log")
             axes.minorticks_off()
         elif limits is not None:
@@ -114,29 +125,39 @@ def curves(
 
 
 def scatter(rows: list[dict], metric: str, title: str, reading: str, *, diagonal: bool) -> Chart:
-    """Draws the realised change of entropy against a predicted one, with both correlations in the title.
+    """Draws the realized change of entropy against a predicted one, with both correlations in the
+    title.
 
     Args:
       rows: objects of a metrics file; those with both figures are the points.
       metric: the prediction.
       title: names the prediction.
       reading: what the places of the plane mean.
-      diagonal: whether the prediction has the scale of the realised change, so that y = x means something.
+      diagonal: whether the prediction has the scale of the realized change, so that y = x means
+        something.
 
     Returns:
       The chart, empty where no step has both.
     """
-    target = "entropy_change/realised"
-    both = [row for row in rows if None not in [number(row.get(name)) for name in ("step", metric, target)]]
+    target = "entropy_change/realized"
+    both = [
+        row
+        for row in rows
+        if None not in [number(row.get(name)) for name in ("step", metric, target)]
+    ]
     if not both:
         return Chart(title, reading, "", (metric, target))
     x, y = series(both, metric)[1], series(both, target)[1]
-    pearson, spearman = ("undefined" if math.isnan(value) else f"{value:.2f}" for value in correlations(x, y))
+    pearson, spearman = (
+        "undefined" if math.isnan(value) else f"{value:.2f}" for value in correlations(x, y)
+    )
     heading = f"{title}: Pearson {pearson}, Spearman {spearman}, n = {len(x)}"
 
     def paint(figure):
         axes = _axes(
-            figure, "realised, nats per token", f"predicted, {'nats per token' if diagonal else 'relative scale'}"
+            figure,
+            "realized, nats per token",
+            f"predicted, {'nats per token' if diagonal else 'relative scale'}",
         )
         axes.grid(True, axis="x")
         axes.axhline(0.0, color=INK.muted, linewidth=0.8)
@@ -144,20 +165,34 @@ def scatter(rows: list[dict], metric: str, title: str, reading: str, *, diagonal
         if diagonal:
             ends = [min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0)]
             axes.plot(ends, ends, color=INK.muted, linestyle="--", linewidth=1.0)
-        axes.plot(x, y, color=INK.blue, linestyle="", marker="o", markersize=3.5, alpha=0.6, markeredgewidth=0)
+        axes.plot(
+            x,
+            y,
+            color=INK.blue,
+            linestyle="",
+            marker="o",
+            markersize=3.5,
+            alpha=0.6,
+            markeredgewidth=0,
+        )
 
     return Chart(heading, reading, svg.draw(paint, label=title, size=(5.2, 3.4)), (metric, target))
 
 
 def breakdown(rows: list[dict]) -> Chart:
-    """Draws each figure of the change of entropy by sign of the advantage and branch of the polarity."""
+    """Draws each figure of the change of entropy by sign of the advantage and branch of the
+    polarity."""
     title = "Where the change comes from"
     reading = (
-        "The change of entropy at the states of four groups of tokens: the advantage's sign (reinforced or penalised) "
+        "The change of entropy at the states of four groups of tokens: the advantage's sign (reinforced or penalized) "
         "by the polarity's branch (expanding or contracting). First order holds where prediction and outcome agree."
     )
     names = tuple(name for figure in _FIGURES for name in _group_metrics(figure))
-    shown = [figure for figure in _FIGURES if any(len(series(rows, name)[1]) for name in _group_metrics(figure))]
+    shown = [
+        figure
+        for figure in _FIGURES
+        if any(len(series(rows, name)[1]) for name in _group_metrics(figure))
+    ]
     if not shown:
         return Chart(title, reading, "", names, wide=True)
 
@@ -167,10 +202,12 @@ def breakdown(rows: list[dict]) -> Chart:
             _dress(axes, _FIGURES[name][1], "step")
             axes.set_title(_FIGURES[name][0])
             axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-            for metric, (label, colour, stroke) in zip(_group_metrics(name), GROUPS.values()):
-                _stroke(axes, Line(metric, label, colour, stroke), *series(rows, metric))
+            for metric, (label, color, stroke) in zip(_group_metrics(name), GROUPS.values()):
+                _stroke(axes, Line(metric, label, color, stroke), *series(rows, metric))
         _share_scale([axes for axes, name in zip(panels, shown) if name != "polarity"])
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(GROUPS))
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(GROUPS)
+        )
 
     return Chart(title, reading, svg.draw(paint, label=title, size=(10.8, 3.1)), names, wide=True)
 
@@ -193,7 +230,9 @@ def durations(rows: list[dict]) -> Chart:
             steps, stack = np.array([steps[0] - 0.5, steps[0] + 0.5]), np.repeat(values, 2, axis=1)
         else:
             stack = values
-        axes.stackplot(steps, stack, labels=parts, colors=(INK.blue, INK.purple, INK.orange), alpha=0.75)
+        axes.stackplot(
+            steps, stack, labels=parts, colors=(INK.blue, INK.purple, INK.orange), alpha=0.75
+        )
         figure.legend(loc="outside upper left", ncols=len(parts))
 
     return Chart(title, reading, svg.draw(paint, label=title), names)
@@ -219,10 +258,14 @@ def progress(points: list[tuple[float, float, float, float]], label: str) -> Cha
         axes.fill_between(step, 100 * low, 100 * high, color=INK.blue, alpha=0.18, linewidth=0)
         axes.plot(step, 100 * value, color=INK.blue, marker="o", markersize=3.5)
 
-    return Chart("Panel over training", reading, svg.draw(paint, label="Panel over training"), (label,))
+    return Chart(
+        "Panel over training", reading, svg.draw(paint, label="Panel over training"), (label,)
+    )
 
 
-def _axes(figure: matplotlib_figure.Figure, unit: str, horizontal: str = "step") -> matplotlib_axes.Axes:
+def _axes(
+    figure: matplotlib_figure.Figure, unit: str, horizontal: str = "step"
+) -> matplotlib_axes.Axes:
     axes = figure.subplots()
     _dress(axes, unit, horizontal)
     return axes
@@ -239,9 +282,17 @@ def _dress(axes: matplotlib_axes.Axes, unit: str, horizontal: str) -> None:
 def _stroke(axes: matplotlib_axes.Axes, line: Line, steps: np.ndarray, values: np.ndarray) -> None:
     marker = "o" if len(values) <= _FEW else ""
     if line.smooth and len(values) > 5:
-        axes.plot(steps, values, color=line.colour, alpha=0.3, linewidth=0.9)
+        axes.plot(steps, values, color=line.color, alpha=0.3, linewidth=0.9)
         values, marker = running_mean(values)[0], ""
-    axes.plot(steps, values, color=line.colour, linestyle=line.stroke, marker=marker, markersize=2.5, label=line.label)
+    axes.plot(
+        steps,
+        values,
+        color=line.color,
+        linestyle=line.stroke,
+        marker=marker,
+        markersize=2.5,
+        label=line.label,
+    )
 
 
 def _limit(axes: matplotlib_axes.Axes, values: np.ndarray, low: float, high: float | None) -> None:

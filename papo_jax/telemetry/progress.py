@@ -1,4 +1,5 @@
-"""What a person sees while a run goes on: a bar where there is a terminal, a line now and then where there is none."""
+"""What a person sees while a run goes on: a bar where there is a terminal, a line now and then
+where there is none."""
 
 import sys
 import time
@@ -20,13 +21,19 @@ class Progress:
         self._total = total
         self._told = time.monotonic()
         self._bar = tqdm(
-            total=total, initial=start, unit="step", dynamic_ncols=True, disable=not (enabled and self._terminal)
+            total=total,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not (enabled and self._terminal),
         )
 
     def say(self, text: str) -> None:
         """Prints a line without tearing the bar."""
         if self._enabled:
-            tqdm.write(text, file=sys.stderr) if self._terminal else print(text, file=sys.stderr, flush=True)
+            tqdm.write(text, file=sys.stderr) if self._terminal else print(
+                text, file=sys.stderr, flush=True
+            )
 
     def waiting_for(self, what: str) -> None:
         """Tells what is awaited, so that a long compile does not look like a hang."""
@@ -38,14 +45,18 @@ class Progress:
         self._bar.set_postfix_str(figures)
         self._bar.update(1)
         now = time.monotonic()
-        if not self._terminal and (now - self._told > QUIET_SECONDS or row["step"] + 1 == self._total):
+        if not self._terminal and (
+            now - self._told > QUIET_SECONDS or row["step"] + 1 == self._total
+        ):
             self._told = now
             self.say(f"step {row['step'] + 1}/{self._total}  {figures}")
 
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.close()
 
 

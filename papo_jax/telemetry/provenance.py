@@ -9,11 +9,22 @@ from typing import Any
 import jax
 import numpy as np
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tensorflow-datasets", "numpy")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "transformers",
+    "tensorflow-datasets",
+    "numpy",
+)
 _PIECE = 2**24  # entries on the host at once
 
 
-def describe(*, settings: dict[str, Any], data: dict[str, Any], params: Any, mesh: Any) -> dict[str, Any]:
+def describe(
+    *, settings: dict[str, Any], data: dict[str, Any], params: Any, mesh: Any
+) -> dict[str, Any]:
     """Returns what `provenance.json` holds.
 
     Args:
@@ -26,9 +37,16 @@ def describe(*, settings: dict[str, Any], data: dict[str, Any], params: Any, mes
       A nested dict of plain values.
     """
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
         "machine": {"system": platform.platform(), "processor": platform.machine()},
-        "devices": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend(), "mesh": dict(mesh.shape)},
+        "devices": {
+            "kind": jax.devices()[0].device_kind,
+            "platform": jax.default_backend(),
+            "mesh": dict(mesh.shape),
+        },
         "seeds": {"run": settings["seed"], "task": settings["task"]["seed"]},
         "data": data,
         "model": {
@@ -37,7 +55,7 @@ def describe(*, settings: dict[str, Any], data: dict[str, Any], params: Any, mes
             "fingerprint": fingerprint(params),
         },
         "command": sys.argv[1:],
-    }  # fmt: skip
+    }
 
 
 def fingerprint(params: Any) -> str:

@@ -10,7 +10,8 @@ _DOCUMENTS = ("evaluation.json", "config.json", "provenance.json")
 
 
 class Run(NamedTuple):
-    """A run's files, each as far as it could be read: a missing one is empty, and `notes` says so."""
+    """A run's files, each as far as it could be read: a missing one is empty, and `notes` says
+    so."""
 
     rows: list[dict]
     samples: list[dict]
@@ -21,7 +22,8 @@ class Run(NamedTuple):
 
 
 def load(workdir: pathlib.Path) -> Run:
-    """Reads what there is in a work directory; never fails on what is missing, torn or of the wrong form."""
+    """Reads what there is in a work directory; never fails on what is missing, torn or of the wrong
+    form."""
     notes: list[str] = []
     rows, samples = (_rows(workdir / name, notes) for name in ("metrics.jsonl", "samples.jsonl"))
     evaluation, config, provenance = (_document(workdir / name, notes) for name in _DOCUMENTS)
@@ -42,7 +44,9 @@ def _rows(path: pathlib.Path, notes: list[str]) -> list[dict]:
         notes.append(f"{path.name} cannot be read: {error.strerror}.")
         return []
     if found.damaged:
-        notes.append(f"{path.name}: {len(found.damaged)} damaged line(s) left out, first line {found.damaged[0]}.")
+        notes.append(
+            f"{path.name}: {len(found.damaged)} damaged line(s) left out, first line {found.damaged[0]}."
+        )
     elif not found.rows:
         notes.append(f"{path.name} is {'empty' if path.exists() else 'missing'}.")
     return found.rows

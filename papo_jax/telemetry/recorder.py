@@ -1,4 +1,5 @@
-"""Where a step's figures go: metrics.jsonl, samples.jsonl, grader_errors.jsonl, and TensorBoard if asked for."""
+"""Where a step's figures go: metrics.jsonl, samples.jsonl, grader_errors.jsonl, and TensorBoard if
+asked for."""
 
 import pathlib
 from types import TracebackType
@@ -10,7 +11,8 @@ class Recorder:
     """A context manager over the files that grow with every step."""
 
     def __init__(self, workdir: pathlib.Path, *, step: int, events: bool):
-        """Goes on from `step`; the rows after it have been dropped before (`training.workdir.claim`)."""
+        """Goes on from `step`; the rows after it have been dropped before
+        (`training.workdir.claim`)."""
         self._workdir = workdir
         self._events = tensorboard.Writer(workdir, step=step) if events else None
 
@@ -26,6 +28,8 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._events:
             self._events.close()

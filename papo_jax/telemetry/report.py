@@ -14,11 +14,12 @@ _SHOWN = 3  # right and wrong samples each, at either end of the run
 def write(workdir: pathlib.Path) -> pathlib.Path:
     """Writes `report.html` from what a run has left in its work directory so far.
 
-    A run that stopped anywhere has a report: it shows what there is and says what is missing. The same files give
-    the same page, byte for byte.
+    A run that stopped anywhere has a report: it shows what there is and says what is missing. The
+    same files give the same page, byte for byte.
 
     Args:
-      workdir: holds any of `metrics.jsonl`, `samples.jsonl`, `evaluation.json`, `config.json`, `provenance.json`.
+      workdir: holds any of `metrics.jsonl`, `samples.jsonl`, `evaluation.json`, `config.json`,
+        `provenance.json`.
 
     Returns:
       The path of the page.
@@ -32,7 +33,7 @@ def write(workdir: pathlib.Path) -> pathlib.Path:
         _evaluation(run),
         _charts("Learning", charts.learning(run.rows)),
         _charts("Entropy and its control", charts.steering(run.rows)),
-        _charts("Predicted and realised change of entropy", charts.prediction(run.rows)),
+        _charts("Predicted and realized change of entropy", charts.prediction(run.rows)),
         _charts("Mechanics", charts.mechanics(run.rows)),
         _gallery(run.samples),
         _settings(run),
@@ -60,9 +61,18 @@ def _tiles(run: Run) -> Html:
         ends = findings.ends_of(run.rows, metric)
         if ends:
             tiles.append(
-                element("div", name, element("b", f"{_short(ends[0])} → {_short(ends[1])}{unit}"), kind="tile")
+                element(
+                    "div",
+                    name,
+                    element("b", f"{_short(ends[0])} → {_short(ends[1])}{unit}"),
+                    kind="tile",
+                )
             )
-    note = [element("p", "Means of the first and of the last tenth of the steps.", kind="note")] if tiles else []
+    note = (
+        [element("p", "Means of the first and of the last tenth of the steps.", kind="note")]
+        if tiles
+        else []
+    )
     return join([element("div", *tiles, kind="tiles"), *note])
 
 
@@ -77,16 +87,23 @@ def _warnings(run: Run) -> Html:
 
 
 def _evaluation(run: Run) -> Html:
-    """Shows the panel before and after training, the best evaluation between, and the course of the first figure."""
+    """Shows the panel before and after training, the best evaluation between, and the course of the
+    first figure."""
     title, found = element("h2", "Evaluation panel"), panel.entries(run)
     measured = [(entry, panel.measures(entry, run.evaluation.get("samples"))) for entry in found]
     measured = [(entry, figures) for entry, figures in measured if figures]
     if not measured:
-        return element("section", title, element("p", "No evaluation has been recorded.", kind="note"))
+        return element(
+            "section", title, element("p", "No evaluation has been recorded.", kind="note")
+        )
     names = list(dict.fromkeys(name for _, figures in measured for name in figures))
     course = plots.progress(_course(measured, names[0]), names[0])
     drawn = [_figure(course)] if len(measured) > 2 and course.svg else []
-    shown = _panel_table(run, measured, names), _source_table(run, measured), element("div", *drawn, kind="charts")
+    shown = (
+        _panel_table(run, measured, names),
+        _source_table(run, measured),
+        element("div", *drawn, kind="charts"),
+    )
     return element("section", title, _panel_note(run), *shown)
 
 
@@ -101,7 +118,12 @@ def _panel_note(run: Run) -> Html:
         ("temperature", run.evaluation.get("temperature")),
         ("token limit", look_up(sampling, "max_new_tokens")),
         ("sampling seed", look_up(sampling, "seed")),
-        ("graders", ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else None),
+        (
+            "graders",
+            ", ".join(f"{name} {version}" for name, version in versions.items())
+            if isinstance(versions, dict)
+            else None,
+        ),
         ("fingerprint", look_up(about, "fingerprint")),
     ):
         if value is not None:
@@ -109,16 +131,27 @@ def _panel_note(run: Run) -> Html:
     return element("p", "; ".join(parts), kind="note")
 
 
-def _panel_table(run: Run, measured: list[tuple[dict, dict[str, Interval]]], names: list[str]) -> Html:
-    """A row a figure: first and last evaluation, their difference, and the best evaluation by the first figure."""
+def _panel_table(
+    run: Run, measured: list[tuple[dict, dict[str, Interval]]], names: list[str]
+) -> Html:
+    """A row a figure: first and last evaluation, their difference, and the best evaluation by the
+    first figure."""
     (first_entry, first), (last_entry, last) = measured[0], measured[-1]
-    header, paired = ["", f"First (step {first_entry.get('step', 'unknown')})"], panel.paired_difference(run)
+    header, paired = (
+        ["", f"First (step {first_entry.get('step', 'unknown')})"],
+        panel.paired_difference(run),
+    )
     columns = [[_share(first, name) for name in names]]
     if len(measured) > 1:
         header += [f"Last (step {last_entry.get('step', 'unknown')})", "Change"]
-        columns += [[_share(last, name) for name in names], [_change(first, last, paired, name) for name in names]]
+        columns += [
+            [_share(last, name) for name in names],
+            [_change(first, last, paired, name) for name in names],
+        ]
     if len(measured) > 2:
-        best_entry, best = max(measured, key=lambda pair: pair[1][names[0]].value if names[0] in pair[1] else -1.0)
+        best_entry, best = max(
+            measured, key=lambda pair: pair[1][names[0]].value if names[0] in pair[1] else -1.0
+        )
         header.append(f"Best by {names[0]} (step {best_entry.get('step', 'unknown')})")
         columns.append([_share(best, name) for name in names])
     note = "Brackets: 95 % bootstrap intervals over problems. The best is chosen on this very panel, so it flatters."
@@ -126,14 +159,20 @@ def _panel_table(run: Run, measured: list[tuple[dict, dict[str, Interval]]], nam
 
 
 def _source_table(run: Run, measured: list[tuple[dict, dict[str, Interval]]]) -> Html:
-    """A row a source of a mixture: its problems, and its figures after the last evaluation beside those of the first."""
+    """A row a source of a mixture: its problems, and its figures after the last evaluation beside
+    those of the first."""
     samples, (first, _), (last, _) = run.evaluation.get("samples"), measured[0], measured[-1]
     before, after = (panel.by_source(entry, samples) for entry in (first, last))
     if not after:
         return Html("")
     names = [f"{word}@{samples}" for word in ("avg", "pass", "maj")]
-    header, rows = ["Source", "Problems"], [[source, problems] for source, (problems, _) in after.items()]
-    for entry, parts, shown in ((first, before, names[:1]), (last, after, names))[len(measured) == 1 :]:
+    header, rows = (
+        ["Source", "Problems"],
+        [[source, problems] for source, (problems, _) in after.items()],
+    )
+    for entry, parts, shown in ((first, before, names[:1]), (last, after, names))[
+        len(measured) == 1 :
+    ]:
         header += [f"{name} (step {entry.get('step', 'unknown')})" for name in shown]
         for row in rows:
             row += [_share(parts.get(row[0], (0, {}))[1], name) for name in shown]
@@ -144,7 +183,9 @@ def _share(figures: dict[str, Interval], name: str) -> str:
     return panel.percent(figures[name]) if name in figures else "missing"
 
 
-def _change(first: dict[str, Interval], last: dict[str, Interval], paired: dict[str, Interval], name: str) -> str:
+def _change(
+    first: dict[str, Interval], last: dict[str, Interval], paired: dict[str, Interval], name: str
+) -> str:
     if name in paired:
         return f"{panel.points(paired[name])}, paired"
     if name not in first or name not in last:
@@ -152,7 +193,9 @@ def _change(first: dict[str, Interval], last: dict[str, Interval], paired: dict[
     return panel.points(Interval(last[name].value - first[name].value, None, None))
 
 
-def _course(measured: list[tuple[dict, dict[str, Interval]]], name: str) -> list[tuple[float, float, float, float]]:
+def _course(
+    measured: list[tuple[dict, dict[str, Interval]]], name: str
+) -> list[tuple[float, float, float, float]]:
     course = []
     for entry, figures in measured:
         step, share = number(entry.get("step")), figures.get(name)
@@ -165,7 +208,11 @@ def _course(measured: list[tuple[dict, dict[str, Interval]]], name: str) -> list
 def _charts(title: str, found: list[plots.Chart]) -> Html:
     drawn = [_figure(chart) for chart in found if chart.svg]
     absent = [f"{chart.title} ({_abbreviated(chart.metrics)})" for chart in found if not chart.svg]
-    note = [element("p", f"Not drawn, for want of metrics: {'; '.join(absent)}.", kind="note")] if absent else []
+    note = (
+        [element("p", f"Not drawn, for want of metrics: {'; '.join(absent)}.", kind="note")]
+        if absent
+        else []
+    )
     return element("section", element("h2", title), element("div", *drawn, kind="charts"), *note)
 
 
@@ -184,7 +231,9 @@ def _gallery(samples: list[dict]) -> Html:
     title = element("h2", "Samples")
     stepped = [sample for sample in samples if number(sample.get("step")) is not None]
     if not stepped:
-        return element("section", title, element("p", "No samples have been recorded.", kind="note"))
+        return element(
+            "section", title, element("p", "No samples have been recorded.", kind="note")
+        )
     steps = sorted({number(sample["step"]) for sample in stepped})
     columns = []
     for step in dict.fromkeys((steps[0], steps[-1])):

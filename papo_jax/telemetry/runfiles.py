@@ -1,7 +1,8 @@
-"""The files of a run's work directory: rows that are appended, and documents that are replaced whole.
+"""The files of a run's work directory: rows that are appended, and documents that are replaced
+whole.
 
-A run may die at any byte. A JSONL file can then end in a torn line, which readers leave out; every other file is
-replaced in one move, so it is either the old one or the new one.
+A run may die at any byte. A JSONL file can then end in a torn line, which readers leave out; every
+other file is replaced in one move, so it is either the old one or the new one.
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
@@ -36,7 +37,8 @@ class Scan(NamedTuple):
 
 def scan(path: pathlib.Path) -> Scan:
     """Reads a JSONL file as far as it can be read; a file that does not exist is empty."""
-    # Bytes, split at the newline alone: str.splitlines would also cut at characters that JSON allows in strings.
+    # Bytes, split at the newline alone: str.splitlines would also cut at characters that JSON
+    # allows in strings.
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     rows, kept, damaged = [], [], []
     for number, line in enumerate(lines, start=1):
@@ -71,7 +73,8 @@ def append_row(path: pathlib.Path, row: dict) -> None:
 
     Args:
       path: the JSONL file, made if it does not exist.
-      row: numbers, text, lists, dictionaries, and NumPy or JAX arrays; NaN and infinities become null.
+      row: numbers, text, lists, dictionaries, and NumPy or JAX arrays; NaN and infinities become
+        null.
     """
     line = json.dumps(_plain(row), allow_nan=False).encode() + b"\n"
     with path.open("ab") as file:
@@ -80,7 +83,8 @@ def append_row(path: pathlib.Path, row: dict) -> None:
 
 
 def keep_before(path: pathlib.Path, step: int) -> None:
-    """Drops the rows of `step` and later, and a torn last line, so that a step run again appears once.
+    """Drops the rows of `step` and later, and a torn last line, so that a step run again appears
+    once.
 
     Args:
       path: the JSONL file; nothing happens if it does not exist.
@@ -93,7 +97,8 @@ def keep_before(path: pathlib.Path, step: int) -> None:
 
 
 def drop(path: pathlib.Path, unwanted: Callable[[dict], bool]) -> None:
-    """Drops the rows that `unwanted` says true of, and a torn last line; nothing happens if there is no such file.
+    """Drops the rows that `unwanted` says true of, and a torn last line; nothing happens if there
+    is no such file.
 
     Raises:
       ValueError: if a line that is not the last holds no object.
@@ -116,7 +121,8 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes text as UTF-8 in one move; a lone surrogate, which UTF-8 has no bytes for, is spelt out."""
+    """Writes text as UTF-8 in one move; a lone surrogate, which UTF-8 has no bytes for, is spelled
+    out."""
     _replace(path, text.encode("utf-8", errors="backslashreplace"))
 
 
@@ -142,7 +148,8 @@ def _step(row: dict) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Turns arrays into lists or numbers, paths into text, and numbers that JSON lacks into None."""
+    """Turns arrays into lists or numbers, paths into text, and numbers that JSON lacks into
+    None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

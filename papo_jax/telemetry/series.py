@@ -1,4 +1,5 @@
-"""Series out of the rows of a metrics file, and the two statistics that the report takes of them."""
+"""Series out of the rows of a metrics file, and the two statistics that the report takes of
+them."""
 
 import math
 
@@ -22,7 +23,9 @@ def series(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def number(value: object) -> float | None:
     """Returns a finite number as a float, and None for anything else."""
-    if not isinstance(value, (int, float)) or (isinstance(value, float) and not math.isfinite(value)):
+    if not isinstance(value, (int, float)) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
         return None
     return float(value) if abs(value) < 1e300 else None  # an integer of JSON may exceed any float
 
@@ -30,7 +33,7 @@ def number(value: object) -> float | None:
 def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
     """Averages each value with those before it, over a twentieth of the run and at least 5 values.
 
-    >>> running_mean(np.array([0., 1., 2., 3., 4., 5.]))[0].tolist()
+    >>> running_mean(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))[0].tolist()
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]
     """
     width = max(5, len(values) // 20)
@@ -41,9 +44,10 @@ def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def correlations(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Returns Pearson's and Spearman's correlation; NaN below 3 points or where one side is constant.
+    """Returns Pearson's and Spearman's correlation; NaN below 3 points or where one side is
+    constant.
 
-    >>> correlations(np.array([1., 2., 3., 4.]), np.array([1., 4., 9., 16.]))[1]
+    >>> correlations(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 4.0, 9.0, 16.0]))[1]
     1.0
     """
     return _pearson(x, y), _pearson(_ranks(x), _ranks(y))

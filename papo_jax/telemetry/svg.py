@@ -1,7 +1,8 @@
-"""Matplotlib figures as inline SVG whose colours the page decides, so that one drawing serves light and dark.
+"""Matplotlib figures as inline SVG whose colors the page decides, so that one drawing serves light
+and dark.
 
-Colours are drawn as placeholder values and then renamed to CSS variables of the page. Text stays text, so it takes
-the page's font and can be searched.
+Colors are drawn as placeholder values and then renamed to CSS variables of the page. Text stays
+text, so it takes the page's font and can be searched.
 """
 
 import io
@@ -14,7 +15,7 @@ from matplotlib import figure as matplotlib_figure
 
 
 class Ink(NamedTuple):
-    """Placeholder colours: values that no default of matplotlib uses."""
+    """Placeholder colors: values that no default of matplotlib uses."""
 
     text: str = "#a10001"
     muted: str = "#a10002"
@@ -61,7 +62,8 @@ _LOOK = {
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.2,
 }
-# Matplotlib numbers its groups from 1 in every figure; several figures on a page would repeat those names.
+# Matplotlib numbers its groups from 1 in every figure; several figures on a page would repeat those
+# names.
 _GROUP_NAMES = re.compile(
     r' id="(?:figure|axes|patch|line2d|text|xtick|ytick|legend|matplotlib\.axis|\w+Collection)_\d+"'
 )
@@ -70,13 +72,17 @@ _HEIGHT = re.compile(r'(<svg[^>]*?) height="[^"]*"')
 
 
 def draw(
-    paint: Callable[[matplotlib_figure.Figure], None], *, label: str, size: tuple[float, float] = (5.2, 2.75)
+    paint: Callable[[matplotlib_figure.Figure], None],
+    *,
+    label: str,
+    size: tuple[float, float] = (5.2, 2.75),
 ) -> str:
     """Draws a figure; the same figure always gives the same text.
 
     Args:
       paint: fills the empty figure that it is given.
-      label: what a screen reader says; unique on the page, since it also keeps the names inside the SVG apart.
+      label: what a screen reader says; unique on the page, since it also keeps the names inside the
+        SVG apart.
       size: width and height in inches; the page stretches the width and keeps the ratio.
 
     Returns:
@@ -92,7 +98,7 @@ def draw(
 
 
 def _inline(text: str, label: str) -> str:
-    """Strips what only a file needs, and gives the colours over to the page."""
+    """Strips what only a file needs, and gives the colors over to the page."""
     text = text[text.index("<svg") :].strip()
     text = _HEIGHT.sub(r"\1", _SIZE.sub(r"\1\2", text, count=1), count=1)
     text = _GROUP_NAMES.sub("", text)

@@ -1,4 +1,5 @@
-"""Checkpoints with orbax: written whole or not at all, the newest and the best kept, a broken one passed over."""
+"""Checkpoints with orbax: written whole or not at all, the newest and the best kept, a broken one
+passed over."""
 
 import contextlib
 import errno
@@ -29,9 +30,12 @@ class Checkpoints:
         """
         self._directory = directory.resolve()
         self._scores = Scores(_scores_path(self._directory))
-        # orbax's own `best_fn` with `max_to_keep` would throw away the newest checkpoint while the score falls.
+        # orbax's own `best_fn` with `max_to_keep` would throw away the newest checkpoint while the
+        # score falls.
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(keep), self._scores]),
+            preservation_policy=managers.AnyPreservationPolicy(
+                [managers.LatestN(keep), self._scores]
+            ),
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
         )
@@ -61,8 +65,8 @@ class Checkpoints:
           example: shapes, dtypes and shardings to restore to.
 
         Returns:
-          The state, or None where there is none. A checkpoint that cannot be read is passed over with a warning
-          and set aside.
+          The state, or None where there is none. A checkpoint that cannot be read is passed over
+          with a warning and set aside.
 
         Raises:
           InputError: if there are checkpoints and none can be read.
@@ -74,7 +78,9 @@ class Checkpoints:
             except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
                 broken.append(step)
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-                warnings.warn(f"checkpoint {step} cannot be read and is passed over: {reason}", stacklevel=2)
+                warnings.warn(
+                    f"checkpoint {step} cannot be read and is passed over: {reason}", stacklevel=2
+                )
                 continue
             self._set_aside(broken)
             return state
@@ -86,7 +92,8 @@ class Checkpoints:
         return None
 
     def _set_aside(self, steps: list[int]) -> None:
-        """Moves checkpoints out of orbax's sight without losing them: their steps will be written again."""
+        """Moves checkpoints out of orbax's sight without losing them: their steps will be written
+        again."""
         for step in steps:
             place = self._directory.parent / "broken_checkpoints"
             place.mkdir(exist_ok=True)
@@ -100,7 +107,8 @@ class Checkpoints:
 
 
 def newest_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the newest checkpoint, or None; reads only, so the run may be going on."""
+    """Returns the step of the newest checkpoint, or None; reads only, so the run may be going
+    on."""
     if not directory.is_dir():
         return None
     with _reading(directory) as manager:
@@ -108,7 +116,8 @@ def newest_step(directory: pathlib.Path) -> int | None:
 
 
 def best_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the checkpoint with the best score, or None; reads only, so the run may be going on."""
+    """Returns the step of the checkpoint with the best score, or None; reads only, so the run may
+    be going on."""
     if not directory.is_dir():
         return None
     with _reading(directory) as manager:
@@ -130,10 +139,15 @@ def read_params(directory: pathlib.Path, step: int, example):
       InputError: if they cannot be read or have other shapes.
     """
     default = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or default)  # noqa: E731
+
+    def place(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or default)
+
     wanted = {"params": jax.tree.map(place, example)}
     restore = ocp.args.PyTreeRestore(
-        item=wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+        item=wanted,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+        partial_restore=True,
     )
     try:
         with _reading(directory) as manager:
@@ -151,7 +165,9 @@ def _scores_path(directory: pathlib.Path) -> pathlib.Path:
 def _reading(directory: pathlib.Path):
     """A manager that changes nothing on disk, for as long as it is needed."""
     with _quiet(logging.ERROR):  # it warns of each consequence of being asked to read only
-        manager = ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True))
+        manager = ocp.CheckpointManager(
+            directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True)
+        )
         try:
             yield manager
         finally:
@@ -172,7 +188,8 @@ def _quiet(level: int):
 
 @contextlib.contextmanager
 def _full_disk_as_oserror(directory: pathlib.Path):
-    """Turns tensorstore's ValueError about a full disk into the error that it is, without its threads' tracebacks."""
+    """Turns tensorstore's ValueError about a full disk into the error that it is, without its
+    threads' tracebacks."""
     try:
         with _quiet(logging.CRITICAL):
             yield
@@ -186,5 +203,7 @@ def _full_disk_as_oserror(directory: pathlib.Path):
 def abstract(state: TrainState, shardings) -> TrainState:
     """Returns shapes, dtypes and shardings of a state, as `restore` wants them."""
     return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state, shardings
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        state,
+        shardings,
     )

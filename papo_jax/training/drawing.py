@@ -1,8 +1,10 @@
-"""What a step trains on: prompts drawn, answered and judged; and drawn again where a group teaches nothing.
+"""What a step trains on: prompts drawn, answered and judged; and drawn again where a group teaches
+nothing.
 
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots, T completion slots.
 
-Dynamic sampling, source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11: only groups with 0 < right < G train.
+Dynamic sampling, source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11: only groups with 0 <
+  right < G train.
 """
 
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from papo_jax.grading.judgement import RIGHT, Judgement
+from papo_jax.grading.judgment import RIGHT, Judgment
 from papo_jax.rollout.generate import Completions
 from papo_jax.tasks import order
 from papo_jax.tasks.problem import Problem
@@ -30,7 +32,7 @@ class Draw(NamedTuple):
       trajectories: the same with their prompts.
       stats: `TokenStats` [B, T] under the parameters that sampled.
       texts: B, decoded.
-      judgements: B.
+      judgments: B.
       entropy: [2], the sum of the entropy over tokens and their number.
     """
 
@@ -39,13 +41,13 @@ class Draw(NamedTuple):
     trajectories: Trajectories
     stats: NamedTuple
     texts: list[str]
-    judgements: list[Judgement]
+    judgments: list[Judgment]
     entropy: np.ndarray
 
     @property
     def rewards(self) -> np.ndarray:
         """1 for a right answer, 0 for any other, [N, G]."""
-        right = [judgement.verdict == RIGHT for judgement in self.judgements]
+        right = [judgment.verdict == RIGHT for judgment in self.judgments]
         return np.array(right, np.float32).reshape(len(self.problems), -1)
 
 
@@ -66,10 +68,11 @@ class Gathered(NamedTuple):
 
 
 def gather(session: Session, state: TrainState, step: int, clock: Clock) -> Gathered:
-    """Draws prompts until N groups are neither all right nor all wrong, at most `method.refills` times more.
+    """Draws prompts until N groups are neither all right nor all wrong, at most `method.refills`
+    times more.
 
-    What there is then is gone on with: the places that are left go to groups which are left out of the loss, so that
-    shapes stay. Without refills every group takes part.
+    What there is then is gone on with: the places that are left go to groups which are left out of
+    the loss, so that shapes stay. Without refills every group takes part.
 
     Args:
       session: of the run.
@@ -105,7 +108,8 @@ def informative(rewards: np.ndarray) -> np.ndarray:
 
 
 def _kept(chosen: Draw, method: dict) -> np.ndarray:
-    """[N, G] boolean: what takes part in the loss, by dynamic sampling and by DAPO's overlong mask."""
+    """[N, G] boolean: what takes part in the loss, by dynamic sampling and by DAPO's overlong
+    mask."""
     rewards = chosen.rewards
     kept = np.ones_like(rewards, bool)
     if method["refills"]:
@@ -131,20 +135,29 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
     completions, trajectories = programs.rollout(state.params, session.prompts(identifiers), key)
     texts = session.texts(completions)
     clock.lap("rollout")
-    stats = programs.assess(state.params, trajectories)  # in the background, while answers are judged
+    stats = programs.assess(
+        state.params, trajectories
+    )  # in the background, while answers are judged
     entropy = programs.entropy_sum(stats, trajectories.mask)
-    judgements = judge(session.pool, problems, texts, what=f"step {step}'s")
+    judgments = judge(session.pool, problems, texts, what=f"step {step}'s")
     clock.lap("grade")
-    return Draw(problems, completions, trajectories, stats, texts, judgements, np.asarray(entropy))
+    return Draw(problems, completions, trajectories, stats, texts, judgments, np.asarray(entropy))
 
 
 def _together(draws: list[Draw]) -> Draw:
     """Several draws as one, on the host, prompts padded to the widest."""
     width = max(draw.trajectories.prompt_tokens.shape[1] for draw in draws)
     arrays = [(draw.completions, _widened(draw.trajectories, width), draw.stats) for draw in draws]
-    completions, trajectories, stats = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *arrays)
-    lists = [sum((getattr(draw, name) for draw in draws), []) for name in ("problems", "texts", "judgements")]
-    return Draw(lists[0], completions, trajectories, stats, *lists[1:], sum(draw.entropy for draw in draws))
+    completions, trajectories, stats = jax.tree.map(
+        lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *arrays
+    )
+    lists = [
+        sum((getattr(draw, name) for draw in draws), [])
+        for name in ("problems", "texts", "judgments")
+    ]
+    return Draw(
+        lists[0], completions, trajectories, stats, *lists[1:], sum(draw.entropy for draw in draws)
+    )
 
 
 def _widened(trajectories: Trajectories, width: int) -> Trajectories:
@@ -159,6 +172,17 @@ def _groups(draw: Draw, groups: np.ndarray) -> Draw:
     """Some of the groups of a draw that is on the host, in the order asked for."""
     size = len(draw.texts) // len(draw.problems)
     rows = (groups[:, None] * size + np.arange(size)).reshape(-1)
-    arrays = jax.tree.map(lambda leaf: leaf[rows], (draw.completions, draw.trajectories, draw.stats))
-    pick = lambda values, chosen: [values[int(i)] for i in chosen]  # noqa: E731
-    return Draw(pick(draw.problems, groups), *arrays, pick(draw.texts, rows), pick(draw.judgements, rows), draw.entropy)
+    arrays = jax.tree.map(
+        lambda leaf: leaf[rows], (draw.completions, draw.trajectories, draw.stats)
+    )
+
+    def pick(values, chosen):
+        return [values[int(i)] for i in chosen]
+
+    return Draw(
+        pick(draw.problems, groups),
+        *arrays,
+        pick(draw.texts, rows),
+        pick(draw.judgments, rows),
+        draw.entropy,
+    )

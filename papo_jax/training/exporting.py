@@ -12,7 +12,8 @@ from papo_jax.models import lora
 from papo_jax.models.architecture import Lora
 from papo_jax.settings import Model
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint, workdir as workdirs
+from papo_jax.training import checkpoint
+from papo_jax.training import workdir as workdirs
 
 
 def run(workdir: pathlib.Path, output: pathlib.Path | None, *, dtype: str | None) -> None:
@@ -24,7 +25,8 @@ def run(workdir: pathlib.Path, output: pathlib.Path | None, *, dtype: str | None
       dtype: of the written weights; None for what each tensor had in the base model's files.
 
     Raises:
-      InputError: if there is no checkpoint, the base model is not what it was, or `output` holds files already.
+      InputError: if there is no checkpoint, the base model is not what it was, or `output` holds
+        files already.
     """
     model = _model(workdir)
     step = checkpoint.newest_step(workdir / "checkpoints")
@@ -50,7 +52,10 @@ def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
     adapters = Lora(model.lora_rank, model.lora_alpha, lora.targets_of(model.lora_targets))
     policy = lora.attach(base, adapters, jax.random.key(0))  # for the shapes; the draw is replaced
     drawn, frozen = lora.split(policy.params, adapters)
-    return dataclasses.replace(policy, params=lora.join(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen))
+    return dataclasses.replace(
+        policy,
+        params=lora.join(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen),
+    )
 
 
 def _model(workdir: pathlib.Path) -> Model:
@@ -59,13 +64,21 @@ def _model(workdir: pathlib.Path) -> Model:
     try:
         return Model(**config["model"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{workdir / 'config.json'} is not of this version: {error}; export with the version that trained") from None
+        raise InputError(
+            f"{workdir / 'config.json'} is not of this version: {error}; export with the version that trained"
+        ) from None
 
 
 def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
     """Adapters mean nothing beside other weights than those they were trained with."""
     path = workdir / "provenance.json"
-    recorded = read_object(path, missing=f"{path} does not exist; it says which base the adapters belong to")
+    recorded = read_object(
+        path, missing=f"{path} does not exist; it says which base the adapters belong to"
+    )
     model = recorded.get("model")
-    if not isinstance(model, dict) or provenance.fingerprint(base.params) != model.get("fingerprint"):
-        raise InputError(f"the weights of model.path are not those that {workdir} was trained with; put them back")
+    if not isinstance(model, dict) or provenance.fingerprint(base.params) != model.get(
+        "fingerprint"
+    ):
+        raise InputError(
+            f"the weights of model.path are not those that {workdir} was trained with; put them back"
+        )

@@ -1,10 +1,11 @@
-"""What a step logs of its rollout: figures of every answer that was drawn, some samples, and what could not be judged."""
+"""What a step logs of its rollout: figures of every answer that was drawn, some samples, and what
+could not be judged."""
 
 from collections import Counter
 
 import numpy as np
 
-from papo_jax.grading.judgement import ERROR, TIMEOUT
+from papo_jax.grading.judgment import ERROR, TIMEOUT
 from papo_jax.training.drawing import Draw, Gathered, informative
 from papo_jax.training.session import Session
 from papo_jax.training.weighing import Weighed
@@ -16,15 +17,16 @@ SHOWN = 2000  # characters of an answer that could not be judged: its end, where
 def rollout_metrics(gathered: Gathered, weighed: Weighed) -> dict[str, float]:
     """Returns the figures of a step's rollout.
 
-    They are of all draws, so that dynamic sampling does not change what they speak of; `rollout/kept` is the share of
-    the trained answers that take part in the loss, be it with some of their tokens.
+    They are of all draws, so that dynamic sampling does not change what they speak of;
+    `rollout/kept` is the share of the trained answers that take part in the loss, be it with some
+    of their tokens.
     """
     # In NumPy: these few sums are not worth a compilation.
     drawn, rewards = gathered.all, gathered.all.rewards
     mask = np.asarray(drawn.completions.mask)
     gap = np.asarray(drawn.stats.logprob)[mask] - np.asarray(drawn.completions.logprob)[mask]
-    verdicts = Counter(judgement.verdict for judgement in drawn.judgements)
-    reasons = Counter(judgement.reason for judgement in drawn.judgements)
+    verdicts = Counter(judgment.verdict for judgment in drawn.judgments)
+    reasons = Counter(judgment.reason for judgment in drawn.judgments)
     return {
         "reward/mean": rewards.mean(),
         "reward/all_right": (rewards == 1).all(axis=1).mean(),
@@ -34,8 +36,8 @@ def rollout_metrics(gathered: Gathered, weighed: Weighed) -> dict[str, float]:
         "rollout/draws": gathered.draws,
         "rollout/informative": informative(rewards).mean(),
         "rollout/kept": np.asarray(weighed.loss_mask).any(axis=1).mean(),
-        "grader/error": verdicts[ERROR] / len(drawn.judgements),
-        "grader/timeout": reasons[TIMEOUT] / len(drawn.judgements),
+        "grader/error": verdicts[ERROR] / len(drawn.judgments),
+        "grader/timeout": reasons[TIMEOUT] / len(drawn.judgments),
         "kl/sampler_trainer": (np.expm1(gap) - gap).mean(),  # k3, as in methods.objectives
         "logprob_gap/max": np.abs(gap).max(),
     }
@@ -48,23 +50,35 @@ def samples(session: Session, step: int, chosen: Draw, weighed: Weighed) -> list
     truncated = np.asarray(chosen.completions.truncated).reshape(-1, group)
     return [
         {
-            "step": step, "problem": problem.identifier, "prompt": problem.prompt, "completion": chosen.texts[n * group],
-            "answer": problem.answer, "verdict": chosen.judgements[n * group].verdict,
-            "reward": float(chosen.rewards[n, 0]), "advantage": float(advantages[n, 0]), "truncated": bool(truncated[n, 0]),
+            "step": step,
+            "problem": problem.identifier,
+            "prompt": problem.prompt,
+            "completion": chosen.texts[n * group],
+            "answer": problem.answer,
+            "verdict": chosen.judgments[n * group].verdict,
+            "reward": float(chosen.rewards[n, 0]),
+            "advantage": float(advantages[n, 0]),
+            "truncated": bool(truncated[n, 0]),
         }
         for n, problem in enumerate(chosen.problems[: session.settings.telemetry.samples])
-    ]  # fmt: skip
+    ]
 
 
 def failures(step: int, drawn: Draw) -> list[dict]:
-    """Returns the first few answers that could not be judged and why, as they go to grader_errors.jsonl."""
+    """Returns the first few answers that could not be judged and why, as they go to
+    grader_errors.jsonl."""
     group = len(drawn.texts) // len(drawn.problems)
-    failed = [place for place, judgement in enumerate(drawn.judgements) if judgement.verdict == ERROR]
+    failed = [
+        place for place, judgment in enumerate(drawn.judgments) if judgment.verdict == ERROR
+    ]
     return [
         {
-            "step": step, "problem": drawn.problems[place // group].identifier, "grader": drawn.problems[place // group].grader,
-            "answer": drawn.problems[place // group].answer, "reason": drawn.judgements[place].reason,
+            "step": step,
+            "problem": drawn.problems[place // group].identifier,
+            "grader": drawn.problems[place // group].grader,
+            "answer": drawn.problems[place // group].answer,
+            "reason": drawn.judgments[place].reason,
             "completion": drawn.texts[place][-SHOWN:],
         }
         for place in failed[:FAILURES]
-    ]  # fmt: skip
+    ]

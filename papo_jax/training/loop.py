@@ -41,12 +41,18 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
 def _train(session: Session) -> None:
     """Runs the steps under a progress bar, stopping where a signal asks for it."""
     settings, state = session.settings, session.initial
-    with progress.Progress(settings.training.steps, int(state.step), enabled=settings.telemetry.progress) as shown:
-        shown.say(progress.table("derived sizes", [*derived_sizes(settings), *found_sizes(session)]))
+    with progress.Progress(
+        settings.training.steps, int(state.step), enabled=settings.telemetry.progress
+    ) as shown:
+        shown.say(
+            progress.table("derived sizes", [*derived_sizes(settings), *found_sizes(session)])
+        )
         with Interruption() as interruption:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
-            shown.say(f"stopped by a signal after step {int(state.step)}; the same command resumes from here")
+            shown.say(
+                f"stopped by a signal after step {int(state.step)}; the same command resumes from here"
+            )
 
 
 def found_sizes(session: Session) -> list[tuple[str, str]]:
@@ -57,7 +63,9 @@ def found_sizes(session: Session) -> list[tuple[str, str]]:
     return [("longest prompt", f"{session.longest_prompt} tokens"), *checked, *notes]
 
 
-def _steps(session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption") -> TrainState:
+def _steps(
+    session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption"
+) -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
     settings, trained = session.settings, False
     if session.evaluations:
@@ -65,11 +73,17 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
-    with Recorder(session.workdir, step=int(state.step), events=settings.telemetry.tensorboard) as recorder:
+    with Recorder(
+        session.workdir, step=int(state.step), events=settings.telemetry.tensorboard
+    ) as recorder:
         while True:
             step = int(state.step)
-            healthy = not int(state.skipped)  # else the parameters may be what is wrong; the last checkpoint is better
-            if trained and ((step % every == 0 and healthy) or step >= total or interruption.requested):
+            healthy = not int(
+                state.skipped
+            )  # else the parameters may be what is wrong; the last checkpoint is better
+            if trained and (
+                (step % every == 0 and healthy) or step >= total or interruption.requested
+            ):
                 session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
             if interruption.requested:
                 return state
@@ -92,9 +106,14 @@ def _steps(session: Session, state: TrainState, shown: progress.Progress, interr
 
 
 def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
-    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record already."""
+    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record
+    already."""
     every, step = session.settings.evaluation.every, int(state.step)
-    if not every or (step % every and step != session.settings.training.steps) or session.evaluations.has(step):
+    if (
+        not every
+        or (step % every and step != session.settings.training.steps)
+        or session.evaluations.has(step)
+    ):
         return
     shown.waiting_for("evaluating")
     figures, rows = session.evaluator(state.params)
@@ -103,11 +122,14 @@ def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progres
 
 
 class Interruption:
-    """A context in which SIGTERM and the first SIGINT ask for a stop after the step that is running."""
+    """A context in which SIGTERM and the first SIGINT ask for a stop after the step that is
+    running."""
 
     def __enter__(self) -> "Interruption":
         self.requested = False
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -116,4 +138,6 @@ class Interruption:
 
     def _ask(self, number: int, frame: object) -> None:
         self.requested = True
-        signal.signal(signal.SIGINT, self._before[signal.SIGINT])  # a second Ctrl-C ends the run at once
+        signal.signal(
+            signal.SIGINT, self._before[signal.SIGINT]
+        )  # a second Ctrl-C ends the run at once

@@ -18,7 +18,8 @@ from papo_jax import evaluation, grading, parallel
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.models import Params
-from papo_jax.rollout import decoding, prompts as prompting
+from papo_jax.rollout import decoding
+from papo_jax.rollout import prompts as prompting
 from papo_jax.settings import Settings
 from papo_jax.tasks.problem import Problem
 from papo_jax.telemetry import provenance, runfiles
@@ -58,8 +59,8 @@ class Evaluator:
         The keys are the same for every parameters and every step, so that differences are paired.
 
         Returns:
-          (the figures of `evaluation.summarise` with the parameters' fingerprint, the share of truncated answers and the
-          seconds, a row of raw verdicts and texts a problem).
+          (the figures of `evaluation.summarize` with the parameters' fingerprint, the share of
+          truncated answers and the seconds, a row of raw verdicts and texts a problem).
 
         Raises:
           TrainingStopped: if no answer could be judged, which is no evaluation.
@@ -70,21 +71,32 @@ class Evaluator:
         flat = judge(self.pool, self.problems, texts, what="the panel's", batch_deadline=None)
         groups = [slice(n * samples, (n + 1) * samples) for n in range(len(self.problems))]
         judged = [flat[group] for group in groups]
-        figures = evaluation.summarise(judged, [problem.source for problem in self.problems])
+        figures = evaluation.summarize(judged, [problem.source for problem in self.problems])
         rows = [
             {
-                "source": problem.source, "problem": problem.identifier, "prompt": problem.prompt, "answer": problem.answer,
-                "grader": problem.grader, "verdicts": [judgement.verdict for judgement in mine],
-                "reasons": [judgement.reason for judgement in mine], "answers": [judgement.answer for judgement in mine],
+                "source": problem.source,
+                "problem": problem.identifier,
+                "prompt": problem.prompt,
+                "answer": problem.answer,
+                "grader": problem.grader,
+                "verdicts": [judgment.verdict for judgment in mine],
+                "reasons": [judgment.reason for judgment in mine],
+                "answers": [judgment.answer for judgment in mine],
                 "completions": texts[group],
             }
             for problem, mine, group in zip(self.problems, judged, groups, strict=True)
-        ]  # fmt: skip
+        ]
         seconds = time.perf_counter() - started
-        return {"model": provenance.fingerprint(params), **figures, "truncated": truncated, "seconds": seconds}, rows
+        return {
+            "model": provenance.fingerprint(params),
+            **figures,
+            "truncated": truncated,
+            "seconds": seconds,
+        }, rows
 
     def _sample(self, params: Params) -> tuple[list[str], float]:
-        """M K texts, sampled in chunks of about a rollout's rows, and the share that was truncated."""
+        """M K texts, sampled in chunks of about a rollout's rows, and the share that was
+        truncated."""
         settings, texts, truncated = self.settings, [], 0
         samples = settings.evaluation.samples
         at_once = settings.sequences // settings.rollout_parts
@@ -93,9 +105,13 @@ class Evaluator:
         key = stream_key(jax.random.key_data(jax.random.key(settings.seed)), 0, Stream.EVALUATION)
         for start in range(0, len(self.problems), chunk):
             places = range(start, min(start + chunk, len(self.problems)))
-            filled = list(itertools.islice(itertools.cycle(places), chunk))  # one shape; the surplus is dropped
+            filled = list(
+                itertools.islice(itertools.cycle(places), chunk)
+            )  # one shape; the surplus is dropped
             # By the panel's own longest: shapes are the same whatever else is trained on.
-            prompts = self.store.take(filled, multiple=settings.rollout.prompt_multiple, longest=self.store.longest)
+            prompts = self.store.take(
+                filled, multiple=settings.rollout.prompt_multiple, longest=self.store.longest
+            )
             completions, own = self.program(params, prompts, key), len(places) * samples
             texts += decoding.texts(self.tokenizer, self.stop_tokens, completions)[:own]
             truncated += int(np.asarray(completions.truncated)[:own].sum())
@@ -103,14 +119,18 @@ class Evaluator:
 
 
 def sentence(figures: dict, samples: int) -> str:
-    """Says the first figure of an evaluation, and how many answers could not be judged if there are any."""
+    """Says the first figure of an evaluation, and how many answers could not be judged if there are
+    any."""
     figure, errors = figures["avg_at_k"], figures["errors"]
     unjudged = f", {errors} answers could not be judged" if errors else ""
-    return f"avg@{samples} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]{unjudged}"
+    return (
+        f"avg@{samples} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]{unjudged}"
+    )
 
 
 class Record:
-    """`evaluation.json` and the raw verdicts beside it: one panel, one way of sampling, an entry a step."""
+    """`evaluation.json` and the raw verdicts beside it: one panel, one way of sampling, an entry a
+    step."""
 
     def __init__(self, path: pathlib.Path, evaluator: Evaluator, task: str):
         """Reads what is on record already.
@@ -132,9 +152,15 @@ class Record:
             raise InputError(str(error)) from None
         if path.exists():
             before = read_object(path, missing="")
-            for name, what in (("panel", "another panel"), ("sampling", "other sampling settings"), ("graders", "other graders")):
+            for name, what in (
+                ("panel", "another panel"),
+                ("sampling", "other sampling settings"),
+                ("graders", "other graders"),
+            ):
                 if before.get(name) != self._head[name]:
-                    raise InputError(f"{path} holds an evaluation of {what}; move it away, or give this one an --output of its own")
+                    raise InputError(
+                        f"{path} holds an evaluation of {what}; move it away, or give this one an --output of its own"
+                    )
             self.entries = _entries(before, path)
 
     def has(self, step: int) -> bool:
@@ -146,7 +172,9 @@ class Record:
         runfiles.drop(self.samples_path, lambda row: row.get("step") == step)
         for row in rows:
             runfiles.append_row(self.samples_path, {"step": step, **row})
-        self.entries = sorted([*self.entries, {"step": step, **figures}], key=lambda entry: entry["step"])
+        self.entries = sorted(
+            [*self.entries, {"step": step, **figures}], key=lambda entry: entry["step"]
+        )
         self.write()
 
     def keep_until(self, step: int) -> None:
@@ -162,18 +190,25 @@ class Record:
         ends = evaluation.last_and_best(self.entries) if self.entries else {}
         document = {**self._head, "entries": self.entries, **ends}
         if len(self.entries) > 1 and self.entries[0]["step"] == 0:
-            document["paired_difference"] = evaluation.paired(self.entries[0], self.entries[-1], self._head["samples"])
+            document["paired_difference"] = evaluation.paired(
+                self.entries[0], self.entries[-1], self._head["samples"]
+            )
         runfiles.write_json(self.path, document)
 
 
 def _entries(document: dict[str, Any], path: pathlib.Path) -> list[dict]:
     try:
         entries = document["entries"]
-        whole = all(type(entry["step"]) is int and "value" in entry["avg_at_k"] and entry["right"] for entry in entries)
+        whole = all(
+            type(entry["step"]) is int and "value" in entry["avg_at_k"] and entry["right"]
+            for entry in entries
+        )
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise InputError(f"{path} has no list of entries with step, avg_at_k and right; move it away")
+        raise InputError(
+            f"{path} has no list of entries with step, avg_at_k and right; move it away"
+        )
     return entries
 
 
@@ -184,17 +219,24 @@ def _head(evaluator: Evaluator, task: str) -> dict[str, Any]:
     sources = [problem.source for problem in problems]
     return {
         "panel": {
-            "task": task, "problems": len(problems), "fingerprint": evaluation.panel_fingerprint(problems),
+            "task": task,
+            "problems": len(problems),
+            "fingerprint": evaluation.panel_fingerprint(problems),
             "identifiers": [problem.identifier for problem in problems],
             "sources": {source: sources.count(source) for source in dict.fromkeys(sources)},
         },
         "sampling": {
-            "samples": samples, "temperature": temperature, "max_new_tokens": settings.rollout.max_new_tokens,
+            "samples": samples,
+            "temperature": temperature,
+            "max_new_tokens": settings.rollout.max_new_tokens,
             "seed": settings.seed,
         },
-        "samples": samples, "temperature": temperature,
+        "samples": samples,
+        "temperature": temperature,
         "graders": {
-            "names": sorted({problem.grader for problem in problems}), "versions": grading.versions(),
-            "deadline": settings.grading.deadline, "memory": settings.grading.memory,
+            "names": sorted({problem.grader for problem in problems}),
+            "versions": grading.versions(),
+            "deadline": settings.grading.deadline,
+            "memory": settings.grading.memory,
         },
-    }  # fmt: skip
+    }

@@ -1,4 +1,5 @@
-"""What a run asks: the problems that it trains on, the frozen panel, and the proof that both can be graded."""
+"""What a run asks: the problems that it trains on, the frozen panel, and the proof that both can be
+graded."""
 
 import dataclasses
 import itertools
@@ -8,8 +9,8 @@ from typing import Any
 
 from papo_jax import evaluation, grading, tasks
 from papo_jax.errors import InputError, TrainingStopped
-from papo_jax.grading import Judgement, graders
-from papo_jax.grading.judgement import ERROR
+from papo_jax.grading import Judgment, graders
+from papo_jax.grading.judgment import ERROR
 from papo_jax.grading.self_test import self_test
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
@@ -39,12 +40,15 @@ class Problems:
     def describe(self) -> dict[str, Any]:
         """Returns what `provenance.json` says of them."""
         return {
-            "task": self.train.name, "train": len(self.train.train), "held_out": len(self.train.held_out),
+            "task": self.train.name,
+            "train": len(self.train.train),
+            "held_out": len(self.train.held_out),
             "fingerprint": self.train.fingerprint,
             "evaluated": {"task": self.evaluated.name, "fingerprint": self.evaluated.fingerprint},
             "panel": evaluation.panel_fingerprint(self.panel),
-            "notes": [*self.train.notes, *self.checked], "graders": grading.versions(),
-        }  # fmt: skip
+            "notes": [*self.train.notes, *self.checked],
+            "graders": grading.versions(),
+        }
 
 
 def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Problems:
@@ -52,8 +56,10 @@ def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Pro
 
     Args:
       settings: of the run.
-      trained: whether there will be training; without it the task that is trained on may have nothing to train on.
-      base: whether the policy has not been trained on the task either, so that the two may share problems.
+      trained: whether there will be training; without it the task that is trained on may have
+        nothing to train on.
+      base: whether the policy has not been trained on the task either, so that the two may share
+        problems.
 
     Returns:
       `Problems`.
@@ -65,19 +71,28 @@ def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Pro
     evaluated = train
     if settings.evaluation.task is not None:
         own = {name: getattr(settings.evaluation, name) for name in ("path", "grader", "template")}
-        evaluated = _evaluated({**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task})
+        evaluated = _evaluated(
+            {**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task}
+        )
     if trained and not len(train.train):
-        raise InputError(f"task {train.name} has no problems to train on; name it in evaluation.task, and another in task.name")
+        raise InputError(
+            f"task {train.name} has no problems to train on; name it in evaluation.task, and another in task.name"
+        )
     if trained and settings.rollout.prompts > len(train.train):
-        raise InputError(f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)} problems of {train.name}")
+        raise InputError(
+            f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)} problems of {train.name}"
+        )
     chosen = tasks.panel(evaluated, settings.evaluation.problems)
     if not base and evaluated is not train:
-        overlap.check(train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)])
+        overlap.check(
+            train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)]
+        )
     return Problems(train, evaluated, chosen)
 
 
 def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = True) -> Problems:
-    """Has every task grade its own golds, and golds that were made wrong, before anything else is done with them.
+    """Has every task grade its own golds, and golds that were made wrong, before anything else is
+    done with them.
 
     Args:
       problems: of the run.
@@ -92,18 +107,25 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
     """
     needed = [*problems.train.train, *problems.panel] if trained else problems.panel
 
-    def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgement]:
+    def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgment]:
         pooled = list(_through_the_pool(asked))
         found = iter(pool.judge(list(itertools.compress(asked, pooled)), batch_deadline=None))
-        return [next(found) if through else graders.judge(*question) for question, through in zip(asked, pooled, strict=True)]
+        return [
+            next(found) if through else graders.judge(*question)
+            for question, through in zip(asked, pooled, strict=True)
+        ]
 
     found = self_test(needed, judge_all)
-    tried = (f"{count:,} golds pass the self-test of grader {grader}" for grader, count in found.golds.items())
+    tried = (
+        f"{count:,} golds pass the self-test of grader {grader}"
+        for grader, count in found.golds.items()
+    )
     return dataclasses.replace(problems, checked=(*tried, *found.lines()))
 
 
 def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
-    """Golds are data, not what a model wrote: only the grader that is slow and may hang on them needs the pool.
+    """Golds are data, not what a model wrote: only the grader that is slow and may hang on them
+    needs the pool.
 
     Of the other graders a few questions go through it too, which shows that it works.
     """
@@ -113,7 +135,9 @@ def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
         yield grader == "math" or seen[grader] <= PROBES
 
 
-def judge(pool: grading.Pool, problems: Sequence[Problem], texts: Sequence[str], *, what: str, **options) -> list[Judgement]:
+def judge(
+    pool: grading.Pool, problems: Sequence[Problem], texts: Sequence[str], *, what: str, **options
+) -> list[Judgment]:
     """Has the answers to some problems judged.
 
     Args:
@@ -124,15 +148,19 @@ def judge(pool: grading.Pool, problems: Sequence[Problem], texts: Sequence[str],
       options: of `Pool.judge`.
 
     Returns:
-      A `Judgement` a text.
+      A `Judgment` a text.
 
     Raises:
       TrainingStopped: if not one could be judged.
     """
     asked = [problem for problem in problems for _ in range(len(texts) // len(problems))]
-    found = pool.judge([(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], **options)
-    if all(judgement.verdict == ERROR for judgement in found):
-        raise TrainingStopped(f"not one of {what} {len(found)} answers could be judged (the first: {found[0].reason}); look at the graders")
+    found = pool.judge(
+        [(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], **options
+    )
+    if all(judgment.verdict == ERROR for judgment in found):
+        raise TrainingStopped(
+            f"not one of {what} {len(found)} answers could be judged (the first: {found[0].reason}); look at the graders"
+        )
     return found
 
 

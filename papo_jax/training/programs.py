@@ -1,4 +1,5 @@
-"""The jitted programs of a run, each with its shardings written out: the only place where `jax.jit` meets the mesh."""
+"""The jitted programs of a run, each with its shardings written out: the only place where `jax.jit`
+meets the mesh."""
 
 import functools
 from collections.abc import Callable
@@ -24,13 +25,16 @@ class Programs(NamedTuple):
     Attributes:
       rollout: (params, prompts, key) -> (completions, trajectories).
       assess: (params, trajectories) -> TokenStats.
-      steering: (params, optimiser's state, trajectories) -> u [B, T] of `training.steering`; None for signals without it.
+      steering: (params, optimizer's state, trajectories) -> u [B, T] of `training.steering`; None
+        for signals without it.
       entropy_sum: (TokenStats, mask) -> (sum of the entropy, number of tokens).
-      weigh: (stats, rewards, mask, kept, sequences, entropy, phase, key, u or None) -> (Weighed, metrics).
+      weigh: (stats, rewards, mask, kept, sequences, entropy, phase, key, u or None) -> (Weighed,
+        metrics).
       take: (batch, rows) -> batch of those rows.
-      update: (state, batch, key) -> (state, metrics); donates the state. Frozen parameters are bound to this and all others.
+      update: (state, batch, key) -> (state, metrics); donates the state. Frozen parameters are
+        bound to this and all others.
       entropy_change: (before, after, trajectories) -> EntropyChange.
-      summarise: (change, pressure, polarity, advantages, mask) -> metrics.
+      summarize: (change, pressure, polarity, advantages, mask) -> metrics.
     """
 
     rollout: Callable
@@ -41,19 +45,25 @@ class Programs(NamedTuple):
     take: Callable
     update: Callable
     entropy_change: Callable
-    summarise: Callable
+    summarize: Callable
 
 
 def build(
-    policy: Policy, frozen, mesh: Mesh, optimiser: optax.GradientTransformation, example: state.TrainState, settings: Settings
+    policy: Policy,
+    frozen,
+    mesh: Mesh,
+    optimizer: optax.GradientTransformation,
+    example: state.TrainState,
+    settings: Settings,
 ) -> Programs:
     """Binds the static arguments and the shardings.
 
     Args:
       policy: its graph and stop tokens.
-      frozen: the parameters that are not trained, {} where all are; they are bound to every program.
+      frozen: the parameters that are not trained, {} where all are; they are bound to every
+        program.
       mesh: from `parallel.make_mesh`.
-      optimiser: whose state is in `example`.
+      optimizer: whose state is in `example`.
       example: a state, or its shapes.
       settings: of the run.
 
@@ -62,48 +72,98 @@ def build(
     """
     method = settings.method_arguments()
     whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
-    placed, held = (parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen))
+    placed, held = (
+        parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen)
+    )
     graph, temperature = policy.graph, settings.rollout.temperature
     parts = settings.sequences // settings.microbatch
     rollout = functools.partial(
-        _rollout, graph=graph, samples=settings.rollout.samples, temperature=temperature, parts=settings.rollout_parts,
-        max_new_tokens=settings.rollout.max_new_tokens, stop_tokens=policy.stop_tokens,
-    )  # fmt: skip
+        _rollout,
+        graph=graph,
+        samples=settings.rollout.samples,
+        temperature=temperature,
+        parts=settings.rollout_parts,
+        max_new_tokens=settings.rollout.max_new_tokens,
+        stop_tokens=policy.stop_tokens,
+    )
     limit, steered = settings.rollout.max_new_tokens, method["signal"] == "parameter"
     of_params = functools.partial(_of_params, frozen=frozen, placed=placed.params, held=held)
     return Programs(
         rollout=of_params(rollout, rows, whole, out=rows),
         assess=of_params(
-            functools.partial(weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh), rows, out=rows
+            functools.partial(
+                weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh
+            ),
+            rows,
+            out=rows,
         ),
         steering=_bound(
             functools.partial(
-                _steering, graph=graph, temperature=temperature, parts=parts, mesh=mesh,
-                b2=settings.training.b2, epsilon=settings.training.epsilon,
+                _steering,
+                graph=graph,
+                temperature=temperature,
+                parts=parts,
+                mesh=mesh,
+                b2=settings.training.b2,
+                epsilon=settings.training.epsilon,
             ),
-            frozen, in_shardings=(placed.params, placed.opt_state, rows, held), out_shardings=rows,
-        ) if steered else None,
+            frozen,
+            in_shardings=(placed.params, placed.opt_state, rows, held),
+            out_shardings=rows,
+        )
+        if steered
+        else None,
         entropy_sum=jax.jit(weighing.entropy_sum, in_shardings=rows, out_shardings=whole),
         weigh=jax.jit(
             functools.partial(weighing.weigh, method=method, limit=limit),
-            in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows if steered else None),
+            in_shardings=(
+                rows,
+                rows,
+                rows,
+                rows,
+                rows,
+                whole,
+                whole,
+                whole,
+                rows if steered else None,
+            ),
             out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, rows, whole), whole),
         ),
-        take=jax.jit(lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
-                     in_shardings=(rows, whole), out_shardings=rows),
+        take=jax.jit(
+            lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
+            in_shardings=(rows, whole),
+            out_shardings=rows,
+        ),
         update=_bound(
             functools.partial(
-                update.update, graph=graph, optimiser=optimiser, method=method, limit=limit, temperature=temperature,
-                microbatches=settings.minibatch // settings.microbatch, mesh=mesh,
+                update.update,
+                graph=graph,
+                optimizer=optimizer,
+                method=method,
+                limit=limit,
+                temperature=temperature,
+                microbatches=settings.minibatch // settings.microbatch,
+                mesh=mesh,
             ),
-            frozen, in_shardings=(placed, rows, whole, held), out_shardings=(placed, whole), donate_argnums=0,
+            frozen,
+            in_shardings=(placed, rows, whole, held),
+            out_shardings=(placed, whole),
+            donate_argnums=0,
         ),
         entropy_change=_bound(
-            functools.partial(diagnostics.entropy_change, graph=graph, temperature=temperature, parts=parts, mesh=mesh),
-            frozen, in_shardings=(placed.params, placed.params, rows, held), out_shardings=rows,
+            functools.partial(
+                diagnostics.entropy_change,
+                graph=graph,
+                temperature=temperature,
+                parts=parts,
+                mesh=mesh,
+            ),
+            frozen,
+            in_shardings=(placed.params, placed.params, rows, held),
+            out_shardings=rows,
         ),
-        summarise=jax.jit(diagnostics.summarise, in_shardings=rows, out_shardings=whole),
-    )  # fmt: skip
+        summarize=jax.jit(diagnostics.summarize, in_shardings=rows, out_shardings=whole),
+    )
 
 
 def evaluation(policy: Policy, frozen, mesh: Mesh, example, settings: Settings) -> Callable:
@@ -120,17 +180,31 @@ def evaluation(policy: Policy, frozen, mesh: Mesh, example, settings: Settings) 
       The program, compiled on first use.
     """
     whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
-    placed, held = (parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen))
-    draw = lambda params, prompts, key: generate(  # noqa: E731
-        policy.graph, params, prompts, key, samples=settings.evaluation.samples, stop_tokens=policy.stop_tokens,
-        temperature=settings.evaluation.temperature, max_new_tokens=settings.rollout.max_new_tokens,
-    )  # fmt: skip
+    placed, held = (
+        parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen)
+    )
+
+    def draw(params, prompts, key):
+        return generate(
+            policy.graph,
+            params,
+            prompts,
+            key,
+            samples=settings.evaluation.samples,
+            stop_tokens=policy.stop_tokens,
+            temperature=settings.evaluation.temperature,
+            max_new_tokens=settings.rollout.max_new_tokens,
+        )
+
     return _of_params(draw, rows, whole, out=rows, frozen=frozen, placed=placed, held=held)
 
 
 def _of_params(function, *inputs, out, frozen, placed, held) -> Callable:
     """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
-    joined = lambda params, *rest: function(lora.join(params, rest[-1]), *rest[:-1])  # noqa: E731
+
+    def joined(params, *rest):
+        return function(lora.join(params, rest[-1]), *rest[:-1])
+
     return _bound(joined, frozen, in_shardings=(placed, *inputs, held), out_shardings=out)
 
 
@@ -140,7 +214,9 @@ def _bound(function, frozen, **options) -> Callable:
     return lambda *arguments: jitted(*arguments, frozen)
 
 
-def _steering(params, opt_state, trajectories, frozen, *, b2: float, epsilon: float, **options) -> jax.Array:
+def _steering(
+    params, opt_state, trajectories, frozen, *, b2: float, epsilon: float, **options
+) -> jax.Array:
     """u under the preconditioner that Adam has at the time."""
     preconditioner = steering.adam_preconditioner(opt_state, b2=b2, epsilon=epsilon)
     return steering.unit_parameter(params, preconditioner, trajectories, frozen, **options)
@@ -149,8 +225,12 @@ def _steering(params, opt_state, trajectories, frozen, *, b2: float, epsilon: fl
 def _rollout(
     params, prompts: Prompts, key: jax.Array, *, graph, samples: int, parts: int, **sampling
 ) -> tuple[Completions, Trajectories]:
-    """Samples, part by part of the prompts, and lays these beside the completions for the passes that follow."""
-    draw = lambda prompts: generate(graph, params, prompts, key, samples=samples, **sampling)  # noqa: E731
+    """Samples, part by part of the prompts, and lays these beside the completions for the passes
+    that follow."""
+
+    def draw(prompts):
+        return generate(graph, params, prompts, key, samples=samples, **sampling)
+
     completions = draw(prompts) if parts == 1 else _in_parts(draw, prompts, parts, samples)
     trajectories = Trajectories(
         prompt_tokens=jnp.repeat(prompts.tokens, samples, axis=0),
@@ -162,7 +242,8 @@ def _rollout(
 
 
 def _in_parts(draw, prompts: Prompts, parts: int, samples: int) -> Completions:
-    """Samples a part of the prompts after another, to bound the cache; the samples of a prompt stay side by side."""
+    """Samples a part of the prompts after another, to bound the cache; the samples of a prompt stay
+    side by side."""
     drawn = jax.lax.map(draw, split(prompts, parts))
     grouped = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, samples, *leaf.shape[2:]), drawn)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), join(grouped))

@@ -1,6 +1,7 @@
 """What each checkpoint scored, on file: a run that goes on remembers its best.
 
-In a file of its own, for orbax cannot open a folder in which one of its own files of metrics is damaged.
+In a file of its own, for orbax cannot open a folder in which one of its own files of metrics is
+damaged.
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.json"
@@ -26,22 +27,28 @@ class Scores:
         """Reads what is on file; a file that is missing or damaged holds nothing."""
         self._path = path
         try:
-            self._scores = {int(step): float(score) for step, score in json.loads(path.read_bytes()).items()}
+            self._scores = {
+                int(step): float(score) for step, score in json.loads(path.read_bytes()).items()
+            }
         except (OSError, ValueError, TypeError, AttributeError):
             self._scores = {}
 
     def add(self, step: int, score: float) -> None:
         """Puts a score on file before its checkpoint is written."""
         self._scores[step] = score
-        runfiles.write_json(self._path, {str(step): score for step, score in sorted(self._scores.items())})
+        runfiles.write_json(
+            self._path, {str(step): score for step, score in sorted(self._scores.items())}
+        )
 
     def best(self, steps: Iterable[int]) -> int | None:
-        """Returns the one of these steps that scored highest, the latest of equal ones; None if no score is known."""
+        """Returns the one of these steps that scored highest, the latest of equal ones; None if no
+        score is known."""
         known = [step for step in steps if step in self._scores]
         return max(known, key=lambda step: (self._scores[step], step), default=None)
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        """Keeps the best, as `orbax.checkpoint.checkpoint_managers.PreservationPolicy` asks for it."""
+        """Keeps the best, as `orbax.checkpoint.checkpoint_managers.PreservationPolicy` asks for
+        it."""
         del context
         best = self.best(checkpoint.step for checkpoint in checkpoints)
         return [checkpoint.step == best for checkpoint in checkpoints]

@@ -34,7 +34,8 @@ class TrainState(NamedTuple):
 
 
 class Stream:
-    """What a key is for: the second number folded into it. Evaluation has its own, so that it changes nothing."""
+    """What a key is for: the second number folded into it. Evaluation has its own, so that it
+    changes nothing."""
 
     ROLLOUT = 0
     MINIBATCHES = 1
@@ -45,11 +46,11 @@ class Stream:
     SELECTION = 6
 
 
-def init(params: Params, optimiser: optax.GradientTransformation, seed: int) -> TrainState:
+def init(params: Params, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """Returns the state before the first step."""
     zero = jnp.zeros((), jnp.int32)
     key = jax.random.key_data(jax.random.key(seed))
-    return TrainState(params, optimiser.init(params), zero, key, zero, phase.init(), zero)
+    return TrainState(params, optimizer.init(params), zero, key, zero, phase.init(), zero)
 
 
 def stream_key(base: jax.Array, step: jax.Array | int, stream: int) -> jax.Array:
@@ -57,11 +58,21 @@ def stream_key(base: jax.Array, step: jax.Array | int, stream: int) -> jax.Array
     return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(base), step), stream)
 
 
-def make_optimiser(
-    *, learning_rate: float, warmup_steps: int, weight_decay: float, gradient_clip: float, b1: float, b2: float, epsilon: float
+def make_optimizer(
+    *,
+    learning_rate: float,
+    warmup_steps: int,
+    weight_decay: float,
+    gradient_clip: float,
+    b1: float,
+    b2: float,
+    epsilon: float,
 ) -> optax.GradientTransformation:
-    """Returns AdamW behind a clip of the global norm, its rate warmed up linearly over updates and then constant."""
-    schedule = optax.linear_schedule(learning_rate / max(1, warmup_steps), learning_rate, max(1, warmup_steps - 1))
+    """Returns AdamW behind a clip of the global norm, its rate warmed up linearly over updates and
+    then constant."""
+    schedule = optax.linear_schedule(
+        learning_rate / max(1, warmup_steps), learning_rate, max(1, warmup_steps - 1)
+    )
     return optax.chain(
         optax.clip_by_global_norm(gradient_clip),
         optax.adamw(schedule, b1=b1, b2=b2, eps=epsilon, weight_decay=weight_decay),

@@ -1,7 +1,7 @@
 """What a rollout leaves for the update, and how it is cut into minibatches and micro-batches.
 
-Shapes: B sequences, P prompt slots, T completion slots. Row b, slot t of a [B, T] array speaks of the token
-tokens[b, t], whose distribution comes from the hidden state one slot before.
+Shapes: B sequences, P prompt slots, T completion slots. Row b, slot t of a [B, T] array speaks of
+the token tokens[b, t], whose distribution comes from the hidden state one slot before.
 """
 
 from typing import NamedTuple
@@ -39,9 +39,11 @@ class Batch(NamedTuple):
       old_logprob: under the parameters that sampled, from the trainer's own pass, nats.
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       advantages: w A, the weighted advantages.
-      loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not left out.
+      loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not
+        left out.
       polarity: P under the parameters that sampled, 0 in the dead band.
-      sequences: [B] int32, a sequence's identity within the rollout, for random choices among tokens.
+      sequences: [B] int32, a sequence's identity within the rollout, for random choices among
+        tokens.
       accuracy: [B] the share of right answers among the samples of the sequence's prompt.
     """
 
@@ -78,13 +80,20 @@ def statistics(
       `TokenStats` of shape [B, T], 0 where the mask is false.
     """
     return head.token_stats(
-        *hidden_and_unembedding(graph, params, trajectories), trajectories.tokens, trajectories.mask,
-        temperature=temperature, implementation=implementation, mesh=mesh,
-    )  # fmt: skip
+        *hidden_and_unembedding(graph, params, trajectories),
+        trajectories.tokens,
+        trajectories.mask,
+        temperature=temperature,
+        implementation=implementation,
+        mesh=mesh,
+    )
 
 
-def hidden_and_unembedding(graph: nnx.GraphDef, params, trajectories: Trajectories) -> tuple[jax.Array, jax.Array]:
-    """Runs the decoder: (hidden states [B, T, D] from which the completion tokens are predicted, unembedding [V, D])."""
+def hidden_and_unembedding(
+    graph: nnx.GraphDef, params, trajectories: Trajectories
+) -> tuple[jax.Array, jax.Array]:
+    """Runs the decoder: (hidden states [B, T, D] from which the completion tokens are predicted,
+    unembedding [V, D])."""
     model = nnx.merge(graph, params)
     tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
     valid = jnp.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
@@ -97,7 +106,9 @@ def split(tree, parts: int):
 
     Dealing keeps a batch that is spread over devices spread in every part.
     """
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0), tree)
+    return jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0), tree
+    )
 
 
 def join(tree):

@@ -1,4 +1,4 @@
-"""One optimiser step on one minibatch: a pure function of the state and the batch.
+"""One optimizer step on one minibatch: a pure function of the state and the batch.
 
 Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
 """
@@ -22,17 +22,18 @@ def update(
     frozen: Params | None = None,
     *,
     graph: nnx.GraphDef,
-    optimiser: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation,
     method: dict,
     limit: int,
     temperature: float,
     microbatches: int,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """Makes one optimiser step on one minibatch, accumulated over micro-batches with one global denominator.
+    """Makes one optimizer step on one minibatch, accumulated over micro-batches with one global
+    denominator.
 
-    An update that is not finite is skipped: the state stays as it was, but for the count of skips in a row. So it does,
-    without being counted, where no token takes part in the loss.
+    An update that is not finite is skipped: the state stays as it was, but for the count of skips
+    in a row. So it does, without being counted, where no token takes part in the loss.
 
     Args:
       state: donated.
@@ -40,7 +41,7 @@ def update(
       key: for objectives that choose tokens at random.
       frozen: parameters that are not trained, beside those of the state; None where all are.
       graph: of the policy.
-      optimiser: whose state `state` holds.
+      optimizer: whose state `state` holds.
       method: a preset's keyword arguments: its objective and the numbers that it takes.
       limit: the longest completion, tokens.
       temperature: the sampler's.
@@ -48,20 +49,32 @@ def update(
       mesh: that state and batch are spread over; None for one device.
 
     Returns:
-      (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss / d log p(y_t)
-      with clip, ratio, weight and normaliser included; what an entropy bonus does by itself is not in it.
+      (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss
+      / d log p(y_t) with clip, ratio, weight and normalizer included; what an entropy bonus does by
+      itself is not in it.
     """
     gradients, sums = accumulate(
-        state.params, batch, key, state.phase, frozen, graph=graph, method=method, limit=limit,
-        temperature=temperature, microbatches=microbatches, mesh=mesh,
-    )  # fmt: skip
+        state.params,
+        batch,
+        key,
+        state.phase,
+        frozen,
+        graph=graph,
+        method=method,
+        limit=limit,
+        temperature=temperature,
+        microbatches=microbatches,
+        mesh=mesh,
+    )
     loss = sums.pop("loss")
     norm = optax.tree.norm(gradients)
-    updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
-    # Without a token in the loss there is nothing to follow but the optimiser's momentum and decay.
+    # Without a token in the loss there is nothing to follow but the optimizer's momentum and decay.
     made = finite & (sums.pop("count") > 0)
-    proposed = state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
+    proposed = state._replace(
+        params=optax.apply_updates(state.params, updates), opt_state=opt_state
+    )
     kept = jax.tree.map(lambda new, old: jnp.where(made, new, old), proposed, state)
     counts = {"update/made": made.astype(jnp.int32), "update/skipped": 1 - finite.astype(jnp.int32)}
     metrics = {"loss": loss, "grad_norm": norm, **counts, **sums}

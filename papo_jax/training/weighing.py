@@ -1,6 +1,8 @@
-"""From a rollout and its rewards to weighted advantages: statistics, polarity, phase, weights; pure functions.
+"""From a rollout and its rewards to weighted advantages: statistics, polarity, phase, weights; pure
+functions.
 
-Shapes: N prompts, G samples a prompt, B = N G sequences, T completion slots. What stands after `*` is static.
+Shapes: N prompts, G samples a prompt, B = N G sequences, T completion slots. What stands after `*`
+is static.
 """
 
 from typing import NamedTuple
@@ -23,12 +25,14 @@ class Weighed(NamedTuple):
     """A rollout with its advantages and weights, [B, T] unless said otherwise.
 
     Attributes:
-      of_answer: [B] the answer's A, before a method gives its tokens their own; 0 where the answer is left out.
+      of_answer: [B] the answer's A, before a method gives its tokens their own; 0 where the answer
+        is left out.
       advantages: A, before weighting.
       weights: w, 0 where the mask is false.
       polarity: P = A T, 0 in the dead band.
-      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole rollout at ratio 1, under an
-        objective that lets every token of the loss pull by its advantage (what a selecting one leaves out is not known yet).
+      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole
+        rollout at ratio 1, under an objective that lets every token of the loss pull by its
+        advantage (what a selecting one leaves out is not known yet).
       loss_mask: boolean, the tokens that take part in the loss.
       phase: the new phase state.
     """
@@ -43,15 +47,26 @@ class Weighed(NamedTuple):
 
 
 def assess(
-    params, trajectories: Trajectories, *, graph: nnx.GraphDef, temperature: float, parts: int, mesh: Mesh | None = None
+    params,
+    trajectories: Trajectories,
+    *,
+    graph: nnx.GraphDef,
+    temperature: float,
+    parts: int,
+    mesh: Mesh | None = None,
 ) -> TokenStats:
-    """Computes the token statistics of a whole rollout under the parameters that sampled it, [B, T]."""
-    function = lambda rows: statistics(graph, params, rows, temperature=temperature, mesh=mesh)  # noqa: E731
+    """Computes the token statistics of a whole rollout under the parameters that sampled it, [B,
+    T]."""
+
+    def function(rows):
+        return statistics(graph, params, rows, temperature=temperature, mesh=mesh)
+
     return map_rows(function, parts, trajectories)
 
 
 def entropy_sum(stats: TokenStats, mask: jax.Array) -> jax.Array:
-    """Returns (the sum of the entropy over generated tokens, nats; their number), [2], to be added up over draws."""
+    """Returns (the sum of the entropy over generated tokens, nats; their number), [2], to be added
+    up over draws."""
     return jnp.stack([jnp.where(mask, stats.entropy, 0.0).sum(), mask.sum().astype(jnp.float32)])
 
 
@@ -69,7 +84,8 @@ def weigh(
     method: dict,
     limit: int,
 ) -> tuple[Weighed, Metrics]:
-    """Turns rewards into weighted advantages: group advantages, what a method makes of them, polarity, phase, weights.
+    """Turns rewards into weighted advantages: group advantages, what a method makes of them,
+    polarity, phase, weights.
 
     Args:
       stats: [B, T] under the sampling policy.
@@ -77,7 +93,8 @@ def weigh(
       mask: [B, T] boolean, generated tokens.
       kept: [N, G] boolean, false on answers that are left out of the loss.
       sequences: [B] int32, identities for random choices.
-      entropy: [] mean over all tokens that were drawn in this step, those of groups that were drawn anew included, nats.
+      entropy: [] mean over all tokens that were drawn in this step, those of groups that were drawn
+        anew included, nats.
       phase_state: before this rollout.
       key: for the random controls.
       unit_parameter: [B, T] from `papo_jax.training.steering`, for the signal "parameter".
@@ -90,7 +107,9 @@ def weigh(
     phase_state, s = phase.update(phase_state, entropy, **calling.keywords(phase.update, method))
     if method["bonus_rule"]:
         known = {"initial_entropy": phase_state.initial}
-        bonus = method["bonus_rule"](phase_state.bonus, entropy, **calling.keywords(method["bonus_rule"], known, method))
+        bonus = method["bonus_rule"](
+            phase_state.bonus, entropy, **calling.keywords(method["bonus_rule"], known, method)
+        )
         phase_state = phase_state._replace(bonus=bonus)
     of_answer, advantages, loss_mask = _advantages(
         stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit
@@ -101,7 +120,12 @@ def weigh(
     average = method["objective"].average(loss_mask, limit)
     strata = signals.strata(method["signal"], steered, stats, advantages, loss_mask)
     weights = reweighting.papo(
-        signal(stats, advantages, loss_mask, **calling.keywords(signal, {"unit_parameter": unit_parameter}, method)),
+        signal(
+            stats,
+            advantages,
+            loss_mask,
+            **calling.keywords(signal, {"unit_parameter": unit_parameter}, method),
+        ),
         advantages,
         loss_mask,
         acting,
@@ -109,17 +133,24 @@ def weigh(
         key=None if strata is None else key,
         sequences=sequences,
         strata=strata,
-        **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalise")},
+        **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalize")},
     )
-    metrics = _weigh_metrics(steered, weights, loss_mask) | {"entropy": entropy, "entropy/ema": phase_state.ema, "phase": acting}
+    metrics = _weigh_metrics(steered, weights, loss_mask) | {
+        "entropy": entropy,
+        "entropy/ema": phase_state.ema,
+        "phase": acting,
+    }
     if method["drop"]:
         metrics["dropped/tokens"] = (mask & kept.reshape(-1, 1)).sum() - loss_mask.sum()
     pressure = weights * average.coefficients / jnp.maximum(average.count, 1)
-    return Weighed(of_answer, advantages, weights, steered, pressure, loss_mask, phase_state), metrics
+    return Weighed(
+        of_answer, advantages, weights, steered, pressure, loss_mask, phase_state
+    ), metrics
 
 
 def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: dict, limit: int):
-    """(A of each answer [B], A of each token [B, T], which tokens take part in the loss): what is dropped has A = 0."""
+    """(A of each answer [B], A of each token [B, T], which tokens take part in the loss): what is
+    dropped has A = 0."""
     buffer = round(method["overlong"] * limit)
     lengths = mask.sum(axis=1).reshape(rewards.shape)
     shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
@@ -131,7 +162,11 @@ def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: 
     if any(function and "draws" in calling.named(function) for function in (shape, drop)):
         arrays["draws"] = draws.uniform(jax.random.fold_in(key, 2), sequences, mask.shape[1])
     if shape:
-        advantages = jnp.where(loss_mask, shape(stats, advantages, loss_mask, **calling.keywords(shape, arrays, method)), 0.0)
+        advantages = jnp.where(
+            loss_mask,
+            shape(stats, advantages, loss_mask, **calling.keywords(shape, arrays, method)),
+            0.0,
+        )
     if drop:
         loss_mask &= ~drop(stats, advantages, loss_mask, **calling.keywords(drop, arrays, method))
         advantages = jnp.where(loss_mask, advantages, 0.0)

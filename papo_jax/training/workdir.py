@@ -12,7 +12,15 @@ from papo_jax.settings import dotted_values
 from papo_jax.telemetry import runfiles
 
 # What may differ when a run is resumed: none of it changes a number that was logged.
-MAY_CHANGE = ("training.steps", "mesh.data", "mesh.fsdp", "mesh.tensor", "checkpoint.every", "evaluation.every", "diagnostics.every")
+MAY_CHANGE = (
+    "training.steps",
+    "mesh.data",
+    "mesh.fsdp",
+    "mesh.tensor",
+    "checkpoint.every",
+    "evaluation.every",
+    "diagnostics.every",
+)
 
 
 def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
@@ -27,14 +35,22 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
         raise InputError(f"--workdir {workdir} is a file; it must be a directory")
     if not path.exists():
         if any((workdir / "checkpoints").glob("*")):
-            raise InputError(f"--workdir {workdir} has checkpoints and no config.json; choose another --workdir")
+            raise InputError(
+                f"--workdir {workdir} has checkpoints and no config.json; choose another --workdir"
+            )
         return
     try:
         before = dotted_values(json.loads(path.read_text()))
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        raise InputError(f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir") from None
+        raise InputError(
+            f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir"
+        ) from None
     now = dotted_values(config)
-    different = [k for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k) and k not in MAY_CHANGE]
+    different = [
+        k
+        for k in sorted(before.keys() | now.keys())
+        if before.get(k) != now.get(k) and k not in MAY_CHANGE
+    ]
     if different:
         key = different[0]
         more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
@@ -50,13 +66,20 @@ def holds_run(workdir: pathlib.Path) -> bool:
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Returns the resolved settings of the run that a work directory holds; raises `InputError` where it holds none."""
+    """Returns the resolved settings of the run that a work directory holds; raises `InputError`
+    where it holds none."""
     path = workdir / "config.json"
     return read_object(path, missing=f"--workdir {workdir} holds no run: there is no {path}")
 
 
-def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any], *, sections: tuple[str, ...] = ("data", "model")) -> None:
-    """Raises `InputError` if the data or the base weights are no longer those that the run began with."""
+def check_fingerprints(
+    workdir: pathlib.Path,
+    provenance: dict[str, Any],
+    *,
+    sections: tuple[str, ...] = ("data", "model"),
+) -> None:
+    """Raises `InputError` if the data or the base weights are no longer those that the run began
+    with."""
     path = workdir / "provenance.json"
     if not path.exists():
         return
@@ -67,11 +90,14 @@ def check_fingerprints(workdir: pathlib.Path, provenance: dict[str, Any], *, sec
     named = {"data": "problems of task.name", "model": "weights of model.path"}
     for section, what in ((section, named[section]) for section in sections):
         if before.get(section, {}).get("fingerprint") != provenance[section]["fingerprint"]:
-            raise InputError(f"--workdir {workdir} holds a run that began with other {what}; put them back or choose another --workdir")
+            raise InputError(
+                f"--workdir {workdir} holds a run that began with other {what}; put them back or choose another --workdir"
+            )
 
 
 def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
-    """Raises `InputError` if the disk cannot take what is still to come of so many checkpoints of `size` bytes."""
+    """Raises `InputError` if the disk cannot take what is still to come of so many checkpoints of
+    `size` bytes."""
     present = sum(entry.name.isdigit() for entry in (workdir / "checkpoints").glob("*"))
     needed = size * max(1, checkpoints - present)
     place = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
@@ -86,8 +112,8 @@ def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
 def hold(workdir: pathlib.Path) -> IO[str]:
     """Keeps other processes out of a directory for as long as the file that it returns is open.
 
-    A run that was asked to stop still finishes its step; started again at once, two would write the same files.
-    The lock goes with the process, however that ends.
+    A run that was asked to stop still finishes its step; started again at once, two would write the
+    same files. The lock goes with the process, however that ends.
 
     Raises:
       InputError: if another process holds it.
@@ -98,15 +124,25 @@ def hold(workdir: pathlib.Path) -> IO[str]:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise InputError(f"--workdir {workdir} is in use by another process; wait for it or choose another --workdir") from None
+        raise InputError(
+            f"--workdir {workdir} is in use by another process; wait for it or choose another --workdir"
+        ) from None
     return file
 
 
-def claim(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int) -> None:
-    """Writes who the directory belongs to, and drops what a run that goes on from `step` will write again."""
+def claim(
+    workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int
+) -> None:
+    """Writes who the directory belongs to, and drops what a run that goes on from `step` will write
+    again."""
     workdir.mkdir(parents=True, exist_ok=True)
     # An evaluation at a step comes before it is trained on.
-    for name, first in (("metrics.jsonl", step), ("samples.jsonl", step), ("grader_errors.jsonl", step), ("evaluation_samples.jsonl", step + 1)):
+    for name, first in (
+        ("metrics.jsonl", step),
+        ("samples.jsonl", step),
+        ("grader_errors.jsonl", step),
+        ("evaluation_samples.jsonl", step + 1),
+    ):
         try:
             runfiles.keep_before(workdir / name, first)
         except ValueError as error:  # a line in the middle that is no row

@@ -1,7 +1,8 @@
-"""Every other method, one file each: the rule as a pure function, and presets with the published settings.
+"""Every other method, one file each: the rule as a pure function, and presets with the published
+settings.
 
-A file is found by being here; its `PRESETS` are functions that return keyword arguments (`methods.arguments`).
-docs/methods.md says how to add one.
+A file is found by being here; its `PRESETS` are functions that return keyword arguments
+(`methods.arguments`). docs/methods.md says how to add one.
 """
 
 import importlib

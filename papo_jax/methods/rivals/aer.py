@@ -1,8 +1,10 @@
-"""AER: an entropy bonus that is larger on hard prompts, and that keeps entropy near a share of where it began.
+"""AER: an entropy bonus that is larger on hard prompts, and that keeps entropy near a share of
+where it began.
 
-Source: arXiv 2510.10959 (2025); its text and code could not be read. Known: a coefficient by difficulty, a target anchored to
-the initial entropy with a share near 0.4, and a global coefficient that follows it. All formulas below are ours, and all
-numbers but that share; they stand on GRPO's advantages with clip 0.2 and a mean over tokens.
+Source: arXiv 2510.10959 (2025); its text and code could not be read. Known: a coefficient by
+difficulty, a target anchored to the initial entropy with a share near 0.4, and a global coefficient
+that follows it. All formulas below are ours, and all numbers but that share; they stand on GRPO's
+advantages with clip 0.2 and a mean over tokens.
 """
 
 import jax
@@ -37,7 +39,11 @@ def moved(
     Returns:
       [] the new coefficient.
 
-    >>> print(moved(jnp.array(0.001), jnp.array(0.3), initial_entropy=jnp.array(1.0)).round(5))
+    >>> print(
+    ...     moved(
+    ...         jnp.array(0.001), jnp.array(0.3), initial_entropy=jnp.array(1.0)
+    ...     ).round(5)
+    ... )
     0.0011
     """
     new = jnp.clip(bonus + bonus_gain * (target_share * initial_entropy - entropy), 0.0, bonus_max)
@@ -60,10 +66,12 @@ def objective(
 ) -> Objective:
     """Computes the clipped surrogate with a bonus that grows as the prompt gets harder.
 
-        L = 1/N sum_t -min(r A, clip(r, 1 - low, 1 + high) A) - bonus clip((hard_below - accuracy) / hard_below, 0, 1) H_t
+        L = 1/N sum_t -min(r A, clip(r, 1 - low, 1 + high) A) - bonus clip((hard_below - accuracy) /
+        hard_below, 0, 1) H_t
 
     Args:
-      logprob, old_logprob, advantages, mask, entropy, coefficients: [B, T], as in `entropy_bonus.objective`.
+      logprob, old_logprob, advantages, mask, entropy, coefficients: [B, T], as in
+        `entropy_bonus.objective`.
       accuracy: [B, T] the share of right answers among the samples of the token's prompt.
       bonus: [] the coefficient, from `moved`.
       hard_below: the accuracy from which on there is no bonus.
@@ -74,17 +82,31 @@ def objective(
     """
     difficulty = jnp.clip((hard_below - accuracy) / hard_below, 0.0, 1.0)
     return entropy_bonus.objective(
-        logprob, old_logprob, advantages, mask, entropy=entropy, entropy_coefficient=bonus * difficulty,
-        clip_low=clip_low, clip_high=clip_high, coefficients=coefficients,
-    )  # fmt: skip
+        logprob,
+        old_logprob,
+        advantages,
+        mask,
+        entropy=entropy,
+        entropy_coefficient=bonus * difficulty,
+        clip_low=clip_low,
+        clip_high=clip_high,
+        coefficients=coefficients,
+    )
 
 
 def aer() -> Arguments:
-    """AER, arXiv 2510.10959, in our reading: target 0.4 H_0, bonus up to 0.01 where under half of the answers are right."""
+    """AER, arXiv 2510.10959, in our reading: target 0.4 H_0, bonus up to 0.01 where under half of
+    the answers are right."""
     return arguments(
-        Rule(objective, per_token), bonus_rule=moved, target_share=0.4, bonus_gain=1e-3, bonus_max=1e-2, hard_below=0.5,
-        clip_low=0.2, clip_high=0.2,
-    )  # fmt: skip
+        Rule(objective, per_token),
+        bonus_rule=moved,
+        target_share=0.4,
+        bonus_gain=1e-3,
+        bonus_max=1e-2,
+        hard_below=0.5,
+        clip_low=0.2,
+        clip_high=0.2,
+    )
 
 
 PRESETS = (aer,)

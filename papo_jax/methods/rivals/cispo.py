@@ -1,8 +1,9 @@
 """CISPO: the importance ratio is a bounded, detached weight, so that no token loses its gradient.
 
-Source: MiniMax-M1, 2025, arXiv 2506.13585: no lower bound, an upper bound whose number is not published. TRL takes
-weights up to 5, an absolute bound, as ScaleRL did; that is followed here. (Where TRL's epsilon_high is not set, it bounds
-every weight by 0.2.) verl bounds them by 1 - 0.2 and 1 + 0.2: weight_low = 0.8, weight_high = 1.2.
+Source: MiniMax-M1, 2025, arXiv 2506.13585: no lower bound, an upper bound whose number is not
+published. TRL takes weights up to 5, an absolute bound, as ScaleRL did; that is followed here.
+(Where TRL's epsilon_high is not set, it bounds every weight by 0.2.) verl bounds them by 1 - 0.2
+and 1 + 0.2: weight_low = 0.8, weight_high = 1.2.
 """
 
 import jax
@@ -30,7 +31,8 @@ def objective(
     weight_high: float = 5.0,
     coefficients: jax.Array | None = None,
 ) -> Objective:
-    """Computes the weighted log-likelihood. Only its gradient means anything: the value need not fall with training.
+    """Computes the weighted log-likelihood. Only its gradient means anything: the value need not
+    fall with training.
 
         L = -1/N sum_t sg(clip(r, weight_low, weight_high)) A log p(y_t)
 
@@ -45,14 +47,21 @@ def objective(
     average = with_coefficients(per_token(mask), coefficients)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
     ratio = jnp.exp(log_ratio)
-    pull = jax.lax.stop_gradient(jnp.where(mask, jnp.clip(ratio, weight_low, weight_high) * advantages, 0.0))
+    pull = jax.lax.stop_gradient(
+        jnp.where(mask, jnp.clip(ratio, weight_low, weight_high) * advantages, 0.0)
+    )
     outside = (ratio < weight_low) | (ratio > weight_high)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=jnp.zeros(mask.shape, bool), outside=outside)
-    return Objective(masked_sum(average.coefficients, -pull * logprob, mask), average.count, metrics)
+    metrics = ratio_metrics(
+        log_ratio, advantages, mask, zeroed=jnp.zeros(mask.shape, bool), outside=outside
+    )
+    return Objective(
+        masked_sum(average.coefficients, -pull * logprob, mask), average.count, metrics
+    )
 
 
 def cispo() -> Arguments:
-    """CISPO, MiniMax 2025, arXiv 2506.13585, with TRL's bounds: weights up to 5, none below; token mean."""
+    """CISPO, MiniMax 2025, arXiv 2506.13585, with TRL's bounds: weights up to 5, none below; token
+    mean."""
     return arguments(Rule(objective, per_token), weight_low=0.0, weight_high=5.0)
 
 

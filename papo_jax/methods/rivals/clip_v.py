@@ -1,8 +1,9 @@
 """Clip_V: the few tokens of wrong answers whose unit polarity is the largest leave the loss.
 
-Source: arXiv 2602.03392 (2026) and Trinity-RFT, whose C - S is our T. Settings: mu 8.5 (2.0 is a bare constructor's
-default), at most 1e-4 of the tokens. As in their code the choice is made once over the rollout batch under the sampling
-policy, and the threshold is not centred. Their code also drops tokens with A = 0 above it; here A < 0 alone.
+Source: arXiv 2602.03392 (2026) and Trinity-RFT, whose C - S is our T. Settings: mu 8.5 (2.0 is a
+bare constructor's default), at most 1e-4 of the tokens. As in their code the choice is made once
+over the rollout batch under the sampling policy, and the threshold is not centered. Their code also
+drops tokens with A = 0 above it; here A < 0 alone.
 """
 
 import jax
@@ -48,8 +49,14 @@ def outliers(
 def clip_v() -> Arguments:
     """Clip_V, arXiv 2602.03392: mu 8.5, at most 1e-4 of the tokens; clip 0.2, token mean."""
     return arguments(
-        DAPO, drop=outliers, vocabulary_mu=8.5, vocabulary_share=1e-4, clip_low=0.2, clip_high=0.2, kl_coefficient=0.0
-    )  # fmt: skip
+        DAPO,
+        drop=outliers,
+        vocabulary_mu=8.5,
+        vocabulary_share=1e-4,
+        clip_low=0.2,
+        clip_high=0.2,
+        kl_coefficient=0.0,
+    )
 
 
 PRESETS = (clip_v,)

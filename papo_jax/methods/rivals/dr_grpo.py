@@ -1,8 +1,9 @@
 """Dr. GRPO: GRPO without the divisions by length and by the group's deviation.
 
-Source: Liu et al. 2025, arXiv 2503.20783, and sail-sg/understand-r1-zero. Settings: clip 0.2, no KL term.
-Sums are divided by the longest answer that may be generated, as in their code; some other systems divide by the longest
-one of the batch. Their code also gives truncated answers the reward 0; here they are graded like any other.
+Source: Liu et al. 2025, arXiv 2503.20783, and sail-sg/understand-r1-zero. Settings: clip 0.2, no KL
+term. Sums are divided by the longest answer that may be generated, as in their code; some other
+systems divide by the longest one of the batch. Their code also gives truncated answers the reward
+0; here they are graded like any other.
 """
 
 import jax
@@ -37,15 +38,24 @@ def objective(
       `Objective` whose count is the number of answers.
     """
     coefficients, count = with_coefficients(per_limit(mask, limit), coefficients)
-    surrogate = dapo(logprob, old_logprob, advantages, mask, clip_low=clip_low, clip_high=clip_high, coefficients=coefficients)
+    surrogate = dapo(
+        logprob,
+        old_logprob,
+        advantages,
+        mask,
+        clip_low=clip_low,
+        clip_high=clip_high,
+        coefficients=coefficients,
+    )
     return surrogate._replace(count=count)
 
 
 def dr_grpo() -> Arguments:
-    """Dr. GRPO, Liu et al. 2025, arXiv 2503.20783: centred rewards, clip 0.2, sums over the generation limit."""
+    """Dr. GRPO, Liu et al. 2025, arXiv 2503.20783: centered rewards, clip 0.2, sums over the
+    generation limit."""
     return arguments(
-        Rule(objective, per_limit), advantage=estimators.group_centred, clip_low=0.2, clip_high=0.2
-    )  # fmt: skip
+        Rule(objective, per_limit), advantage=estimators.group_centered, clip_low=0.2, clip_high=0.2
+    )
 
 
 PRESETS = (dr_grpo,)

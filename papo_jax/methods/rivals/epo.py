@@ -1,17 +1,27 @@
-"""EPO: an entropy bonus, with a penalty on tokens whose entropy leaves a corridor around the past mean.
+"""EPO: an entropy bonus, with a penalty on tokens whose entropy leaves a corridor around the past
+mean.
 
-Source: arXiv 2509.22576 (2025), for agents, and WujiangXu/EPO: bonus 1e-3, corridor 0 to 2 times the past mean, penalty 0.1
-(ALFWorld), KL 0.01, clip 0.2. In their code the penalty is a constant for each token, without a gradient, so that the
-gradient is that of an entropy bonus; the code is followed, and the penalty shows in the loss alone. Their schedule that
-takes the penalty's weight from 1 to 0 over 150 epochs is left out: it would change the loss's value and nothing else.
-Theirs keeps a past mean for each turn; a mathematics answer is one turn, and the run's moving average stands for it here.
+Source: arXiv 2509.22576 (2025), for agents, and WujiangXu/EPO: bonus 1e-3, corridor 0 to 2 times
+the past mean, penalty 0.1 (ALFWorld), KL 0.01, clip 0.2. In their code the penalty is a constant
+for each token, without a gradient, so that the gradient is that of an entropy bonus; the code is
+followed, and the penalty shows in the loss alone. Their schedule that takes the penalty's weight
+from 1 to 0 over 150 epochs is left out: it would change the loss's value and nothing else. Theirs
+  keeps a past mean for each turn; a mathematics answer is one turn, and the run's moving average
+  stands for it here.
 """
 
 import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, k3, masked_sum, per_token, with_coefficients
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    k3,
+    masked_sum,
+    per_token,
+    with_coefficients,
+)
 from papo_jax.methods.rivals import entropy_bonus
 
 
@@ -39,7 +49,8 @@ def objective(
         L = 1/N sum_t -min(r A, clip(r) A) - coefficient (H_t - m_t) + kl_coefficient k3
 
     Args:
-      logprob, old_logprob, advantages, mask, entropy, coefficients: [B, T], as in `entropy_bonus.objective`.
+      logprob, old_logprob, advantages, mask, entropy, coefficients: [B, T], as in
+        `entropy_bonus.objective`.
       past_entropy: [] Hbar, the moving average over rollouts up to this one, nats.
       reference_logprob: [B, T] under the reference policy.
       entropy_coefficient: of bonus and penalty.
@@ -52,9 +63,16 @@ def objective(
       `Objective` whose count is the number of tokens.
     """
     out = entropy_bonus.objective(
-        logprob, old_logprob, advantages, mask, entropy=entropy, entropy_coefficient=entropy_coefficient,
-        clip_low=clip_low, clip_high=clip_high, coefficients=coefficients,
-    )  # fmt: skip
+        logprob,
+        old_logprob,
+        advantages,
+        mask,
+        entropy=entropy,
+        entropy_coefficient=entropy_coefficient,
+        clip_low=clip_low,
+        clip_high=clip_high,
+        coefficients=coefficients,
+    )
     inside = (entropy > corridor_low * past_entropy) & (entropy < corridor_high * past_entropy)
     terms = entropy_coefficient * jnp.where(inside, 0.0, corridor_penalty)
     terms += kl_coefficient * k3(jnp.where(mask, reference_logprob - logprob, 0.0))
@@ -63,11 +81,18 @@ def objective(
 
 
 def epo() -> Arguments:
-    """EPO, arXiv 2509.22576: bonus 1e-3, corridor up to twice the past mean, penalty 0.1, KL 0.01, clip 0.2."""
+    """EPO, arXiv 2509.22576: bonus 1e-3, corridor up to twice the past mean, penalty 0.1, KL 0.01,
+    clip 0.2."""
     return arguments(
-        Rule(objective, per_token), entropy_coefficient=1e-3, corridor_low=0.0, corridor_high=2.0, corridor_penalty=0.1,
-        kl_coefficient=0.01, clip_low=0.2, clip_high=0.2,
-    )  # fmt: skip
+        Rule(objective, per_token),
+        entropy_coefficient=1e-3,
+        corridor_low=0.0,
+        corridor_high=2.0,
+        corridor_penalty=0.1,
+        kl_coefficient=0.01,
+        clip_low=0.2,
+        clip_high=0.2,
+    )
 
 
 PRESETS = (epo,)

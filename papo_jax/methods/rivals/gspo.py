@@ -1,8 +1,9 @@
 """GSPO: one importance ratio for a whole answer.
 
-Source: Zheng et al. 2025, arXiv 2507.18071. Settings: clip 3e-4 / 4e-4, four minibatches a rollout, no KL term.
-verl's form (detached ratio times exp(log p - sg log p)) and TRL's (the ratio's own gradient) are the same gradient for an
-advantage that is one for the answer; under token weights they differ, and the first is followed. A mean of log ratios is
+Source: Zheng et al. 2025, arXiv 2507.18071. Settings: clip 3e-4 / 4e-4, four minibatches a rollout,
+no KL term. verl's form (detached ratio times exp(log p - sg log p)) and TRL's (the ratio's own
+gradient) are the same gradient for an advantage that is one for the answer; under token weights
+they differ, and the first is followed. A mean of log ratios is
 small: left at verl's 0.2, the clip would hardly ever act.
 """
 
@@ -10,7 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, clipped_loss, masked_log_ratio, masked_sum, per_answer, ratio_metrics
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    clipped_loss,
+    masked_log_ratio,
+    masked_sum,
+    per_answer,
+    ratio_metrics,
+)
 
 
 def objective(
@@ -45,7 +54,8 @@ def objective(
 
 
 def gspo() -> Arguments:
-    """GSPO, Zheng et al. 2025, arXiv 2507.18071: the answer's ratio, clipped at 3e-4 / 4e-4, mean over answers."""
+    """GSPO, Zheng et al. 2025, arXiv 2507.18071: the answer's ratio, clipped at 3e-4 / 4e-4, mean
+    over answers."""
     return arguments(Rule(objective, per_answer, whole=True), clip_low=3e-4, clip_high=4e-4)
 
 

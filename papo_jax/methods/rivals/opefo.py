@@ -1,9 +1,10 @@
 """OPEFO: the flows that raise and lower entropy are weighted so that they balance.
 
-Source: arXiv 2605.11491 (2026), of which only summaries could be found and no code. Known: tokens that raise entropy get
-1 + lambda, those that lower it 1 - lambda, with the lambda that makes the weighted flows cancel; one strictly on-policy update a
-rollout, no clip, no KL term. Not known: the token average, and whether its token-level diagnostic, which is said to
-simplify the off-action terms, is what it sums. The exact first-order P = A T stands in for it here: our choice.
+Source: arXiv 2605.11491 (2026), of which only summaries could be found and no code. Known: tokens
+that raise entropy get 1 + lambda, those that lower it 1 - lambda, with the lambda that makes the
+weighted flows cancel; one strictly on-policy update a rollout, no clip, no KL term. Not known: the
+token average, and whether its token-level diagnostic, which is said to simplify the off-action
+terms, is what it sums. The exact first-order P = A T stands in for it here: our choice.
 """
 
 import jax
@@ -26,7 +27,8 @@ def balanced(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.A
       mask: [B, T] boolean, the rollout's tokens.
 
     Returns:
-      [B, T] advantages; unchanged where there is no flow at all. Where there is flow in one direction alone, its tokens get 0.
+      [B, T] advantages; unchanged where there is no flow at all. Where there is flow in one
+      direction alone, its tokens get 0.
     """
     flow = jnp.where(mask, advantages * stats.unit_polarity, 0.0)
     raising, lowering = jnp.maximum(flow, 0.0).sum(), jnp.maximum(-flow, 0.0).sum()
@@ -54,11 +56,14 @@ def objective(
     Returns:
       `Objective` whose count is the number of tokens.
     """
-    return unclipped(logprob, old_logprob, advantages, mask, with_coefficients(per_token(mask), coefficients))
+    return unclipped(
+        logprob, old_logprob, advantages, mask, with_coefficients(per_token(mask), coefficients)
+    )
 
 
 def opefo() -> Arguments:
-    """OPEFO, arXiv 2605.11491, with P for its diagnostic: balanced flows, no clip, token mean; meant for one update a rollout."""
+    """OPEFO, arXiv 2605.11491, with P for its diagnostic: balanced flows, no clip, token mean;
+    meant for one update a rollout."""
     return arguments(Rule(objective, per_token), shape=balanced)
 
 

@@ -1,8 +1,9 @@
 """REINFORCE with a mean or a leave-one-out baseline, and no clip.
 
-Sources: RLOO, Kool et al. 2019 and Ahmadian et al. 2024, arXiv 2402.14740; REINFORCE, Williams 1992. The papers sum over an
-answer's tokens and make one update a rollout, where the ratio is 1; with more updates it is kept as an unclipped
-importance weight (our choice: TRL, verl and OpenRLHF clip it as PPO does). Without the KL term in the reward.
+Sources: RLOO, Kool et al. 2019 and Ahmadian et al. 2024, arXiv 2402.14740; REINFORCE, Williams
+1992. The papers sum over an answer's tokens and make one update a rollout, where the ratio is 1;
+with more updates it is kept as an unclipped importance weight (our choice: TRL, verl and OpenRLHF
+clip it as PPO does). Without the KL term in the reward.
 """
 
 import jax
@@ -37,7 +38,9 @@ def objective(
     Returns:
       `Objective` whose count is the number of answers.
     """
-    return unclipped(logprob, old_logprob, advantages, mask, with_coefficients(summed(mask), coefficients))
+    return unclipped(
+        logprob, old_logprob, advantages, mask, with_coefficients(summed(mask), coefficients)
+    )
 
 
 RULE = Rule(objective, summed)
@@ -45,11 +48,12 @@ RULE = Rule(objective, summed)
 
 def reinforce() -> Arguments:
     """REINFORCE, Williams 1992, with the group's mean as baseline: no deviation, no clip."""
-    return arguments(RULE, advantage=estimators.group_centred)
+    return arguments(RULE, advantage=estimators.group_centered)
 
 
 def rloo() -> Arguments:
-    """RLOO, Ahmadian et al. 2024, arXiv 2402.14740: the mean of the group's other rewards as baseline, no clip."""
+    """RLOO, Ahmadian et al. 2024, arXiv 2402.14740: the mean of the group's other rewards as
+    baseline, no clip."""
     return arguments(RULE, advantage=estimators.leave_one_out)
 
 

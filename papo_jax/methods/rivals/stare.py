@@ -1,9 +1,11 @@
-"""STARE: the most surprising tokens of right answers weigh a little more while entropy is below a target.
+"""STARE: the most surprising tokens of right answers weigh a little more while entropy is below a
+target.
 
-Source: arXiv 2606.19236 (2026) and hp-luo/STARE: x1.1 on the top 10 % by surprisal within A > 0 while the rollout's entropy is
-below 0.3 nats (O1); `stare_c2` also has x0.9 on the top 10 % within A < 0. Surprisal is of the current policy. The paper takes
-the quantile over the batch, as here; its code over a micro-batch. Clip 0.2 / 0.28, token mean, weights not renormalised;
-published with one update a rollout. Without the dual clip that their system adds.
+Source: arXiv 2606.19236 (2026) and hp-luo/STARE: x1.1 on the top 10 % by surprisal within A > 0
+while the rollout's entropy is below 0.3 nats (O1); `stare_c2` also has x0.9 on the top 10 % within
+A < 0. Surprisal is of the current policy. The paper takes the quantile over the batch, as here; its
+code over a micro-batch. Clip 0.2 / 0.28, token mean, weights not renormalized; published with one
+update a rollout. Without the dual clip that their system adds.
 """
 
 import jax
@@ -11,7 +13,15 @@ import jax.numpy as jnp
 
 from papo_jax.methods import draws as choices
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, clipped_loss, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    clipped_loss,
+    masked_log_ratio,
+    masked_sum,
+    per_token,
+    ratio_metrics,
+)
 
 
 def objective(
@@ -49,11 +59,15 @@ def objective(
     """
     average = per_token(mask)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    loss, clipped, outside = clipped_loss(jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high)
+    loss, clipped, outside = clipped_loss(
+        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
+    )
     surprisal = -jax.lax.stop_gradient(logprob)
 
     def top(side: jax.Array) -> jax.Array:
-        return choices.highest(surprisal, side, choices.at_least(surprising_share, side.sum()), ties=draws)
+        return choices.highest(
+            surprisal, side, choices.at_least(surprising_share, side.sum()), ties=draws
+        )
 
     right, wrong = top(mask & (advantages > 0)), top(mask & (advantages < 0))
     weights = jnp.where(right, right_weight, jnp.where(wrong, wrong_weight, 1.0))
@@ -64,11 +78,17 @@ def objective(
 
 
 def stare() -> Arguments:
-    """STARE, arXiv 2606.19236, option O1: x1.1 on the top 10 % within A > 0 while H < 0.3 nats; clip 0.2 / 0.28, token mean."""
+    """STARE, arXiv 2606.19236, option O1: x1.1 on the top 10 % within A > 0 while H < 0.3 nats;
+    clip 0.2 / 0.28, token mean."""
     return arguments(
-        Rule(objective, per_token, whole=True), entropy_target=0.3, surprising_share=0.1, right_weight=1.1, wrong_weight=1.0,
-        clip_low=0.2, clip_high=0.28,
-    )  # fmt: skip
+        Rule(objective, per_token, whole=True),
+        entropy_target=0.3,
+        surprising_share=0.1,
+        right_weight=1.1,
+        wrong_weight=1.0,
+        clip_low=0.2,
+        clip_high=0.28,
+    )
 
 
 def stare_c2() -> Arguments:

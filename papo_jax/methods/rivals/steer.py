@@ -1,15 +1,25 @@
-"""STEER: every token's loss is damped by how much it is expected to change entropy, in either direction.
+"""STEER: every token's loss is damped by how much it is expected to change entropy, in either
+direction.
 
-Source: arXiv 2510.10150 (2025) and zz-haooo/STEER: lam_min 0.8 in the released script (0.7 in the paper's fourth version, by a
-replication's account), clip 0.2 / 0.28, token mean. Omega and the largest abs(Omega) are of the current policy; the largest is
-over the whole minibatch here, over a micro-batch in their code. Without the dual clip that their system adds.
+Source: arXiv 2510.10150 (2025) and zz-haooo/STEER: lam_min 0.8 in the released script (0.7 in the
+paper's fourth version, by a replication's account), clip 0.2 / 0.28, token mean. Omega and the
+largest abs(Omega) are of the current policy; the largest is over the whole minibatch here, over a
+micro-batch in their code. Without the dual clip that their system adds.
 """
 
 import jax
 import jax.numpy as jnp
 
 from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, clipped_loss, masked_log_ratio, masked_sum, per_token, ratio_metrics
+from papo_jax.methods.objectives import (
+    Objective,
+    Rule,
+    clipped_loss,
+    masked_log_ratio,
+    masked_sum,
+    per_token,
+    ratio_metrics,
+)
 
 
 def objective(
@@ -42,7 +52,9 @@ def objective(
     """
     average = per_token(mask)
     log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    loss, clipped, outside = clipped_loss(jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high)
+    loss, clipped, outside = clipped_loss(
+        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
+    )
     weights = damping(logprob, log_ratio, advantages, mask, entropy, damping_min, omega_floor)
     metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=clipped, outside=outside)
     return Objective(masked_sum(average.coefficients, weights * loss, mask), average.count, metrics)
@@ -59,10 +71,15 @@ def damping(logprob, log_ratio, advantages, mask, entropy, damping_min, omega_fl
 
 
 def steer() -> Arguments:
-    """STEER, arXiv 2510.10150, with the released script's lam_min 0.8; clip 0.2 / 0.28, token mean."""
+    """STEER, arXiv 2510.10150, with the released script's lam_min 0.8; clip 0.2 / 0.28, token
+    mean."""
     return arguments(
-        Rule(objective, per_token, whole=True), damping_min=0.8, omega_floor=0.02, clip_low=0.2, clip_high=0.28
-    )  # fmt: skip
+        Rule(objective, per_token, whole=True),
+        damping_min=0.8,
+        omega_floor=0.02,
+        clip_low=0.2,
+        clip_high=0.28,
+    )
 
 
 PRESETS = (steer,)

@@ -9,15 +9,33 @@ from typing import NamedTuple
 from papo_jax.errors import InputError
 from papo_jax.grading.integers import canonical_integer
 from papo_jax.tasks import (
-    arithmetic, contests, dapo, family, files, gsm8k, gym, gym_table, hendrycks, jsonl, math_500, minerva, mixture,
-    olympiadbench, templates,
-)  # fmt: skip
+    arithmetic,
+    contests,
+    dapo,
+    family,
+    files,
+    gsm8k,
+    gym,
+    gym_table,
+    hendrycks,
+    jsonl,
+    math_500,
+    minerva,
+    mixture,
+    olympiadbench,
+    templates,
+)
 from papo_jax.tasks.problem import Made
 
 _READERS = (gsm8k, hendrycks, math_500, minerva, olympiadbench, dapo, jsonl)
 FAMILIES = {
     one.name: one
-    for one in (*(module.FAMILY for module in _READERS), contests.AIME_2024, contests.AIME_2025, contests.AMC_2023)
+    for one in (
+        *(module.FAMILY for module in _READERS),
+        contests.AIME_2024,
+        contests.AIME_2025,
+        contests.AMC_2023,
+    )
 }
 NAMES = (arithmetic.NAME, *sorted(FAMILIES), f"{gym.PREFIX}<family>")
 
@@ -64,11 +82,15 @@ def plan(asked: mixture.Asked, options: Options) -> Plan:
     if name in FAMILIES:
         found = _read(FAMILIES[name], asked.path, options)
     elif asked.path:
-        raise InputError(f"task {name!r} reads no file; leave task.path empty, or set task.name to one of {', '.join(FAMILIES)}")
+        raise InputError(
+            f"task {name!r} reads no file; leave task.path empty, or set task.name to one of {', '.join(FAMILIES)}"
+        )
     elif name == arithmetic.NAME or name.startswith(gym.PREFIX):
         found = _generated(name, options)
     else:
-        raise InputError(f"task {name!r} is none of {', '.join(NAMES)}; the nearest is {mixture.nearest(name, NAMES)!r}")
+        raise InputError(
+            f"task {name!r} is none of {', '.join(NAMES)}; the nearest is {mixture.nearest(name, NAMES)!r}"
+        )
     shared = {"task": name, "template": found.template, "grader": options.grader, "code": _code()}
     return found._replace(key={**shared, **found.key})
 
@@ -92,6 +114,10 @@ def _generated(name: str, options: Options) -> Plan:
 
 
 def _code() -> str:
-    """The digest of the code that makes the problems: other code must not be served rows that it did not make."""
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(inspect.getfile(canonical_integer))]
+    """The digest of the code that makes the problems: other code must not be served rows that it
+    did not make."""
+    sources = [
+        *sorted(Path(__file__).parent.glob("*.py")),
+        Path(inspect.getfile(canonical_integer)),
+    ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
