@@ -45,7 +45,7 @@ def policy_directory(tmp_path_factory, compiled_once):
     """A Hugging Face directory: two layers of width 32 that get some sums right."""
     from experiments import pretrain
     from papo_jax import models
-    from papo_jax.models.architecture import ModelConfig
+    from papo_jax.models.config import ModelConfig
 
     tokenizer = pretrain.character_tokenizer()
     config = ModelConfig(
@@ -113,7 +113,7 @@ def small_overrides(policy_directory):
 @pytest.fixture(scope="session")
 def small(small_overrides):
     """A function from further overrides to the settings of a run of seconds."""
-    from papo_jax import settings
+    from papo_jax.config import settings
 
     def make(overrides=None, /) -> settings.Settings:
         made = settings.Settings()
@@ -152,12 +152,16 @@ def train():
 
     The rows come without what a clock decides; the state is on the host.
     """
-    from papo_jax.telemetry import report, runfiles
-    from papo_jax.training import loop, session
+    from papo_jax.commands import train as loop
+    from papo_jax.report import write_report
+    from papo_jax.telemetry import runfiles
+    from papo_jax.training import session
 
     def run(settings, workdir):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(report, "write", lambda workdir: workdir)  # a second of plotting a run
+            patch.setattr(
+                write_report, "write", lambda workdir: workdir
+            )  # a second of plotting a run
             loop.run(settings, workdir)
         rows = runfiles.read_rows(workdir / "metrics.jsonl")
         rows = [

@@ -23,23 +23,23 @@ def main(arguments: list[str]) -> int:
         return 0
     # transformers would say on import that PyTorch is missing; nothing here needs it.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from papo_jax import command_line, configuration
+    from papo_jax.config import command_line, config_dict
     from papo_jax.errors import InputError, TrainingStopped
 
     try:
         command = command_line.parse(arguments)
         if command.mode == "export":
-            from papo_jax.training import exporting
+            from papo_jax.commands import export
 
-            exporting.run(command.workdir, command.output, dtype=command.dtype)
+            export.run(command.workdir, command.output, dtype=command.dtype)
         elif command.mode == "evaluate":
-            from papo_jax.training import evaluating
+            from papo_jax.commands import evaluate
 
-            evaluating.run(command)
+            evaluate.run(command)
         else:
-            from papo_jax.training import loop
+            from papo_jax.commands import train
 
-            loop.run(configuration.resolve(command.config), command.workdir)
+            train.run(config_dict.resolve(command.config), command.workdir)
     except InputError as error:
         return fail(2, error)
     except TrainingStopped as error:

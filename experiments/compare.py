@@ -21,7 +21,7 @@ from experiments.comparison import Labeled, Pair, Part
 from experiments.estimates import SHOWN, over_seeds, row_of
 from experiments.evaluated import Entry, Evaluated, check_comparable, printable, read
 from papo_jax.errors import InputError
-from papo_jax.telemetry.panel import Interval
+from papo_jax.report.evaluation_figures import Interval
 
 COLUMNS = ("run", "method", "seed", "step", "source", "problems", "figure", "value", "low", "high")
 DIFFERENCE = ("difference_to", "difference", "difference_low", "difference_high")

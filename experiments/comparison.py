@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.estimates import MEAN_OF, SHOWN, Row
 from experiments.evaluated import Entry, Evaluated, printable
-from papo_jax.telemetry.panel import Interval
+from papo_jax.report.evaluation_figures import Interval
 
 COLUMNS = 120
 WIDTH = 26  # of the first column; a longer name has a line of its own

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.evaluated import Entry, Evaluated
-from papo_jax import evaluation
-from papo_jax.telemetry.panel import Interval
+from papo_jax.evaluation import estimators
+from papo_jax.report.evaluation_figures import Interval
 
 MEAN_OF = "mean of "  # begins the name of a row over seeds
 SHOWN = ("avg_at_k", "pass_at_k", "maj_at_k")
@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
     @property
     def interval(self) -> Interval:
         """The figure with its 95 % interval."""
-        return Interval(**evaluation.bounds(self.value, self.draws))
+        return Interval(**estimators.bounds(self.value, self.draws))
 
 
 class Row(NamedTuple):
@@ -80,9 +80,9 @@ def row_of(run: Evaluated, entry: Entry, label: str) -> Row:
     named = {
         figure: f"pass_at_k/{run.samples}" if figure == "pass_at_k" else figure for figure in SHOWN
     }
-    found = evaluation.figures(entry.right, entry.votes, run.samples)
+    found = estimators.figures(entry.right, entry.votes, run.samples)
     values = {figure: found[name] for figure, name in named.items() if name in found}
-    draws = evaluation.resample(np.stack(list(values.values()))).T
+    draws = estimators.resample(np.stack(list(values.values()))).T
     estimates = {
         figure: Estimate(float(value.mean()), drawn)
         for (figure, value), drawn in zip(values.items(), draws, strict=True)
@@ -135,7 +135,7 @@ def _averaged(rows: list[Row], *, seed: int) -> dict[str, Estimate]:
     """Returns the mean of each figure that all rows have, over rows that are drawn too."""
     size, found = len(rows), {}
     counts = np.random.default_rng([1, seed]).multinomial(
-        size, np.full(size, 1 / size), evaluation.RESAMPLES
+        size, np.full(size, 1 / size), estimators.RESAMPLES
     )  # [R, seeds]
     # Resampled seeds spread too little, by (S - 1) / S of the variance; the factor gives back what
     # is missing.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
-from papo_jax.telemetry import panel
-from papo_jax.telemetry.record import look_up
-from papo_jax.telemetry.series import number
+from papo_jax.report import evaluation_figures
+from papo_jax.report.run_data import look_up
+from papo_jax.report.series import number
 
 MAX_SAMPLES = (
     4096  # pass@k is exact; a file that claims a billion samples would keep it busy for days
@@ -35,8 +35,8 @@ class Entry(NamedTuple):
     step: int
     right: list[int]
     votes: list[float] | None
-    recorded: dict[str, panel.Interval]
-    by_source: dict[str, tuple[int, dict[str, panel.Interval]]]
+    recorded: dict[str, evaluation_figures.Interval]
+    by_source: dict[str, tuple[int, dict[str, evaluation_figures.Interval]]]
     errors: int
 
 
@@ -206,9 +206,14 @@ def _entry(value: Any, name: str, path: pathlib.Path, problems: int, samples: in
         path,
         f"`majority` of {name} is no list of {problems} shares from 0 to 1",
     )
-    errors, _ = panel.without_verdict(value)
+    errors, _ = evaluation_figures.without_verdict(value)
     return Entry(
-        step, right, votes, panel.measures(value, samples), panel.by_source(value, samples), errors
+        step,
+        right,
+        votes,
+        evaluation_figures.measures(value, samples),
+        evaluation_figures.by_source(value, samples),
+        errors,
     )
 
 

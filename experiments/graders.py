@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments import hostile
 from papo_jax import grading, tasks
-from papo_jax.grading import admission, latex, rationals, structure
+from papo_jax.grading.math_answers import admission, canonical_latex, rationals, structure
 from papo_jax.tasks.problem import Problem
 
 SPEED = 4096  # answers of GSM8K
@@ -94,7 +94,9 @@ def formula_speed(problems: Sequence[Problem], **options) -> Iterator[Row]:
     against themselves rewritten."""
     texts = list(
         dict.fromkeys(
-            latex.canonical(problem.answer) for problem in problems if problem.grader == "math"
+            canonical_latex.canonical(problem.answer)
+            for problem in problems
+            if problem.grader == "math"
         )
     )
     formulas = [

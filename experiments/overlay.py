@@ -9,8 +9,8 @@ import pathlib
 
 from matplotlib.figure import Figure
 
+from papo_jax.report.series import correlations, running_mean, series
 from papo_jax.telemetry import runfiles
-from papo_jax.telemetry.series import correlations, running_mean, series
 
 
 def draw(output: pathlib.Path, workdirs: list[pathlib.Path]) -> None:

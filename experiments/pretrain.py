@@ -31,10 +31,10 @@ from transformers import PreTrainedTokenizerFast
 
 from kernels.token_stats import linear_token_stats
 from papo_jax.models import Policy, export, initialize
-from papo_jax.models.architecture import ModelConfig
+from papo_jax.models.config import ModelConfig
 from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Prompts, generate
-from papo_jax.tasks import arithmetic
+from papo_jax.tasks.sources import arithmetic
 
 PROMPT, COMPLETION = 12, 24  # slots, tokens: what difficulty 3 needs
 DIFFICULTIES = (1, 2, 3, 3)

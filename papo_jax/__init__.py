@@ -7,21 +7,8 @@ process which only grades never pays for JAX.
 import importlib
 
 _MODULES = frozenset(
-    (
-        "cache",
-        "configuration",
-        "errors",
-        "evaluation",
-        "grading",
-        "inspection",
-        "methods",
-        "models",
-        "parallel",
-        "polarity",
-        "rollout",
-        "settings",
-    )
-    + ("tasks", "telemetry", "training")
+    """commands config evaluation errors grading inspection learner methods models parallel polarity
+    report rollout tasks telemetry training""".split()
 )
 
 

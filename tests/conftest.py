@@ -1,9 +1,9 @@
 """Fixtures that several files of tests share; those of the whole test run are one folder up."""
 
 import pytest
-from pools import MODULE
 
 from papo_jax.grading import Pool
+from tests.support.pools import MODULE
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ otherwise, 0.625), pass@8 from 0.94 to 0.92, entropy from 0.27 to 0.12 nats: the
 work its answers out. A learning rate of 1e-4 peaks at step 20 and falls again, 3e-4 collapses.
 """
 
-from papo_jax import configuration
+from papo_jax.config import config_dict
 
 
 def get_config(variant: str = ""):
     """Returns the default config, changed by `variant`: a method's name and any number of
     key=value."""
-    return configuration.apply(configuration.default_config(), variant)
+    return config_dict.apply(config_dict.default_config(), variant)

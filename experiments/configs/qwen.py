@@ -32,7 +32,7 @@ hosts, and the host loop is one process so far: until it is more, take one host 
   `v5p-32,mesh.fsdp=4,training.microbatch=4` with rollout.at_once=32 for math-7b and 8 for 4b).
 """
 
-from papo_jax import configuration
+from papo_jax.config import config_dict
 
 MODELS = {
     "math-7b": {
@@ -93,13 +93,13 @@ def get_config(variant: str = ""):
     parts = variant.split(",")
     model = next((part for part in parts if part in MODELS), "math-7b")
     machine = next((part for part in parts if part in MACHINES), "h100x8")
-    config = configuration.default_config()
-    configuration.set_keys(
+    config = config_dict.default_config()
+    config_dict.set_keys(
         config,
         COMMON | MODELS[model] | MACHINES[machine] | {"rollout.at_once": AT_ONCE[model, machine]},
     )
     if "lora" in parts:
-        configuration.set_keys(config, LORA)
-    return configuration.apply(
+        config_dict.set_keys(config, LORA)
+    return config_dict.apply(
         config, ",".join(part for part in parts if part not in (model, machine, "lora"))
     )

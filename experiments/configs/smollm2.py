@@ -16,12 +16,12 @@ nats. The export takes 8 s and answers in transformers: "The capital of France i
   accelerator.
 """
 
-from papo_jax import configuration
+from papo_jax.config import config_dict
 
 
 def get_config(variant: str = ""):
     """Returns the config, changed by `variant`: a method's name and any number of key=value."""
-    config = configuration.default_config()
+    config = config_dict.default_config()
     config.model.path = "smollm2"
     config.task.name = "gsm8k"
     config.rollout.prompts = 2
@@ -36,4 +36,4 @@ def get_config(variant: str = ""):
     config.checkpoint.keep = 1
     config.evaluation.every = 0
     config.diagnostics.every = 4
-    return configuration.apply(config, variant)
+    return config_dict.apply(config, variant)

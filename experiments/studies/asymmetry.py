@@ -16,8 +16,8 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies import bases, results, states
-from experiments.studies.agreement import interval, shown
+from experiments.studies.lab import bases, results, states
+from experiments.studies.lab.agreement import interval, shown
 
 NAME = "asymmetry"
 SCALES = {

@@ -30,8 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.studies import bases, results, states
-from experiments.studies.agreement import interval, shown
+from experiments.studies.lab import bases, results, states
+from experiments.studies.lab.agreement import interval, shown
 
 NAME = "authority"
 LAM = 0.2

@@ -9,7 +9,7 @@ update, where a share of 2e-4 is the least there is, one token). Methods without
 own get twice the seeds instead; so do DAPO's two clips, an entry each. Four updates a rollout, so
 that clips and KL-Cov can act. Dynamic sampling and length penalties are off for all: every method
 has the same rollouts. Comparators are matched, as nearly as their strengths allow, to the entropy
-of PAPO with lam = 0.5, which keeps some (`experiments.studies.matching`). A quick run has four
+of PAPO with lam = 0.5, which keeps some (`experiments.studies.lab.matching`). A quick run has four
 methods and no matching; a full one takes hours, and stopped and started again it goes on run by
 run.
 """
@@ -20,8 +20,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from experiments.studies import curves, matching, results, suite
-from experiments.studies.suite import Entry, Scale
+from experiments.studies.lab import curves, matching, results, suite
+from experiments.studies.lab.suite import Entry, Scale
 
 NAME = "baselines"
 TARGET = {"target_start": 0.3, "target_end": 0.3}

@@ -11,8 +11,8 @@ has. Tokens in the dead band, about half of all, stay in every one of them. The 
 run has the first world, and of the random ones the half.
 """
 
-from experiments.studies import curves, results, suite
-from experiments.studies.suite import Entry, Scale
+from experiments.studies.lab import curves, results, suite
+from experiments.studies.lab.suite import Entry, Scale
 
 NAME = "branches"
 ENTRIES = [

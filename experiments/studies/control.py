@@ -7,15 +7,15 @@ signs of the same
 histogram: permuted over the batch, within the sign of A, and within the sign of A and bins of
 probability (deciles, or tenths of the mass of abs(P)). And the question beyond the paper: does
 parameter polarity hold a set entropy more tightly? Entries with a target hold 0.3 H_0.
-In the world `chains`, where what is to be learned has to be found (`experiments.studies.worlds`).
+In the world `chains`, where what is to be learned has to be found (`experiments.studies.lab.worlds`).
 Seen on two CPU cores: quick a minute and a half.
 """
 
 import numpy as np
 
-from experiments.studies import curves, results, suite
-from experiments.studies.agreement import shown
-from experiments.studies.suite import Entry, Scale
+from experiments.studies.lab import curves, results, suite
+from experiments.studies.lab.agreement import shown
+from experiments.studies.lab.suite import Entry, Scale
 
 NAME = "control"
 TARGET = {"target_start": 0.3, "target_end": 0.3}

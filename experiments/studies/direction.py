@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.studies import direction_report, results, states
-from experiments.studies.agreement import agreement
+from experiments.studies import direction_report
 from experiments.studies.direction_report import DIRECTIONAL, Found
+from experiments.studies.lab import results, states
+from experiments.studies.lab.agreement import agreement
 from papo_jax import models, polarity
 
 NAME = "direction"

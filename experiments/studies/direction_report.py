@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from experiments.studies import results
-from experiments.studies.agreement import interval, shown, sign_by_size
+from experiments.studies.lab import results
+from experiments.studies.lab.agreement import interval, shown, sign_by_size
 
 DIRECTIONAL = "directional derivative"
 BY_SIZE = ("polarity P", "P over equal states", DIRECTIONAL)

@@ -12,10 +12,11 @@
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import chunked, forward, pallas_gpu, pallas_tpu, reference, sums, target
+from kernels.token_stats import chunked, forward_mode, pallas_gpu, pallas_tpu, reference, sums
+from kernels.token_stats import platform as target
 from kernels.token_stats.reference import TokenStats, wide
 from kernels.token_stats.sums import Rows
-from kernels.token_stats.varying import varying_as
+from kernels.token_stats.varying_axes import varying_as
 
 KERNELS = {"chunked": chunked, "pallas_tpu": pallas_tpu, "pallas_gpu": pallas_gpu}
 FOR_PLATFORM = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}
@@ -128,7 +129,7 @@ def linear_token_stats(
         temperature=temperature, mask=mask, vocabulary_size=vocabulary_size, axis_name=axis_name
     )
     if name in ("reference", "forward"):
-        module = {"reference": reference, "forward": forward}[name]
+        module = {"reference": reference, "forward": forward_mode}[name]
         return module.linear_token_stats(hidden, unembedding, tokens, **given)
     flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
     rows = rows_of(tokens, unembedding.shape[0], wide(hidden, unembedding), **given)

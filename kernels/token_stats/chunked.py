@@ -13,11 +13,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import sizes, sums
-from kernels.token_stats.pieces import RowBlocks, Tiles, cut, slice_rows
+from kernels.token_stats import sums, tile_sizes
 from kernels.token_stats.reference import precision_of, wide
 from kernels.token_stats.sums import Pull, Rows, Sums
-from kernels.token_stats.varying import varying_as
+from kernels.token_stats.tiling import RowBlocks, Tiles, cut, slice_rows
+from kernels.token_stats.varying_axes import varying_as
 
 
 def linear_sums(operands: tuple[jax.Array, jax.Array], rows: Rows) -> Sums:
@@ -114,7 +114,7 @@ def linear_block_pull(
 
 def _linear_forward(operands, rows: Rows) -> Sums:
     hidden, unembedding = operands
-    size = sizes.current()
+    size = tile_sizes.current()
     tiles, blocks = (
         cut(unembedding.shape[0], size.columns),
         RowBlocks.of(hidden.shape[0], size.rows),
@@ -135,7 +135,7 @@ def _linear_forward(operands, rows: Rows) -> Sums:
 
 def _linear_backward(operands, rows: Rows, pull: Pull):
     hidden, unembedding = operands
-    size = sizes.current()
+    size = tile_sizes.current()
     tiles, blocks = (
         cut(unembedding.shape[0], size.columns),
         RowBlocks.of(hidden.shape[0], size.rows),
@@ -216,5 +216,5 @@ def _product(left: jax.Array, right: jax.Array, dtype) -> jax.Array:
 def _logits_width(logits: jax.Array) -> int:
     """As many columns as make a tile of the usual size, and at least 128: a row is read in pieces
     of that length."""
-    size = sizes.current()
+    size = tile_sizes.current()
     return max(128, size.rows * size.columns // max(1, logits.shape[0]))

@@ -20,12 +20,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import chunked, reference, sizes, sums
+from kernels.token_stats import chunked, reference, sums, tile_sizes
 from kernels.token_stats.api import rows_of
-from kernels.token_stats.pieces import RowBlocks, cut
 from kernels.token_stats.reference import TokenStats, wide
 from kernels.token_stats.sums import Rows
-from kernels.token_stats.varying import varying_as
+from kernels.token_stats.tiling import RowBlocks, cut
+from kernels.token_stats.varying_axes import varying_as
 
 PyTree = Any
 
@@ -116,7 +116,7 @@ def _go_through(loss, axis_name, operands, rows: Rows, context, *, with_gradient
     """All chunks in turn: (L, stats [N], the gradient in the operands or None)."""
     hidden, unembedding = operands
     count, dtype = hidden.shape[0], rows.temperature.dtype
-    size = sizes.current()
+    size = tile_sizes.current()
     tiles = cut(unembedding.shape[0], size.columns)
     blocks = RowBlocks.of(
         count, max(1, min(size.chunk_rows, size.chunk_entries // unembedding.shape[0]))

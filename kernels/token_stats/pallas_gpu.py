@@ -28,9 +28,9 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from kernels.token_stats import pieces, sums
+from kernels.token_stats import sums, tiling
 from kernels.token_stats.sums import Pull, Rows, Sums
-from kernels.token_stats.varying import shaped_as, varying_as
+from kernels.token_stats.varying_axes import shaped_as, varying_as
 
 EXACT = jax.lax.Precision.HIGHEST
 THREE_PRODUCTS = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
@@ -128,8 +128,8 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
 
 def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     hidden, unembedding = operands
-    tiles = pieces.cut(unembedding.shape[0], PULL_COLUMNS)
-    blocks = pieces.RowBlocks.of(hidden.shape[0], PULL_ROWS)
+    tiles = tiling.cut(unembedding.shape[0], PULL_COLUMNS)
+    blocks = tiling.RowBlocks.of(hidden.shape[0], PULL_ROWS)
     padded = blocks.pad(hidden), blocks.pad_rows(rows), jax.tree.map(blocks.pad, pull)
 
     def step(index, carry):
@@ -151,7 +151,7 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
 
 
 def _backward_of_part(
-    part, columns, blocks: pieces.RowBlocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret
+    part, columns, blocks: tiling.RowBlocks, hidden, rows: Rows, pull: Pull, of_hidden, interpret
 ):
     """Adds what `part` [n, D] of the unembedding gives to `of_hidden` [N, D], block of rows by
     block.

@@ -23,11 +23,11 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from kernels.token_stats import pieces, sums, target, tpu_blocks, tpu_grid
+from kernels.token_stats import platform, sums, tiling, tpu_blocks, tpu_grid
 from kernels.token_stats.reference import precision_of
 from kernels.token_stats.sums import Pull, Rows, Sums
 from kernels.token_stats.tpu_blocks import Blocks
-from kernels.token_stats.varying import shaped_as
+from kernels.token_stats.varying_axes import shaped_as
 
 
 def linear_sums(
@@ -61,7 +61,7 @@ def logits_sums(logits: jax.Array, rows: Rows, *, interpret: bool = False) -> Su
 
 def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
     count, vocabulary = logits.shape
-    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, target.current().kind)
+    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, platform.current().kind)
     out = pl.pallas_call(
         functools.partial(_sums_kernel, make=_read, blocks=blocks),
         out_shape=[shaped_as((count, 1), jnp.float32, logits, rows)] * 6,
@@ -81,7 +81,7 @@ def _logits_forward(logits: jax.Array, rows: Rows, *, interpret: bool) -> Sums:
 
 def _logits_backward(logits: jax.Array, rows: Rows, pull: Pull, *, interpret: bool) -> jax.Array:
     count, vocabulary = logits.shape
-    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, target.current().kind)
+    blocks = tpu_blocks.logits(count, vocabulary, logits.dtype.itemsize, platform.current().kind)
     return pl.pallas_call(
         functools.partial(_of_logits_kernel, blocks=blocks),
         out_shape=shaped_as(logits.shape, logits.dtype, logits, rows),
@@ -124,7 +124,7 @@ def _linear_backward(operands, rows: Rows, pull: Pull, *, interpret: bool):
     blocks = _linear_blocks(operands)
     # Whole blocks of rows: what lies past the end of an array may be NaN, and d unembedding sums
     # over rows.
-    whole = pieces.RowBlocks(hidden.shape[0], blocks.rows)
+    whole = tiling.RowBlocks(hidden.shape[0], blocks.rows)
     hidden, rows, pull = whole.pad(hidden), whole.pad_rows(rows), jax.tree.map(whole.pad, pull)
     (count, width), vocabulary = hidden.shape, unembedding.shape[0]
     arguments = (
@@ -304,5 +304,5 @@ def _linear_blocks(operands) -> Blocks:
     hidden, unembedding = operands
     itemsize = max(hidden.dtype.itemsize, unembedding.dtype.itemsize)
     return tpu_blocks.linear(
-        hidden.shape[0], unembedding.shape[0], hidden.shape[1], itemsize, target.current().kind
+        hidden.shape[0], unembedding.shape[0], hidden.shape[1], itemsize, platform.current().kind
     )

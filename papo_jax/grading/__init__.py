@@ -13,7 +13,7 @@ import importlib
 _HOMES = {
     "GRADERS": "graders",
     "Judgment": "judgment",
-    "Pool": "pool",
+    "Pool": "workers.pool",
     "extract_integer": "integers",
     "grade": "graders",
     "judge": "graders",

@@ -18,8 +18,9 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from papo_jax.grading import final_answer, latex, mathematics, rationals
+from papo_jax.grading import final_answer
 from papo_jax.grading.judgment import ERROR, KEPT, RIGHT, WRONG, Judgment
+from papo_jax.grading.math_answers import canonical_latex, mathematics, rationals
 
 _TOLERANCE = Fraction(1, 100)
 _EQUALS = re.compile(r"=|≈|~|\\(?:approx|sim)(?![A-Za-z])|«(?:about|approximately|roughly|around)»")
@@ -52,10 +53,10 @@ def judge(gold: str, text: str) -> Judgment:
     Returns:
       A `Judgment`; an error where the gold is no number. The unit is not compared.
     """
-    answer = latex.canonical(mathematics.extract(text) or "")
+    answer = canonical_latex.canonical(mathematics.extract(text) or "")
     found, expected = (
         _number(answer),
-        _number(latex.canonical(gold)) if len(gold) <= final_answer.TAIL else None,
+        _number(canonical_latex.canonical(gold)) if len(gold) <= final_answer.TAIL else None,
     )
     kept = (answer if found is None else str(found.value))[:KEPT] or None
     if expected is None:

@@ -92,7 +92,9 @@ def _compare(grader: str) -> Callable[[str, str], Judgment]:
         raise InputError(
             f"grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {near!r}"
         )
-    module = {"integer": "integers", "math": "mathematics", "expression": "expressions"}.get(
-        grader, grader
-    )
+    module = {
+        "integer": "integers",
+        "math": "math_answers.mathematics",
+        "expression": "expressions",
+    }.get(grader, grader)
     return importlib.import_module(f"papo_jax.grading.{module}").judge

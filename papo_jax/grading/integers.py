@@ -177,9 +177,7 @@ def _value(match: re.Match) -> str | None:
     # A digit of another script, an exponent or a fraction next to it belongs to the number: no
     # ASCII integer then.
     neighbors = text[max(start - 1, 0) : start] + text[end : end + 1]
-    if any(
-        not near.isascii() and unicodedata.category(near) in ("Nd", "No") for near in neighbors
-    ):
+    if any(not near.isascii() and unicodedata.category(near) in ("Nd", "No") for near in neighbors):
         return None
     if _INSIDE_A_TERM.search(text, max(start - 8, 0), start):
         return None

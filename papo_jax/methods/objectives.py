@@ -4,7 +4,7 @@ Shapes: B sequences, T time, [B, T] float32 and a boolean mask. The ratio is r =
 old_logprob).
 
 An objective takes (logprob, old_logprob, advantages, mask) and, as keywords, whatever else it
-names: numbers of its preset, and the arrays that `papo_jax.training.gradients` gives (entropy,
+names: numbers of its preset, and the arrays that `papo_jax.learner.gradients` gives (entropy,
   draws, ...). Its `Rule` says how tokens are averaged.
 """
 

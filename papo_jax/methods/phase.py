@@ -26,7 +26,7 @@ class PhaseState(NamedTuple):
       count: int32, rollouts seen.
       entropy: of the last rollout.
       bonus: coefficient of the entropy bonus, where a method moves it
-        (`methods.rivals.adaptive_entropy`).
+        (`methods.entropy_terms.adaptive_entropy`).
     """
 
     initial: jax.Array

@@ -1,13 +1,13 @@
 """Methods by name: a preset is a function that returns keyword arguments, with its paper's
 settings.
 
-GRPO, DAPO and PAPO with its ablations are here; every other method is a file of `methods.rivals`.
+GRPO, DAPO and PAPO with its ablations are here; every other method is a file of a family, as `methods.method_files` finds them.
 What the arguments mean is said in `methods.arguments`.
 """
 
 from collections.abc import Callable
 
-from papo_jax.methods import objectives, rivals
+from papo_jax.methods import method_files, objectives
 from papo_jax.methods.arguments import FUNCTIONS, Arguments, arguments
 
 
@@ -113,7 +113,7 @@ _OWN = (
 
 PRESETS: dict[str, Callable[[], Arguments]] = {
     preset.__name__: preset for preset in _OWN
-} | rivals.presets()
+} | method_files.find_presets()
 
 
 def get(name: str) -> Arguments:

@@ -37,7 +37,7 @@ def parameter(
 ) -> jax.Array:
     """P^theta = A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours.
 
-    `unit_parameter` is the inner product for every token ([B, T], `papo_jax.training.steering`).
+    `unit_parameter` is the inner product for every token ([B, T], `papo_jax.learner.parameter_polarity`).
     """
     return _banded(advantages * unit_parameter, mask)
 

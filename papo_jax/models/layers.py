@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from papo_jax.models import rope
-from papo_jax.models.architecture import TARGETS, ModelConfig
+from papo_jax.models.config import TARGETS, ModelConfig
 
 # Parameter name -> logical axes, without the leading "layers" of a stacked block.
 # `papo_jax.parallel` has # the table from logical to mesh axes.

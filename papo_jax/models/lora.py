@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from papo_jax import parallel
-from papo_jax.models.architecture import TARGETS, Lora
+from papo_jax.models.config import TARGETS, Lora
 from papo_jax.models.layers import ADAPTERS, LOGICAL_AXES
 from papo_jax.models.policy import Params, Policy, abstract, fresh
 

@@ -14,12 +14,12 @@ from jax.sharding import Mesh
 
 from papo_jax import parallel
 from papo_jax.errors import InputError
-from papo_jax.models import huggingface
-from papo_jax.models.architecture import ModelConfig
-from papo_jax.models.config import from_huggingface
+from papo_jax.models.config import ModelConfig
+from papo_jax.models.formats import huggingface
+from papo_jax.models.formats.hf_config import from_huggingface
+from papo_jax.models.formats.locate import locate
+from papo_jax.models.formats.tokenizer import read_tokenizer, stop_tokens
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.models.locating import locate
-from papo_jax.models.tokenizer import read_tokenizer, stop_tokens
 from papo_jax.models.transformer import Transformer
 
 Params = dict[str, Any]
@@ -105,7 +105,7 @@ def _open(path: str, *, dtype: str = "float32", param_dtype: str = "float32", re
             raise InputError(f"model.{name} is {value!r}; it must be float32 or bfloat16")
     place, origin = locate(path), None
     if place.suffix == ".gguf":
-        from papo_jax.models import gguf
+        from papo_jax.models.formats import gguf
 
         config, read, tokenizer = gguf.open_file(place)
     else:

@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from papo_jax.models.architecture import RopeScaling
+from papo_jax.models.config import RopeScaling
 
 
 def frequencies(head_dim: int, theta: float, scaling: RopeScaling | None = None) -> jax.Array:

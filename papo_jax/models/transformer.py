@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from papo_jax.models import rope
-from papo_jax.models.architecture import ModelConfig
-from papo_jax.models.cache import Cache
+from papo_jax.models.config import ModelConfig
+from papo_jax.models.kv_cache import Cache
 from papo_jax.models.layers import MLP, Attention, Geometry, RMSNorm, weight
 
 _POLICIES = {

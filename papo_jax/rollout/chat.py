@@ -3,7 +3,7 @@
 import dataclasses
 
 from papo_jax.errors import InputError
-from papo_jax.models import tokenizer as tokenizers
+from papo_jax.models.formats import tokenizer as tokenizers
 from papo_jax.tasks.problem import Problem
 
 

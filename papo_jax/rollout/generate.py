@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from kernels.token_stats import token_stats
-from papo_jax.models import cache as caches
-from papo_jax.rollout import distribution
+from papo_jax.models import kv_cache as caches
+from papo_jax.rollout import sampling
 
 PAD = 0  # what stands in slots that hold no token; no result depends on it
 
@@ -91,10 +91,10 @@ def generate(
     def draw(hidden, position):
         logits = jnp.einsum("bd,vd->bv", hidden, model.head(), preferred_element_type=jnp.float32)
         if temperature == 0:
-            tokens = distribution.greedy(logits)
+            tokens = sampling.greedy(logits)
         else:
             keys = jax.vmap(jax.random.fold_in, (0, None))(sequence_keys, position)
-            tokens = distribution.sample(keys, logits, temperature=temperature)
+            tokens = sampling.sample(keys, logits, temperature=temperature)
         return tokens, token_stats(logits, tokens, temperature=temperature or 1.0).logprob
 
     def step(loop):

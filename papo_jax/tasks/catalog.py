@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.grading.integers import canonical_integer
-from papo_jax.tasks import (
+from papo_jax.tasks import family, files, mixture, templates
+from papo_jax.tasks.problem import Made
+from papo_jax.tasks.sources import (
     arithmetic,
     contests,
-    dapo,
-    family,
-    files,
+    dapo_math,
     gsm8k,
     gym,
     gym_table,
@@ -21,13 +21,10 @@ from papo_jax.tasks import (
     jsonl,
     math_500,
     minerva,
-    mixture,
     olympiadbench,
-    templates,
 )
-from papo_jax.tasks.problem import Made
 
-_READERS = (gsm8k, hendrycks, math_500, minerva, olympiadbench, dapo, jsonl)
+_READERS = (gsm8k, hendrycks, math_500, minerva, olympiadbench, dapo_math, jsonl)
 FAMILIES = {
     one.name: one
     for one in (
@@ -117,7 +114,7 @@ def _code() -> str:
     """The digest of the code that makes the problems: other code must not be served rows that it
     did not make."""
     sources = [
-        *sorted(Path(__file__).parent.glob("*.py")),
+        *sorted(Path(__file__).parent.rglob("*.py")),
         Path(inspect.getfile(canonical_integer)),
     ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

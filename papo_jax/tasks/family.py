@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import files, overlap, templates
-from papo_jax.tasks.arithmetic import split_of
 from papo_jax.tasks.problem import Made, Problem
+from papo_jax.tasks.sources.arithmetic import split_of
 
 
 class Example(NamedTuple):

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from papo_jax.cache import cache_directory
+from papo_jax.cache_directory import cache_directory
 from papo_jax.errors import InputError
 from papo_jax.grading.graders import GRADERS
 from papo_jax.tasks import catalog, mixture, overlap, shares, templates
@@ -56,9 +56,7 @@ def load(
     if template is not None:
         templates.check(template)
     place = Path(cache or cache_directory() / "tasks")
-    options = catalog.Options(
-        seed, difficulty, train_size, held_out_size, grader or None, template
-    )
+    options = catalog.Options(seed, difficulty, train_size, held_out_size, grader or None, template)
     asked = mixture.parse(name, path, catalog.FAMILIES)
     if len(asked) == 1:
         return _load(asked[0], options, place)

@@ -14,8 +14,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from papo_jax.errors import InputError
-from papo_jax.training.scores import Scores
-from papo_jax.training.state import TrainState
+from papo_jax.learner.state import TrainState
+from papo_jax.training.checkpoint_scores import Scores
 
 
 class Checkpoints:

@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from papo_jax import evaluation, grading, tasks
+from papo_jax import grading, tasks
+from papo_jax.config.settings import Settings
 from papo_jax.errors import InputError, TrainingStopped
+from papo_jax.evaluation import estimators
 from papo_jax.grading import Judgment, graders
 from papo_jax.grading.judgment import ERROR
-from papo_jax.grading.self_test import self_test
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
-from papo_jax.settings import Settings
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
+from papo_jax.training.grader_check import self_test
 
 PROBES = 8  # questions of a quick grader's self-test that go through the pool
 
@@ -45,7 +46,7 @@ class Problems:
             "held_out": len(self.train.held_out),
             "fingerprint": self.train.fingerprint,
             "evaluated": {"task": self.evaluated.name, "fingerprint": self.evaluated.fingerprint},
-            "panel": evaluation.panel_fingerprint(self.panel),
+            "panel": estimators.panel_fingerprint(self.panel),
             "notes": [*self.train.notes, *self.checked],
             "graders": grading.versions(),
         }

@@ -11,12 +11,14 @@ import optax
 from jax.sharding import Mesh
 
 from papo_jax import parallel
+from papo_jax.config.settings import Settings
+from papo_jax.learner import entropy_change as diagnostics
+from papo_jax.learner import parameter_polarity as steering
+from papo_jax.learner import state, update, weighted_advantages
+from papo_jax.learner.trajectories import Trajectories, join, split
 from papo_jax.models import Policy, lora
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
-from papo_jax.settings import Settings
-from papo_jax.training import diagnostics, state, steering, update, weighing
-from papo_jax.training.trajectories import Trajectories, join, split
 
 
 class Programs(NamedTuple):
@@ -92,7 +94,11 @@ def build(
         rollout=of_params(rollout, rows, whole, out=rows),
         assess=of_params(
             functools.partial(
-                weighing.assess, graph=graph, temperature=temperature, parts=parts, mesh=mesh
+                weighted_advantages.assess,
+                graph=graph,
+                temperature=temperature,
+                parts=parts,
+                mesh=mesh,
             ),
             rows,
             out=rows,
@@ -113,9 +119,11 @@ def build(
         )
         if steered
         else None,
-        entropy_sum=jax.jit(weighing.entropy_sum, in_shardings=rows, out_shardings=whole),
+        entropy_sum=jax.jit(
+            weighted_advantages.entropy_sum, in_shardings=rows, out_shardings=whole
+        ),
         weigh=jax.jit(
-            functools.partial(weighing.weigh, method=method, limit=limit),
+            functools.partial(weighted_advantages.weigh, method=method, limit=limit),
             in_shardings=(
                 rows,
                 rows,
@@ -127,7 +135,10 @@ def build(
                 whole,
                 rows if steered else None,
             ),
-            out_shardings=(weighing.Weighed(rows, rows, rows, rows, rows, rows, whole), whole),
+            out_shardings=(
+                weighted_advantages.Weighed(rows, rows, rows, rows, rows, rows, whole),
+                whole,
+            ),
         ),
         take=jax.jit(
             lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),

@@ -12,18 +12,19 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from papo_jax import grading, models, parallel
-from papo_jax import settings as settings_module
+from papo_jax.config import settings as settings_module
+from papo_jax.config.settings import Settings
+from papo_jax.evaluation.evaluator import Evaluator, Record
+from papo_jax.learner import state
 from papo_jax.models import lora
-from papo_jax.models.architecture import Lora
+from papo_jax.models.config import Lora
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.rollout import decoding
+from papo_jax.rollout import detokenize
 from papo_jax.rollout import prompts as prompting
 from papo_jax.rollout.generate import Completions, Prompts
-from papo_jax.settings import Settings
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint, problems, programs, state
+from papo_jax.training import checkpoint, problems, programs
 from papo_jax.training import workdir as workdirs
-from papo_jax.training.panel import Evaluator, Record
 
 CHECKPOINT_BYTES = 12  # a parameter, and Adam's two moments, in float32
 
@@ -85,14 +86,14 @@ class Session:
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
-        return decoding.texts(self.policy.tokenizer, self.policy.stop_tokens, completions)
+        return detokenize.texts(self.policy.tokenizer, self.policy.stop_tokens, completions)
 
 
 def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
     """Loads and checks everything that a run needs, and restores its newest checkpoint.
 
     Args:
-      settings: checked already (`papo_jax.checks`).
+      settings: checked already (`papo_jax.config.checks`).
       workdir: of the run; belongs to no other config.
 
     Returns:

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from papo_jax.training.clock import Clock
-from papo_jax.training.drawing import gather
-from papo_jax.training.logged import failures, rollout_metrics, samples
+from papo_jax.learner.state import Stream, TrainState, stream_key
+from papo_jax.learner.trajectories import Batch
+from papo_jax.training.rollouts import gather
 from papo_jax.training.session import Session
-from papo_jax.training.state import Stream, TrainState, stream_key
-from papo_jax.training.trajectories import Batch
+from papo_jax.training.step_clock import Clock
+from papo_jax.training.step_metrics import failures, rollout_metrics, samples
 
 Row = dict[str, float]
 

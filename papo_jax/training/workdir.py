@@ -6,9 +6,9 @@ import pathlib
 import shutil
 from typing import IO, Any
 
+from papo_jax.config.settings import dotted_values
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
-from papo_jax.settings import dotted_values
 from papo_jax.telemetry import runfiles
 
 # What may differ when a run is resumed: none of it changes a number that was logged.

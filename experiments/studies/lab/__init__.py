@@ -1,0 +1,1 @@
+"""The apparatus that the studies share."""

@@ -1,0 +1,141 @@
+"""`--mode=evaluate`: the last and the best checkpoint of a run, or a base policy, on a frozen
+panel."""
+
+import contextlib
+import pathlib
+
+from papo_jax import parallel
+from papo_jax.config import config_dict
+from papo_jax.config import settings as settings_module
+from papo_jax.config.checks import check
+from papo_jax.config.command_line import Command
+from papo_jax.config.settings import Settings
+from papo_jax.errors import InputError
+from papo_jax.evaluation.evaluator import Evaluator, Record, sentence
+from papo_jax.models import lora
+from papo_jax.telemetry import progress, provenance
+from papo_jax.training import checkpoint, problems, programs
+from papo_jax.training import workdir as workdirs
+from papo_jax.training.session import load_policy, open_pool, with_adapters
+
+# What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not
+# which policy it is.
+MAY_DIFFER = (
+    "evaluation.",
+    "grading.",
+    "mesh.",
+    "seed",
+    "task.path",
+    "rollout.max_new_tokens",
+    "rollout.max_prompt_tokens",
+    "rollout.prompt_multiple",
+    "rollout.prompts",
+    "rollout.samples",
+    "rollout.at_once",
+)
+
+
+def run(command: Command) -> None:
+    """Evaluates, writes evaluation.json and the raw verdicts, and says what came out.
+
+    Args:
+      command: its work directory holds a run, whose own config counts but for what the command
+        names; or it holds none, and the base policy of the command's config is evaluated.
+
+    Raises:
+      InputError: if the config or the input is wrong; no file of a run has been written then.
+      TrainingStopped: if no answer could be judged.
+    """
+    workdir, output = command.workdir, _output(command)
+    base = not workdirs.holds_run(workdir)
+    settings = config_dict.resolve(command.config) if base else _settings_of_run(command)
+    check(settings)
+    mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
+    asked = problems.load(settings, trained=False, base=base)
+    with contextlib.ExitStack() as held:
+        pool = held.enter_context(open_pool(settings))
+        asked = problems.check_graders(asked, pool, trained=False)
+        policy = load_policy(settings, mesh)
+        made = provenance.describe(
+            settings=settings_module.to_dict(settings),
+            data=asked.describe(),
+            params=policy.params,
+            mesh=mesh,
+        )
+        workdirs.check_fingerprints(workdir, made, sections=("model",))
+        policy = with_adapters(settings, policy, mesh)
+        store = problems.encode(settings, policy, asked.panel)
+        trained, frozen = lora.split(policy.params, policy.config.lora)
+        program = programs.evaluation(policy, frozen, mesh, trained, settings)
+        evaluator = Evaluator(
+            settings, asked.panel, store, policy.tokenizer, policy.stop_tokens, program, pool, mesh
+        )
+        if (
+            base or command.output is None
+        ):  # else a run that is going on, or begins, would write the same files
+            held.callback(workdirs.hold(workdir).close)
+            if base and workdirs.holds_run(workdir):
+                raise InputError(
+                    f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the same command"
+                )
+        record = Record(output, evaluator, asked.evaluated.name)
+        if base:
+            workdirs.describe(workdir, settings_module.to_dict(settings), made)
+        for step, params in _policies(workdir, trained):
+            if not record.has(step):
+                record.add(step, *evaluator(params))
+        _say(record, settings)
+
+
+def _settings_of_run(command: Command) -> Settings:
+    """The run's own settings, with what the command line names put in."""
+    path = command.workdir / "config.json"
+    if not path.exists():
+        raise InputError(
+            f"--workdir {command.workdir} has a run's files and no config.json; put it back"
+        )
+    config = config_dict.from_dict(workdirs.read_config(command.workdir), path)
+    own, named = config_dict.resolve(config), config_dict.resolve(command.config)
+    for key in command.named:
+        if not key.startswith(MAY_DIFFER) and (not key or _value(named, key) != _value(own, key)):
+            flag = f"--config.{key}" if key else "--config"
+            raise InputError(
+                f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or evaluate in another --workdir"
+            )
+    values = {key: _value(named, key) for key in command.named}
+    config_dict.set_keys(config, {key: value for key, value in values.items() if value is not None})
+    return config_dict.resolve(config)
+
+
+def _value(settings: Settings, key: str):
+    value = settings
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _output(command: Command) -> pathlib.Path:
+    output = command.output or command.workdir / "evaluation.json"
+    if output.suffix != ".json" or output.is_dir() or not output.parent.is_dir() and command.output:
+        raise InputError(f"--output {output} must name a .json file in a directory that is there")
+    if command.workdir.exists() and not command.workdir.is_dir():
+        raise InputError(f"--workdir {command.workdir} is a file; it must be a directory")
+    return output
+
+
+def _policies(workdir: pathlib.Path, base):
+    """Yields (step, trained parameters): the best checkpoint and the last, or step 0 and the base
+    where there is none."""
+    place = workdir / "checkpoints"
+    steps = {checkpoint.best_step(place), checkpoint.newest_step(place)} - {None}
+    if not steps:
+        yield 0, base
+    for step in sorted(steps):
+        if (place / str(step)).is_dir():  # a run that goes on may have dropped it meanwhile
+            yield step, checkpoint.read_params(place, step, base)
+
+
+def _say(record: Record, settings: Settings) -> None:
+    samples = settings.evaluation.samples
+    rows = [(f"step {entry['step']}", sentence(entry, samples)) for entry in record.entries]
+    print(progress.table(f"{record.path}", rows))

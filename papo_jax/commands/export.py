@@ -1,0 +1,84 @@
+"""`--mode=export`: a run's newest checkpoint becomes a Hugging Face directory."""
+
+import dataclasses
+import pathlib
+
+import jax
+
+from papo_jax import models
+from papo_jax.config.settings import Model
+from papo_jax.errors import InputError
+from papo_jax.json_files import read_object
+from papo_jax.models import lora
+from papo_jax.models.config import Lora
+from papo_jax.telemetry import provenance
+from papo_jax.training import checkpoint
+from papo_jax.training import workdir as workdirs
+
+
+def run(workdir: pathlib.Path, output: pathlib.Path | None, *, dtype: str | None) -> None:
+    """Writes the newest checkpoint of a run, its adapters merged, and says where.
+
+    Args:
+      workdir: of the run, which may still be going on; its own config.json says what the model is.
+      output: where to; None for export/step_N in the work directory. Must not hold files.
+      dtype: of the written weights; None for what each tensor had in the base model's files.
+
+    Raises:
+      InputError: if there is no checkpoint, the base model is not what it was, or `output` holds
+        files already.
+    """
+    model = _model(workdir)
+    step = checkpoint.newest_step(workdir / "checkpoints")
+    if step is None:
+        raise InputError(f"--workdir {workdir} has no checkpoint yet; there is nothing to export")
+    output = output or workdir / "export" / f"step_{step}"
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} is there already; remove it or choose another --output")
+    policy = _policy(workdir, model, step)
+    models.export(policy, output, dtype=dtype)
+    size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
+    print(f"step {step} exported to {output}: {size / 1e6:,.0f} MB of weights")
+
+
+def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
+    """The policy as it was trained, with its adapters beside the base weights where it has any."""
+    if not model.lora_rank:
+        policy = models.describe(model.path)
+        params = checkpoint.read_params(workdir / "checkpoints", step, policy.params)
+        return dataclasses.replace(policy, params=params)
+    base = models.load(model.path, param_dtype=model.param_dtype)
+    _check_base(workdir, base)
+    adapters = Lora(model.lora_rank, model.lora_alpha, lora.targets_of(model.lora_targets))
+    policy = lora.attach(base, adapters, jax.random.key(0))  # for the shapes; the draw is replaced
+    drawn, frozen = lora.split(policy.params, adapters)
+    return dataclasses.replace(
+        policy,
+        params=lora.join(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen),
+    )
+
+
+def _model(workdir: pathlib.Path) -> Model:
+    """The section `model` of the run's own config."""
+    config = workdirs.read_config(workdir)
+    try:
+        return Model(**config["model"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{workdir / 'config.json'} is not of this version: {error}; export with the version that trained"
+        ) from None
+
+
+def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
+    """Adapters mean nothing beside other weights than those they were trained with."""
+    path = workdir / "provenance.json"
+    recorded = read_object(
+        path, missing=f"{path} does not exist; it says which base the adapters belong to"
+    )
+    model = recorded.get("model")
+    if not isinstance(model, dict) or provenance.fingerprint(base.params) != model.get(
+        "fingerprint"
+    ):
+        raise InputError(
+            f"the weights of model.path are not those that {workdir} was trained with; put them back"
+        )

@@ -1,0 +1,143 @@
+"""The host loop: it owns time and files, jitted programs own numbers."""
+
+import contextlib
+import pathlib
+import signal
+
+import numpy as np
+
+from papo_jax.config.checks import check, derived_sizes
+from papo_jax.config.settings import Settings
+from papo_jax.errors import TrainingStopped
+from papo_jax.evaluation.evaluator import sentence
+from papo_jax.learner.state import TrainState
+from papo_jax.telemetry import progress, runfiles, tensorboard
+from papo_jax.telemetry.recorder import Recorder
+from papo_jax.training.session import Session, prepare
+from papo_jax.training.step import train_step
+
+
+def run(settings: Settings, workdir: pathlib.Path) -> None:
+    """Trains, or goes on training, and writes the report.
+
+    Args:
+      settings: of the run.
+      workdir: where its files go; a run that is there already is resumed.
+
+    Raises:
+      InputError: if the config or the input is wrong; nothing is written then.
+      TrainingStopped: if training cannot go on.
+    """
+    check(settings)
+    if settings.telemetry.tensorboard:
+        tensorboard.check_installed()
+    with contextlib.closing(prepare(settings, workdir)) as session:
+        _train(session)
+        from papo_jax.report import write_report
+
+        print(f"report: {write_report.write(workdir)}")
+
+
+def _train(session: Session) -> None:
+    """Runs the steps under a progress bar, stopping where a signal asks for it."""
+    settings, state = session.settings, session.initial
+    with progress.Progress(
+        settings.training.steps, int(state.step), enabled=settings.telemetry.progress
+    ) as shown:
+        shown.say(
+            progress.table("derived sizes", [*derived_sizes(settings), *found_sizes(session)])
+        )
+        with Interruption() as interruption:
+            state = _steps(session, state, shown, interruption)
+        if interruption.requested:
+            shown.say(
+                f"stopped by a signal after step {int(state.step)}; the same command resumes from here"
+            )
+
+
+def found_sizes(session: Session) -> list[tuple[str, str]]:
+    """Returns what was found while loading, as (what, how much) to be shown before compiling."""
+    found = session.problems
+    notes = [("note", note) for note in dict.fromkeys([*found.train.notes, *found.evaluated.notes])]
+    checked = [("graders checked", line) for line in found.checked]
+    return [("longest prompt", f"{session.longest_prompt} tokens"), *checked, *notes]
+
+
+def _steps(
+    session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption"
+) -> TrainState:
+    """All steps that are left, with their rows, checkpoints and evaluations."""
+    settings, trained = session.settings, False
+    if session.evaluations:
+        session.evaluations.keep_until(int(state.step))
+    # With the rows before a resume, so that "best" means the same as without one.
+    rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
+    every, total = settings.checkpoint.every, settings.training.steps
+    with Recorder(
+        session.workdir, step=int(state.step), events=settings.telemetry.tensorboard
+    ) as recorder:
+        while True:
+            step = int(state.step)
+            healthy = not int(
+                state.skipped
+            )  # else the parameters may be what is wrong; the last checkpoint is better
+            if trained and (
+                (step % every == 0 and healthy) or step >= total or interruption.requested
+            ):
+                session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
+            if interruption.requested:
+                return state
+            evaluate_if_due(session, state, shown)
+            if interruption.requested:
+                continue  # it came during the evaluation: save this step too
+            if step >= total:
+                return state
+            shown.waiting_for("training" if trained else "compiling")
+            state, record = train_step(session, state, step)
+            recorder.add(*record)
+            if int(state.skipped) >= settings.training.max_skipped:
+                raise TrainingStopped(
+                    f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
+                    f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
+                )
+            rewards.append(record.row["reward/mean"])
+            trained = True
+            shown.step(record.row)
+
+
+def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
+    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record
+    already."""
+    every, step = session.settings.evaluation.every, int(state.step)
+    if (
+        not every
+        or (step % every and step != session.settings.training.steps)
+        or session.evaluations.has(step)
+    ):
+        return
+    shown.waiting_for("evaluating")
+    figures, rows = session.evaluator(state.params)
+    session.evaluations.add(step, figures, rows)
+    shown.say(f"panel after {step} steps: {sentence(figures, session.settings.evaluation.samples)}")
+
+
+class Interruption:
+    """A context in which SIGTERM and the first SIGINT ask for a stop after the step that is
+    running."""
+
+    def __enter__(self) -> "Interruption":
+        self.requested = False
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.requested = True
+        signal.signal(
+            signal.SIGINT, self._before[signal.SIGINT]
+        )  # a second Ctrl-C ends the run at once

@@ -1,0 +1,254 @@
+"""What config arithmetic can get wrong, found before anything is compiled; and the sizes that
+follow from it."""
+
+import dataclasses
+
+from papo_jax.config.settings import Evaluation, Method, Settings
+from papo_jax.errors import InputError
+from papo_jax.methods import advantages, phase, presets, reweighting, signals
+from papo_jax.models.config import Lora
+from papo_jax.models.lora import targets_of
+
+
+def check(settings: Settings) -> None:
+    """Raises `InputError` with one line for the first thing that cannot be."""
+    if settings.method.name not in presets.PRESETS:
+        raise InputError(
+            f"method.name {settings.method.name!r} is none of {', '.join(presets.PRESETS)}"
+        )
+    _check_model(settings)
+    _check_evaluation(settings.evaluation)
+    _check_ranges(settings)
+    _check_batch(settings)
+    _check_method(settings)
+
+
+def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
+    """Returns the sizes that follow from the config, as (what, how much) to be shown before
+    compiling."""
+    rollout, training, mesh = settings.rollout, settings.training, settings.mesh
+    updates = training.minibatches * training.epochs
+    return [
+        (
+            "sequences a rollout",
+            f"{settings.sequences} = {rollout.prompts} prompts x {rollout.samples} samples",
+        ),
+        ("sampled at once", f"{settings.sequences // settings.rollout_parts} sequences"),
+        (
+            "updates a rollout",
+            f"{updates} = {training.minibatches} minibatches x {training.epochs} epochs",
+        ),
+        (
+            "sequences an update",
+            f"{settings.minibatch} in {settings.minibatch // settings.microbatch} micro-batches of {settings.microbatch}",
+        ),
+        ("tokens a rollout, at most", f"{settings.sequences * rollout.max_new_tokens:,}"),
+        ("updates in all", f"{training.steps * updates:,} in {training.steps} steps"),
+        ("mesh", f"data {mesh.data} x fsdp {mesh.fsdp} x tensor {mesh.tensor}"),
+        (
+            "panel",
+            f"{settings.evaluation.problems} problems x {settings.evaluation.samples} samples",
+        ),
+    ]
+
+
+def _check_model(settings: Settings) -> None:
+    model = settings.model
+    if model.lora_rank < 0 or not model.lora_alpha > 0:
+        raise InputError(
+            f"model.lora_rank is {model.lora_rank} and model.lora_alpha {model.lora_alpha}; the rank must be at least 0"
+            " (0: no adapters) and alpha above 0"
+        )
+    if model.lora_rank:
+        Lora(model.lora_rank, model.lora_alpha, targets_of(model.lora_targets))
+    elif model.param_dtype != "float32":
+        raise InputError(
+            f"model.param_dtype = {model.param_dtype} would round away what training changes; leave it at float32,"
+            " or train adapters with model.lora_rank"
+        )
+
+
+def _check_evaluation(evaluation: Evaluation) -> None:
+    for name in ("path", "grader", "template"):
+        if evaluation.task is None and getattr(evaluation, name) is not None:
+            raise InputError(
+                f"evaluation.{name} is set and evaluation.task is not; name the task of the panel, or set task.{name}"
+            )
+
+
+def _check_ranges(settings: Settings) -> None:
+    rollout, training, evaluation = settings.rollout, settings.training, settings.evaluation
+    at_least = {
+        "rollout.prompts": (rollout.prompts, 1),
+        "rollout.samples": (rollout.samples, 2),
+        "rollout.max_new_tokens": (rollout.max_new_tokens, 1),
+        "rollout.max_prompt_tokens": (rollout.max_prompt_tokens, 1),
+        "rollout.prompt_multiple": (rollout.prompt_multiple, 1),
+        "training.steps": (training.steps, 1),
+        "training.minibatches": (training.minibatches, 1),
+        "training.epochs": (training.epochs, 1),
+        "training.warmup_steps": (training.warmup_steps, 0),
+        "training.max_skipped": (training.max_skipped, 1),
+        "checkpoint.every": (settings.checkpoint.every, 1),
+        "checkpoint.keep": (settings.checkpoint.keep, 1),
+        "evaluation.every": (evaluation.every, 0),
+        "evaluation.problems": (evaluation.problems, 1),
+        "evaluation.samples": (evaluation.samples, 1),
+        "diagnostics.every": (settings.diagnostics.every, 0),
+        "seed": (settings.seed, 0),
+        "task.seed": (settings.task.seed, 0),
+        "telemetry.samples": (settings.telemetry.samples, 0),
+        "grading.workers": (settings.grading.workers, 1),
+        "grading.memory": (settings.grading.memory, 512),
+        "training.learning_rate": (training.learning_rate, 0),
+        "training.weight_decay": (training.weight_decay, 0),
+        "evaluation.temperature": (evaluation.temperature, 0),
+    }
+    for name, (value, least) in at_least.items():
+        if not least <= value < float("inf"):
+            raise InputError(
+                f"{name} is {value}; it must be {'finite' if value > least else f'at least {least}'}"
+            )
+    if settings.seed >= 2**31:
+        raise InputError(f"seed is {settings.seed}; it must be below 2^31")
+    above_zero = {
+        "rollout.temperature": rollout.temperature,
+        "training.gradient_clip": training.gradient_clip,
+        "training.epsilon": training.epsilon,
+        "grading.deadline": settings.grading.deadline,
+        "grading.batch_deadline": settings.grading.batch_deadline,
+    }
+    for name, value in above_zero.items():
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name} is {value}; it must be above 0 and finite")
+    for name, value in (("training.b1", training.b1), ("training.b2", training.b2)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}; it must be in [0, 1)")
+
+
+def _check_batch(settings: Settings) -> None:
+    prompts, sequences = settings.rollout.prompts, settings.sequences
+    minibatches, microbatch = settings.training.minibatches, settings.training.microbatch
+    parts = settings.mesh.data * settings.mesh.fsdp
+    at_once = settings.rollout.at_once
+    if at_once is not None and (at_once < 1 or prompts % at_once or at_once % parts):
+        raise InputError(
+            f"rollout.at_once = {at_once} must divide rollout.prompts = {prompts} and be a multiple of"
+            f" mesh.data x mesh.fsdp = {parts}"
+        )
+    if sequences % minibatches:
+        raise InputError(
+            f"rollout.prompts x rollout.samples = {sequences} sequences cannot be cut into training.minibatches = {minibatches}"
+        )
+    if microbatch is not None and (microbatch < 1 or settings.minibatch % microbatch):
+        raise InputError(
+            f"training.microbatch = {microbatch} does not divide a minibatch of {settings.minibatch} sequences"
+            f" ({sequences} / training.minibatches = {minibatches})"
+        )
+    if prompts % parts or settings.microbatch % parts:
+        raise InputError(
+            f"rollout.prompts = {prompts} and micro-batches of {settings.microbatch} sequences must both be multiples of"
+            f" mesh.data x mesh.fsdp = {parts}"
+        )
+
+
+def _check_method(settings: Settings) -> None:
+    name, method = settings.method.name, settings.method_arguments()
+    _check_taken(settings.method)
+    for key, choices in (
+        ("weighting", reweighting.WEIGHTINGS),
+        ("phase", phase.PHASES),
+        ("signal", tuple(signals.SIGNALS)),
+    ):
+        if method[key] not in choices:
+            raise InputError(f"method.{key} {method[key]!r} is none of {', '.join(choices)}")
+    lam, w_min, w_max = method["lam"], method["w_min"], method["w_max"]
+    if not (0 < w_min <= 1 <= w_max):
+        raise InputError(
+            f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be above 0"
+        )
+    strongest = min(1 - w_min, w_max - 1)
+    if not (0 <= lam < 1) or lam > strongest + 1e-9:
+        raise InputError(
+            f"method.lam is {lam}; it must be in [0, 1) and at most min(1 - w_min, w_max - 1) = {strongest:g}"
+        )
+    for key in ("fixed", "direction"):
+        if not -1 <= method[key] <= 1:
+            raise InputError(f"method.{key} is {method[key]}; the phase signal is in [-1, 1]")
+    for key in presets.numbers(name):
+        if type(method[key]) in (int, float) and key not in (
+            "lam",
+            "w_min",
+            "w_max",
+            "fixed",
+            "direction",
+        ):
+            _check_number(key, method[key])
+    if method["advantage"] is advantages.signed and method["overlong"] > 0:
+        raise InputError(
+            f"method.overlong = {method['overlong']} lowers rewards, and {name!r} takes rewards of 0 and 1; leave it out"
+        )
+    _check_pairs(method)
+
+
+def _check_taken(method: Method) -> None:
+    """Raises `InputError` for a number that is set and that the preset does not have."""
+    taken = presets.numbers(method.name)
+    for field in dataclasses.fields(method):
+        if (
+            field.name != "name"
+            and getattr(method, field.name) is not None
+            and field.name not in taken
+        ):
+            raise InputError(
+                f"method.{field.name} means nothing to {method.name!r}; leave it out or choose another method.name"
+            )
+
+
+_ABOVE_ZERO = (
+    "tau",
+    "kappa",
+    "initial_rollouts",
+    "target_steps",
+    "target",
+    "hard_below",
+    "bound_step",
+    "quantile",
+    "damping_min",
+    "omega_floor",
+)
+_FROM_ONE = ("dual_clip",)
+_ABOVE_ONE = ("entropy_kappa",)  # at 1 a token's advantage may become 0
+_SHARES = ("decay", "overlong", "quantile", "damping_min")
+
+
+def _check_number(key: str, value: float) -> None:
+    """Shares are in [0, 1], everything else is at least 0 and, but for upper bounds, finite.
+
+    What is divided by, or a clip's range, is above 0.
+    """
+    share = key in _SHARES or key.endswith("_share")
+    if not 0 <= value <= (1 if share else float("inf")):
+        raise InputError(
+            f"method.{key} is {value}; it must be {'in [0, 1]' if share else 'at least 0'}"
+        )
+    if value == float("inf") and key != "dual_clip" and not key.endswith("_high"):
+        raise InputError(f"method.{key} is {value}; it must be finite")
+    if (key in _ABOVE_ZERO or key.startswith("clip_")) and value == 0:
+        raise InputError(f"method.{key} is 0; it must be above 0")
+    if key in _FROM_ONE and value < 1:
+        raise InputError(f"method.{key} is {value}; it must be at least 1")
+    if key in _ABOVE_ONE and value <= 1:
+        raise InputError(f"method.{key} is {value}; it must be above 1")
+
+
+def _check_pairs(method: dict) -> None:
+    """A lower bound is no higher than its upper one; clip_low and clip_high are widths to both
+    sides of 1, and no such pair."""
+    for low, high in (("_low", "_high"), ("_min", "_max")):
+        for key in (key for key in method if key.endswith(low) and not key.startswith("clip_")):
+            other = key.removesuffix(low) + high
+            if other in method and method[key] > method[other]:
+                raise InputError(
+                    f"method.{key} = {method[key]} is above method.{other} = {method[other]}"
+                )

@@ -1,0 +1,1 @@
+"""Grading processes that can be killed."""

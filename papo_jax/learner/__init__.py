@@ -1,0 +1,1 @@
+"""The learner: from rollouts and rewards to updated parameters, on the device."""

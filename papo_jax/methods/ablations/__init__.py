@@ -1,0 +1,1 @@
+"""One branch of polarity alone, and its random controls."""

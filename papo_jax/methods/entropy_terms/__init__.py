@@ -1,0 +1,1 @@
+"""Entropy in the loss or in the advantage."""

@@ -1,0 +1,1 @@
+"""Policy gradients, their clips and their averages, and what right and wrong answers are worth."""

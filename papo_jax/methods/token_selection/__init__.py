@@ -1,0 +1,1 @@
+"""Losses on some tokens alone, or on all but some."""

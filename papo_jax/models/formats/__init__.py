@@ -1,0 +1,1 @@
+"""Checkpoint formats: reading and writing configs, weights and tokenizers."""

@@ -1,0 +1,1 @@
+"""Data sets and generators of problems, a file each."""

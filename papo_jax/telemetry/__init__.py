@@ -1,0 +1,1 @@
+"""Writers of a run's files."""

@@ -1,0 +1,311 @@
+"""What is wrong with the input is said in one line, with exit code 2, before anything is compiled
+or written."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import run
+from papo_jax.commands import train as loop
+from papo_jax.telemetry import runfiles
+from papo_jax.training import session
+from papo_jax.training import step as steps
+
+
+@pytest.fixture
+def complains(command_line, capsys, monkeypatch, tmp_path):
+    """A function that runs a command line that must be refused, and returns the one line it
+    says."""
+
+    def check(overrides=None, *more, workdir=tmp_path / "run", arguments=None, code=2):
+        monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("training began"))
+        before = snapshot(tmp_path)
+        capsys.readouterr()
+        assert run.main([*(arguments or command_line(workdir, overrides)), *more]) == code
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1, said
+        assert snapshot(tmp_path) == before
+        return said.err
+
+    return check
+
+
+def snapshot(directory: pathlib.Path) -> dict:
+    """Every file below with its bytes and its time; folders too."""
+    return {
+        path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+        for path in directory.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        ({"training.minibatchs": 3}, "the nearest one is 'training.minibatches'"),
+        ({"trainning.steps": 3}, "the nearest one is 'training.steps'"),
+        ({"training.steps": "many"}, "training.steps=many"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"model.remat": "maybe"}, "none, dots, full"),
+        ({"training.minibatches": 3}, "16 sequences cannot be cut into training.minibatches = 3"),
+        ({"training.microbatch": 3}, "does not divide a minibatch of 8"),
+        ({"rollout.prompts": 65}, "more than the 64 problems of arithmetic"),
+        ({"evaluation.problems": 33}, "more than the 32 held-out problems"),
+        ({"mesh.data": 4096}, "multiples of mesh.data"),
+        ({"method.name": "papoo"}, "none of grpo, dapo, papo"),
+        ({"method.lam": 0.7}, "min(1 - w_min, w_max - 1) = 0.5"),
+        (
+            {"method.name": "grpo", "method.covariance_share": 0.1},
+            "method.covariance_share means nothing to 'grpo'",
+        ),
+        (
+            {"method.name": "clip_cov", "method.covariance_share": 1.5},
+            "method.covariance_share is 1.5; it must be in [0, 1]",
+        ),
+        ({"task.name": "arithmetics"}, "the nearest is 'arithmetic'"),
+        ({"task.path": "somewhere"}, "reads no file"),
+        ({"task.difficulty": 0}, "1 to 8"),
+        ({"model.thinking": True}, "model.thinking is set but the model has no chat template"),
+        ({"model.system": "Be brief."}, "model.system is set but the model has no chat template"),
+        ({"model.path": "no/such/place"}, "'no/such/place' is neither"),
+        ({"model.dtype": "float8"}, "float32 or bfloat16"),
+        ({"rollout.max_prompt_tokens": 3}, "more than rollout.max_prompt_tokens = 3"),
+        ({"rollout.max_new_tokens": 60}, "4 tokens are left for a prompt"),
+    ],
+)
+def test_config_that_cannot_be(complains, overrides, said):
+    assert said in complains(overrides)
+
+
+def test_command_line_that_cannot_be(complains, command_line, tmp_path):
+    assert "'wrkdir'" in complains(None, "--wrkdir=x")
+    assert "'extra' is no flag" in complains(None, "extra")
+    assert "missing.py" in complains(
+        arguments=["run.py", "--config=missing.py", f"--workdir={tmp_path / 'run'}"]
+    )
+    broken = tmp_path / "broken.py"
+    broken.write_text("def get_config():\n    raise ValueError('no luck today')\n")
+    assert "no luck today" in complains(
+        arguments=["run.py", f"--config={broken}", f"--workdir={tmp_path / 'run'}"]
+    )
+    config = command_line(tmp_path)[1]
+    line = complains(
+        arguments=["run.py", f"{config}:papo,learnin_rate=3", f"--workdir={tmp_path / 'run'}"]
+    )
+    assert "'training.learning_rate'" in line
+
+
+def test_help_is_help(capsys):
+    assert run.main(["run.py", "--help"]) == 0
+    assert "--workdir" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda d: (d / "model.safetensors").unlink(), "model.safetensors does not exist"),
+        (
+            lambda d: (d / "model.safetensors").write_bytes(
+                (d / "model.safetensors").read_bytes()[:-100]
+            ),
+            "cut short",
+        ),
+        (lambda d: (d / "model.safetensors").write_bytes(b""), "cut short"),
+        (lambda d: (d / "config.json").unlink(), "config.json does not exist"),
+        (lambda d: (d / "config.json").write_text("{"), "not valid JSON"),
+        (
+            lambda d: edit(d / "config.json", model_type="mamba"),
+            "'mamba' is not supported; it must be one of",
+        ),
+        (lambda d: edit(d / "config.json", num_hidden_layers=3), "model.layers.2"),
+        (lambda d: edit(d / "config.json", hidden_size=64), "shape"),
+        (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json does not exist"),
+    ],
+    ids=[
+        "no weights",
+        "truncated",
+        "empty",
+        "no config",
+        "half a config",
+        "architecture",
+        "layers",
+        "width",
+        "no tokenizer",
+    ],
+)
+def test_policy_that_cannot_be_loaded(complains, policy_directory, tmp_path, change, said):
+    copy = shutil.copytree(policy_directory, tmp_path / "policy")
+    change(copy)
+    assert said in complains({"model.path": copy})
+
+
+def edit(path: pathlib.Path, **fields):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [("{", "JSON"), ("", "empty"), ('{"question": "1+1?"}', "answer"), ("[1]", "object")],
+)
+def test_line_of_a_data_file_that_cannot_be_read(complains, tmp_path, line, reason):
+    good = json.dumps({"question": "What is 1+1?", "answer": "It is 2. #### 2"})
+    (tmp_path / "train.jsonl").write_text("\n".join([good, good, line, good]) + "\n")
+    (tmp_path / "test.jsonl").write_text(good + "\n")
+    said = complains({"task.name": "gsm8k", "task.path": tmp_path, "rollout.max_prompt_tokens": 40})
+    assert "train.jsonl" in said and "3" in said and reason in said
+
+
+def test_work_directory_that_cannot_be_written(complains, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in complains(workdir=tmp_path / "file")
+    assert "file" in complains(workdir=tmp_path / "file" / "run")
+    if os.geteuid():
+        (tmp_path / "closed").mkdir(mode=0o500)
+        assert "closed" in complains(workdir=tmp_path / "closed" / "run")
+
+
+def test_work_directory_of_another_run(complains, small, train, tmp_path):
+    workdir = tmp_path / "run"
+    train(small({"training.steps": 2}), workdir)
+    assert "training.learning_rate = 0.001, not 0.002" in complains(
+        {"training.learning_rate": 0.002}
+    )
+    assert "model.path" in complains({"model.path": "elsewhere"})
+    assert "seed = 0, not 1" in complains({"seed": 1, "training.steps": 9})
+    assert "(and 1 more)" in complains({"seed": 1, "task.seed": 5})
+    (workdir / "config.json").write_text("{")
+    assert "config.json cannot be read" in complains()
+
+
+def test_work_directory_with_a_damaged_row(complains, small, train, tmp_path):
+    train(small({"training.steps": 2}), tmp_path / "run")
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text()
+    (tmp_path / "run" / "metrics.jsonl").write_text("torn\n" + rows)
+    assert "metrics.jsonl: line 1" in complains({"training.steps": 3})
+
+
+def test_what_may_change_when_a_run_goes_on(small, train, tmp_path):
+    train(small({"training.steps": 1}), tmp_path)
+    changed = {
+        "training.steps": 2,
+        "checkpoint.every": 1,
+        "evaluation.every": 1,
+        "diagnostics.every": 1,
+    }
+    rows, _ = train(small(changed), tmp_path)
+    assert [row["step"] for row in rows] == [0, 1]
+
+
+def test_updates_that_are_not_finite_stop_the_run(command_line, small, train, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    rate = {"training.learning_rate": 1e30, "training.warmup_steps": 0, "checkpoint.every": 1}
+    assert run.main(command_line(workdir, rate)) == 3
+    said = capsys.readouterr().err
+    assert "3 updates in a row were not finite" in said and said.count("\n") == 1
+    kept = sorted((workdir / "skipped").iterdir())
+    rows = runfiles.read_rows(workdir / "metrics.jsonl")
+    assert len(kept) == sum(row["update/skipped"] for row in rows) >= 3
+    with np.load(kept[0]) as batch:
+        assert {"tokens", "mask", "prompt_tokens", "advantages", "old_logprob"} <= set(batch)
+        assert batch["tokens"].shape == (8, 8)
+    spoilt = min(row["step"] for row in rows if row["update/skipped"])
+    kept = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
+    assert (
+        max(kept, default=0) <= spoilt < rows[-1]["step"] + 1
+    )  # parameters that may be at fault are not kept
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that mounts a disk of so many KiB."""
+    mounted = []
+
+    def make(kibibytes):
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(place)]
+        if (
+            os.geteuid()
+            or not shutil.which("mount")
+            or subprocess.run(mount, capture_output=True).returncode
+        ):
+            pytest.skip("only root may mount a small disk here")
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_disk_too_small_for_the_checkpoints(complains, disk):
+    place = disk(512)
+    assert "free some or choose another --workdir" in complains(workdir=place / "run")
+    assert not list(place.iterdir())
+
+
+def test_read_only_disk(complains, disk):
+    place = disk(8192)
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    assert os.strerror(errno.EROFS) in complains(workdir=place / "run")
+
+
+@pytest.mark.parametrize("left", [0, 100 * 1024], ids=["full for a row", "full for a checkpoint"])
+def test_disk_that_fills_up_during_the_run(
+    command_line, small, train, disk, capsys, monkeypatch, left
+):
+    workdir = disk(8192) / "run"
+    updates = steps.run_updates
+
+    def filling(session, state, batch, step):
+        if step == 3:
+            free = shutil.disk_usage(workdir).free
+            (workdir.parent / "filler").write_bytes(bytes(max(0, free - left)))
+        return updates(session, state, batch, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "run_updates", filling)
+        assert run.main(command_line(workdir)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and "space" in said
+    (workdir.parent / "filler").unlink()
+    with contextlib.closing(session.prepare(small(), workdir)) as again:
+        assert int(again.initial.step) == 2  # the older checkpoint is whole
+    rows, state = train(small(), workdir)
+    assert [row["step"] for row in rows] == [0, 1, 2, 3] and int(state.step) == 4
+
+
+def _without_a_shard(directory):
+    with safe_open(directory / "model.safetensors", "numpy") as file:
+        names = list(file.keys())
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "model.safetensors").unlink()
+
+
+MODELS = {
+    "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
+    "tokenizer larger than the embedding": (
+        lambda d: edit(d / "config.json", vocab_size=80),
+        "more than the 80 rows",
+    ),
+    "unknown field": (lambda d: edit(d / "config.json", attention_sinks=4), "'attention_sinks'"),
+    "template that fails": (
+        lambda d: (d / "chat_template.jinja").write_text("{{ raise_exception('no') }}"),
+        "set model.chat=false",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, said", MODELS.values(), ids=MODELS.keys())
+def test_models_whose_parts_do_not_fit(complains, policy_directory, tmp_path, change, said):
+    copy = shutil.copytree(policy_directory, tmp_path / "policy")
+    change(copy)
+    assert said in complains({"model.path": str(copy)})

@@ -1,0 +1,140 @@
+"""What all graders promise: names, versions, verdicts on any text at all, and nothing heavy until
+it is needed."""
+
+import importlib
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from papo_jax.errors import InputError
+from papo_jax.grading import GRADERS, grade, graders, judge, versions
+from papo_jax.grading.final_answer import TAIL, cut
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDS = {
+    "integer": "42",
+    "exact": "42",
+    "math": r"6\sqrt{2}",
+    "expression": "42 using 6, 7",
+    "approximate": "4.2e1",
+}
+NESTED = "(" * 300 + "41" + ")" * 300
+HOSTILE = [
+    "__import__('os').getpid()",
+    "9**9**9",
+    r"9^{9^{9^{9}}}",
+    "(9^{99})^{99}",
+    "100000!",
+    r"\binom{99999}{50000}",
+    r"\sum_{n=1}^{9^9}n",
+    "(x+1)^{999}",
+    NESTED,
+    "{" * 300,
+    r"\frac" * 100,
+    r"\frac{" * 100,
+    "|x" * 90,
+    "-" * 400 + "41",
+    "1+" * 200 + "1",
+    "9" * 9000,
+    "1e999999999",
+    "\x00",
+    "\ud800",
+    "\u202e24",
+    "\uff14\uff12",
+    r"\text{\text{",
+    r"\begin{pmatrix}" + "1&" * 400,
+    "=" * 900,
+    "," * 900,
+    r"\pm" * 90,
+    "42" * 450,
+]
+FRAMES = ("{}", r"\boxed{{{}}}", "<answer>{}</answer>", "#### {}", "Answer: {}", "${}$")
+
+
+def test_unknown_grader_names_the_nearest():
+    with pytest.raises(InputError, match="nearest is 'integer'"):
+        judge("integr", "1", "1")
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_hostile_texts_are_wrong_and_quick(grader):
+    graders.warm(grader)
+    for text in HOSTILE:
+        for frame in FRAMES:
+            start = time.perf_counter()
+            judgment = judge(grader, GOLDS[grader], frame.format(text))
+            assert judgment.verdict == "wrong", (frame, text[:60], judgment)
+            assert time.perf_counter() - start < 2, (frame, text[:60])
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_only_the_end_of_a_text_is_read(grader):
+    gold = GOLDS[grader].partition(" using")[0]
+    for text in (
+        rf"\boxed{{{gold}}} " + "and so on " * TAIL,
+        "so " * TAIL + rf"\boxed{{{gold}}}",
+        "4" * (TAIL + 3),
+        "4\n" * TAIL,
+    ):
+        assert judge(grader, gold, cut(text)) == judge(grader, gold, text)
+        assert len(cut(text)) <= TAIL
+        assert cut(cut(text)) == cut(text)
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_an_empty_gold_is_an_error(grader):
+    judgment = judge(grader, " ", " ")
+    assert judgment.verdict == "error"
+    assert judgment.reason and "\n" not in judgment.reason
+
+
+def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch):
+    mathematics = importlib.import_module("papo_jax.grading.math_answers.mathematics")
+
+    def fail(gold, text, error):
+        raise error
+
+    for error, verdict in (
+        (ValueError("two\nlines"), "ValueError: two"),
+        (RecursionError("deep"), "RecursionError: deep"),
+    ):
+        monkeypatch.setattr(
+            mathematics, "judge", lambda gold, text, error=error: fail(gold, text, error)
+        )
+        assert judge("math", "1", "1") == ("error", None, verdict)
+    monkeypatch.setattr(mathematics, "judge", lambda gold, text: fail(gold, text, MemoryError()))
+    with pytest.raises(MemoryError):
+        judge("math", "1", "1")
+
+
+def test_graders_need_no_main_thread_and_no_alarm():
+    found = []
+    worker = threading.Thread(
+        target=lambda: found.append(grade("math", r"\sqrt{8}", r"\boxed{2\sqrt{2}}"))
+    )
+    worker.start()
+    worker.join()
+    assert found == ["right"]
+
+
+def test_versions():
+    found = versions()
+    assert sorted(found) == ["latex2sympy2_extended", "math-verify", "papo_jax.grading", "sympy"]
+    assert found["math-verify"] == "0.9.0"
+
+
+def test_heavy_packages_load_on_first_use_and_in_silence():
+    code = (
+        "import sys; from papo_jax.grading import judge; print({'sympy', 'math_verify', 'jax', 'numpy'} & set(sys.modules));"
+        r"print(judge('math', '42', r'\boxed{42}').verdict, 'sympy' in sys.modules);"
+        r"print(judge('math', r'\sqrt{8}', r'\boxed{2\sqrt{2}}').verdict, 'sympy' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines() == ["set()", "right False", "right True"]
+    assert run.stderr == ""

@@ -1,0 +1,197 @@
+"""Parameter polarity of a rollout: against its definition, against the steps that it predicts, and
+in a run.
+
+Shapes: B sequences, T completion slots.
+"""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from papo_jax import polarity
+from papo_jax.learner import parameter_polarity, state
+from papo_jax.learner.trajectories import statistics
+from papo_jax.training import step
+from papo_jax.training.session import prepare
+
+FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
+compiled = functools.partial(jax.jit, compiler_options=FAST_TO_COMPILE)
+# Weights without bounds and scale, so that they are 1 +- lam.
+PARAMETER = {
+    "method.name": "papo_parameter",
+    "method.phase": "fixed",
+    "method.lam": 0.4,
+    "method.renormalize": False,
+    "rollout.temperature": 0.8,
+}
+
+
+@pytest.fixture(scope="module")
+def session(small, tmp_path_factory):
+    with contextlib.closing(prepare(small(PARAMETER), tmp_path_factory.mktemp("run"))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def params(session):
+    return jax.device_get(session.initial.params)
+
+
+@pytest.fixture(scope="module")
+def trajectories(session, params):
+    return session.programs.rollout(params, session.prompts(range(4)), jax.random.key(2))[1]
+
+
+@pytest.fixture(scope="module")
+def of(session, trajectories):
+    """The plain, forward-mode statistics of the rollout as a function of the parameters."""
+    return lambda params: statistics(
+        session.policy.graph, params, trajectories, temperature=0.8, implementation="forward"
+    )
+
+
+@pytest.fixture(scope="module")
+def unit(session, params, trajectories):
+    """u of the run's own program, [B, T]: in two parts, and without an update M = 1."""
+    assert session.settings.sequences == 2 * session.settings.microbatch
+    return np.asarray(session.programs.steering(params, session.initial.opt_state, trajectories))
+
+
+def close(got, want, share=1e-4):
+    """To a share of the largest entry: float32 adds up in another order."""
+    np.testing.assert_allclose(got, want, rtol=0, atol=share * np.abs(want).max())
+
+
+def test_is_parameter_polarity_in_however_many_parts(session, unit, params, trajectories, of):
+    rng, mask = np.random.default_rng(0), np.asarray(trajectories.mask)
+    advantages = rng.normal(size=mask.shape).astype(np.float32)
+    preconditioner = jax.tree.map(
+        lambda leaf: rng.uniform(0.5, 2, leaf.shape).astype(np.float32), params
+    )
+
+    @compiled
+    def reference(preconditioner):
+        logprob, entropy = lambda p: of(p).logprob, lambda p: of(p).entropy
+        return polarity.parameter_polarity(
+            logprob, entropy, params, advantages, mask, preconditioner=preconditioner
+        )
+
+    in_four = functools.partial(
+        parameter_polarity.unit_parameter, graph=session.policy.graph, temperature=0.8, parts=4
+    )
+    scaled = compiled(in_four)(params, preconditioner, trajectories, {})
+    close(np.where(mask, advantages * unit, 0), reference(jax.tree.map(np.ones_like, params)))
+    close(np.where(mask, advantages * scaled, 0), reference(preconditioner))
+    assert np.abs(scaled - unit).max() > 0.1 * np.abs(unit).max()  # M matters
+    assert (unit[mask] != 0).mean() > 0.9 and not unit[~mask].any()
+
+
+def test_predicts_what_a_step_does_to_entropy(unit, params, trajectories, of):
+    # loss -1/N sum w A log p, one step of SGD: Hbar moves by eta / N sum w A u, and the rest is of
+    # second order
+    rng, mask = np.random.default_rng(3), np.asarray(trajectories.mask)
+    weights, advantages = (
+        rng.uniform(0.5, 1.5, mask.shape),
+        rng.choice([-1.0, 1.0, 2.0], mask.shape),
+    )
+    pull = np.where(mask, weights * advantages, 0).astype(np.float32)
+
+    @compiled
+    def change(params, eta):
+        slope = jax.grad(lambda p: -polarity.masked_mean(pull * of(p).logprob, mask))(params)
+        moved = jax.tree.map(lambda leaf, s: leaf - eta * s, params, slope)
+        return polarity.masked_mean(of(moved).entropy - of(params).entropy, mask)
+
+    # Terms of both signs nearly cancel on some processors' trajectories, so the rest is held
+    # against their sizes.
+    total, size = (values.sum() / mask.sum() for values in (pull * unit, np.abs(pull * unit)))
+    gaps = [
+        float(change(params, np.float32(eta))) - eta * total for eta in (6.4e-4, 3.2e-4, 1.6e-4)
+    ]
+    assert abs(gaps[2]) < 0.05 * 1.6e-4 * size
+    np.testing.assert_allclose(np.divide(gaps[1:], gaps[:-1]), 0.25, atol=0.05)
+
+
+class TestAdam:
+    optimizer = state.make_optimizer(
+        learning_rate=0.1,
+        warmup_steps=0,
+        weight_decay=0.5,
+        gradient_clip=1e9,
+        b1=0.9,
+        b2=0.5,
+        epsilon=1.0,
+    )
+
+    def after(self, *gradients):
+        opt_state = self.optimizer.init({"w": jnp.zeros(3)})
+        for gradient in gradients:
+            _, opt_state = self.optimizer.update(
+                {"w": jnp.array(gradient)}, opt_state, {"w": jnp.ones(3)}
+            )
+        return parameter_polarity.adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)["w"]
+
+    def test_by_hand(self):
+        # v = g^2 / 2 after one update, over 1 - 1/2: g^2; then v = (g1^2 + 2 g2^2) / 4 over 1 -
+        # 1/4: (g1^2 + 2 g2^2) / 3. # For (1, 11), (5, 1) and 0 that is 81, 9 and 0, so M = 1 / (9 +
+        # 1), 1 / (3 + 1) and 1 / (0 + 1).
+        np.testing.assert_allclose(self.after(), [1, 1, 1])
+        np.testing.assert_allclose(self.after([1.0, 5.0, 0.0]), [1 / 2, 1 / 6, 1], rtol=1e-6)
+        np.testing.assert_allclose(
+            self.after([1.0, 5.0, 0.0], [11.0, 1.0, 0.0]), [1 / 10, 1 / 4, 1], rtol=1e-6
+        )
+
+    def test_is_the_optimizers_own(self):
+        # without momentum the step is -M g itself
+        adam, gradients = (
+            optax.adam(1.0, b1=0.0, b2=0.5, eps=1.0),
+            ([1.0, -5.0, 0.3], [11.0, 1.0, -0.2]),
+        )
+        opt_state = adam.init(jnp.zeros(3))
+        for gradient in gradients:
+            moved, opt_state = adam.update(jnp.array(gradient), opt_state)
+        found = parameter_polarity.adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)
+        np.testing.assert_allclose(-moved, found * np.array(gradients[-1]), rtol=1e-6)
+
+
+class TestRun:
+    def test_weights(self, session, params, unit, trajectories):
+        mask = np.asarray(trajectories.mask)
+        rewards = np.resize([1.0, 0.0, 0.0], (4, 4)).astype(np.float32)
+        weighed, _ = session.programs.weigh(
+            session.programs.assess(params, trajectories),
+            rewards,
+            mask,
+            np.ones((4, 4), bool),
+            np.arange(16, dtype=np.int32),
+            np.float32(1),
+            session.initial.phase,
+            jax.random.key(0),
+            unit,
+        )
+        signal = np.asarray(weighed.advantages * unit)
+        clear = mask & (np.abs(signal) > 1e-5 * np.abs(signal).max())  # beyond the dead band
+        assert clear.sum() > 0.5 * mask.sum()
+        np.testing.assert_allclose(
+            np.asarray(weighed.weights)[clear], 1 + 0.4 * np.sign(signal[clear]), rtol=1e-6
+        )
+
+    @pytest.mark.slow  # ten seconds to compile; `test_weights` is the default test of the signal
+    def test_steps(self, session):
+        # The first under M = 1, the second under Adam's own. What is drawn, and so whether tokens
+        # of both signs are among it, # differs from processor to processor.
+        current = jax.tree.map(jnp.copy, session.initial)
+        for number in range(2):
+            before = jax.device_get(current.params)
+            current, record = step.train_step(session, current, number)
+            lowest, highest = (round(record.row[f"weight/{end}"], 6) for end in ("min", "max"))
+            assert lowest in (0.6, 1) and highest in (1, 1.4) and lowest < highest
+            assert record.row["update/skipped"] == 0 and record.row["grad_norm"] > 0
+            assert not jax.tree.all(
+                jax.tree.map(np.array_equal, before, jax.device_get(current.params))
+            )

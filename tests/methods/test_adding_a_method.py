@@ -1,0 +1,142 @@
+"""docs/methods.md: its table has every preset at its numbers, and the method that it adds is found
+and trains."""
+
+import fractions
+import importlib.util
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import run
+from papo_jax.methods import arguments, presets
+
+ROOT = pathlib.Path(run.__file__).parent
+PAGE = (ROOT / "docs/methods.md").read_text()
+NAME = "dual_clip_ppo"
+
+# `run.py`, with a folder that the rivals are looked for in too.
+RUN = """
+import sys
+from papo_jax.methods import policy_gradients
+
+policy_gradients.__path__.append(sys.argv.pop(1))
+import run
+
+sys.exit(run.main(sys.argv))
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """The page's file, in a folder of its own."""
+    (code,) = re.findall(
+        rf"<!-- file: papo_jax/methods/policy_gradients/{NAME}.py -->\n```python\n(.*?)^```$",
+        PAGE,
+        re.DOTALL | re.MULTILINE,
+    )
+    path = tmp_path_factory.mktemp("rivals") / f"{NAME}.py"
+    path.write_text(code)
+    return path
+
+
+TABLE, FIELDS = (
+    PAGE[PAGE.index(begin) : PAGE.index(end)]
+    for begin, end in (("## Presets", "## PAPO"), ("## PAPO", "## How"))
+)
+
+
+def test_table_has_every_preset():
+    assert [name for name in presets.PRESETS if f"`{name}`" not in TABLE + FIELDS] == []
+    assert NAME not in presets.PRESETS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for line in TABLE.splitlines() if line.startswith("| `")],
+    ids=lambda line: line.split("`")[1],
+)
+def test_table_has_the_numbers_of_the_presets(line):
+    names, _, _, settings, _ = line.strip("| ").split(" | ")
+    settings = re.sub(
+        r" \([^)]*\)", "", settings
+    )  # what other presets of the row have instead: the next test's
+    said = {
+        key: fractions.Fraction(value)
+        for key, value in re.findall(r"`(\w+)`:? ([\d./e-]*\d)", settings)
+    }
+    for low, high in re.findall(r"clip ([\d.e-]+)(?: / ([\d.e-]+))?", settings):
+        said |= {"clip_low": fractions.Fraction(low), "clip_high": fractions.Fraction(high or low)}
+    numbers = presets.numbers(names.split("`")[1])
+    assert {key: float(value) for key, value in said.items()} == {
+        key: pytest.approx(numbers[key]) for key in said
+    }
+    # What it has beside what every preset has is there; a KL coefficient of 0 need not be.
+    own = (
+        numbers.keys()
+        - arguments.arguments(None).keys()
+        - ({"kl_coefficient"} if not numbers.get("kl_coefficient") else set())
+    )
+    assert {key for key in own if f"`{key}`" not in settings} <= said.keys()
+
+
+VARIANTS = [  # of the row, what its brackets say
+    ("nsr", {"right": 0, "wrong": 1}),
+    ("w_reinforce", {"right": 0.1, "wrong": 1}),
+    ("bapo_code", {"positive_ratio": 0.5, "low_first": True}),
+    ("stare_c2", {"wrong_weight": 0.9}),
+]
+
+
+@pytest.mark.parametrize("name, differs", VARIANTS, ids=[name for name, _ in VARIANTS])
+def test_the_other_presets_of_a_row_differ_as_its_brackets_say(name, differs):
+    (line,) = (
+        line
+        for line in TABLE.splitlines()
+        if line.startswith("| `") and f"`{name}`" in line.split("|")[1]
+    )
+    first = line.split("`")[1]
+    numbers, beside = presets.numbers(name), presets.numbers(first)
+    assert {
+        key: numbers[key] for key in numbers if numbers[key] != beside[key] and key != "pack"
+    } == differs
+    said = " ".join(re.findall(r"\(([^)]*)\)", line.split(" | ")[3]))
+    for value in differs.values():
+        assert re.search(rf"\b{str(value).lower()}\b", said), said
+
+
+def test_objective_by_hand(file):
+    specification = importlib.util.spec_from_file_location(NAME, file)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    (preset,) = module.PRESETS
+    logprob, advantages, mask = (
+        np.log(np.float32([[5, 2, 5, 1]])),
+        np.float32([[-1, -1, 1, -1]]),
+        np.ones((1, 4), bool),
+    )
+    out = preset()["objective"].loss(logprob, 0 * logprob, advantages, mask, dual_clip=3.0)
+    # -(-3) for the ratio 5 that is cut at 3, -(-2), -1.2 for the ratio that PPO's clip holds, -(-1)
+    np.testing.assert_allclose(out.total, 3 + 2 - 1.2 + 1, rtol=1e-6)
+    assert out.count == 4
+    assert [float(number) for number in out.metrics["clip/fraction"]] == [2.0, 4.0]
+
+
+def test_a_step_with_the_added_method(file, command_line, tmp_path):
+    overrides = {"method.name": NAME, "method.dual_clip": 2.5, "training.steps": 1}
+    flags = command_line(tmp_path / "run", overrides)[1:]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, file.parent, *flags], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    method = json.loads((tmp_path / "run" / "config.json").read_text())["method"]
+    assert method["objective"] == f"papo_jax.methods.policy_gradients.{NAME}.objective"
+    assert (method["dual_clip"], method["clip_low"]) == (2.5, 0.2)
+    (row,) = (
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    )
+    assert row["grad_norm"] > 0 and row["update/skipped"] == 0 and np.isfinite(row["loss"])

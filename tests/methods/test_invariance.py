@@ -1,0 +1,365 @@
+"""What no method's numbers may depend on: micro-batches, padding, the order of the rows, and which
+way the gradient is made.
+
+A stored batch of a tiny policy, whose ratios are well inside or well outside every clip range.
+  Shapes: B sequences, T time.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from papo_jax.learner.gradients import accumulate
+from papo_jax.learner.trajectories import Batch, Trajectories, statistics
+from papo_jax.learner.weighted_advantages import weigh
+from papo_jax.methods import draws, phase, presets
+from papo_jax.methods.calling import keywords
+from papo_jax.models import initialize
+from papo_jax.models.config import ModelConfig
+
+PROMPTS, SAMPLES, SLOTS = 4, 4, 12
+ROWS, LIMIT, KEY = PROMPTS * SAMPLES, 12, jax.random.key(4)
+# Entropy is low and there is a bonus, so that what waits for that acts.
+LOW = phase.init()._replace(
+    initial=jnp.float32(2.5),
+    ema=jnp.float32(1.2),
+    entropy=jnp.float32(0.1),
+    bonus=jnp.float32(3e-3),
+)
+# The published shares choose a single token of so few; these choose several, and leave several that
+# could have been.
+COARSE = {
+    "covariance_share": 0.05,
+    "covariance_low": 0.2,
+    "penalized_share": 0.1,
+    "batch_mu": 1.0,
+    "vocabulary_mu": 1.0,
+    "vocabulary_share": 0.02,
+    "positive_ratio": 2 / 3,
+}
+# A ratio of answers and a keyed draw (sums over tokens: tests/learner/test_update.py); the others
+# are slow, since each compiles # programs of its own.
+QUICK = ("gspo", "clip_cov")
+# Without the backend's optimizations a program is compiled in less than half the time.
+FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
+
+
+def each(names, quick=QUICK):
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in names]
+    )
+
+
+def arguments(name: str) -> dict:
+    preset = presets.get(name)
+    return preset | {key: value for key, value in COARSE.items() if key in preset}
+
+
+@pytest.fixture(scope="module")
+def policy():
+    """(graph, parameters): one layer, peaked enough for log-probabilities and entropies to differ
+    from token to token."""
+    config = ModelConfig(
+        architecture="qwen3",
+        vocabulary_size=20,
+        width=16,
+        layers=1,
+        heads=2,
+        kv_heads=1,
+        head_dim=8,
+        mlp_width=32,
+        tied=True,
+        qk_norm=True,
+        max_positions=64,
+    )
+    graph, params = initialize(config, jax.random.key(0))
+    return graph, jax.device_get(
+        jax.tree.map(lambda leaf: jnp.where(leaf == 1, leaf, 8 * leaf), params)
+    )
+
+
+@pytest.fixture(scope="module")
+def stored(policy) -> Batch:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 20, (ROWS, SLOTS)).astype(np.int32)
+    lengths = rng.permutation(np.resize(np.arange(1, SLOTS + 1), ROWS))[:, None]
+    valid = np.repeat(np.arange(5) >= np.array([[0], [1], [3], [4]]), SAMPLES, axis=0)
+    prompts = np.repeat(rng.integers(0, 20, (PROMPTS, 5)), SAMPLES, axis=0).astype(np.int32)
+    trajectories = Trajectories(prompts, valid, tokens, np.arange(SLOTS) < lengths)
+    stats = jax.device_get(statistics(*policy, trajectories, temperature=0.7))
+    log_ratio = rng.choice(
+        [1e-4, 0.05, -0.05, 0.6, -0.3, -0.6, 1.2, 2.5],
+        (ROWS, SLOTS),
+        p=[0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05],
+    )
+    log_ratio = np.where(np.arange(ROWS)[:, None] % 4 == 0, 1e-4, log_ratio).astype(
+        np.float32
+    )  # inside GSPO's range, off KL-Cov's kink
+    advantages = np.repeat(rng.choice([-2.1, 0.2, 0.4], (ROWS, 1)), SLOTS, axis=1).astype(
+        np.float32
+    )
+    reference = stats.logprob + rng.normal(0, 0.3, (ROWS, SLOTS)).astype(np.float32)
+    accuracy = np.repeat(np.float32([0.25, 0.5, 0.0, 0.75]), SAMPLES)
+    return Batch(
+        trajectories,
+        stats.logprob - log_ratio,
+        reference,
+        advantages,
+        trajectories.mask,
+        advantages * stats.unit_polarity,
+        np.arange(ROWS, dtype=np.int32),
+        accuracy,
+    )
+
+
+def widened(array, fill, slots=3):
+    """[B, T] with slots of no meaning on the right."""
+    return np.concatenate([array, np.full((len(array), slots), fill, array.dtype)], axis=1)
+
+
+def padded(batch: Batch) -> Batch:
+    """The same sequences with slots of no meaning left of the prompts and right of the
+    completions."""
+    prompts, valid, tokens, mask = batch.trajectories
+    junk = np.full((len(prompts), 4), 7, np.int32)
+    prompts, valid = (
+        np.concatenate([junk, prompts], axis=1),
+        np.concatenate([junk < 0, valid], axis=1),
+    )
+    fills = (-3.0, 5.0, 2.0, False, 1.0)
+    return Batch(
+        Trajectories(prompts, valid, widened(tokens, 9), widened(mask, False)),
+        *(widened(array, fill) for array, fill in zip(batch[1:6], fills, strict=True)),
+        *batch[6:],
+    )
+
+
+def shuffled(batch: Batch) -> Batch:
+    order = np.random.default_rng(1).permutation(ROWS)
+    return jax.tree.map(lambda leaf: leaf[order], batch)
+
+
+@pytest.fixture(scope="module")
+def gradient(policy, stored):
+    """(preset, layout of the batch, micro-batches, whole) -> (gradient as one vector, sums); once
+    for each objective."""
+    graph, params = policy
+    layouts = {"stored": stored, "padded": padded(stored), "shuffled": shuffled(stored)}
+
+    @functools.cache
+    def program(rule, numbers, microbatches):
+        return jax.jit(
+            functools.partial(
+                accumulate,
+                graph=graph,
+                method={"objective": rule, **dict(numbers)},
+                limit=LIMIT,
+                temperature=0.7,
+                microbatches=microbatches,
+            ),
+            compiler_options=FAST_TO_COMPILE,
+        )
+
+    @functools.cache
+    def run(rule, numbers, layout, microbatches):
+        gradients, sums = jax.device_get(
+            program(rule, numbers, microbatches)(params, layouts[layout], KEY, LOW)
+        )
+        return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradients)]), sums
+
+    def of(name, layout="stored", microbatches=1, whole=None):
+        method = arguments(name)
+        rule = method["objective"] if whole is None else method["objective"]._replace(whole=whole)
+        return run(rule, tuple(sorted(keywords(rule.loss, method).items())), layout, microbatches)
+
+    return of
+
+
+def assert_same_numbers(found: dict, expected: dict):
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def assert_same(other, first, tolerance):
+    (vector, sums), (expected, same) = other, first
+    assert np.linalg.norm(expected) > 1e-2
+    assert np.linalg.norm(vector - expected) / np.linalg.norm(expected) < tolerance
+    assert_same_numbers(sums, same)
+
+
+@each(presets.PRESETS)
+def test_micro_batches(gradient, name):
+    assert_same(gradient(name, microbatches=2), gradient(name), 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*QUICK, "entropy_bonus"])
+def test_more_micro_batches(gradient, name):
+    assert_same(gradient(name, microbatches=4), gradient(name), 1e-6)
+
+
+@each(presets.PRESETS, quick=("clip_cov",))
+def test_padding(gradient, name):
+    assert_same(gradient(name, "padded"), gradient(name), 1e-5)
+
+
+@each(presets.PRESETS)
+def test_order_of_the_rows(gradient, name):
+    assert_same(gradient(name, "shuffled"), gradient(name), 1e-5)
+
+
+WHOLE = [name for name in presets.PRESETS if presets.get(name)["objective"].whole]
+SEPARABLE = [name for name in presets.PRESETS if name not in WHOLE]
+
+
+@each(SEPARABLE, quick=("cispo",))
+def test_both_ways_of_the_gradient(gradient, name):
+    """A sum over tokens may as well be computed on the whole minibatch; `coefficients` are then the
+    rule's own."""
+    assert_same(gradient(name, whole=True), gradient(name), 1e-5)
+
+
+def token_slopes(name: str, batch: Batch, stats, sequences=None):
+    """(d total / d log p(y_t) [B, T], metrics) of given statistics; `sequences` in place of the
+    batch's own."""
+    batch = batch if sequences is None else batch._replace(sequences=sequences)
+    method = arguments(name)
+    loss = method["objective"].loss
+    scalars = {
+        "bonus": LOW.bonus,
+        "rollout_entropy": LOW.entropy,
+        "past_entropy": LOW.ema,
+        "limit": LIMIT,
+    }
+
+    def total(logprob, batch, stats):
+        given = {
+            "entropy": stats.entropy,
+            "draws": draws.uniform(KEY, batch.sequences, SLOTS + 3)[:, : logprob.shape[1]],
+        }
+        keys = keywords(loss, given, scalars, method)
+        out = loss(logprob, batch.old_logprob, batch.advantages, batch.loss_mask, **keys)
+        return out.total, out.metrics
+
+    gradient = jax.jit(jax.grad(total, has_aux=True), compiler_options=FAST_TO_COMPILE)
+    slopes, metrics = jax.device_get(gradient(stats.logprob, batch, stats))
+    return slopes, {key: value / number for key, (value, number) in metrics.items()}
+
+
+@pytest.fixture(scope="module")
+def current(policy, stored):
+    return jax.device_get(statistics(*policy, stored.trajectories, temperature=0.7))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_token_keeps_its_slope(stored, current, name):
+    """The same tokens are drawn, chosen, clipped: their slopes stay with them wherever they
+    stand."""
+    slopes, metrics = token_slopes(name, stored, current)
+    moved, same = token_slopes(name, shuffled(stored), shuffled(current))
+    np.testing.assert_array_equal(moved == 0, shuffled(slopes) == 0)
+    np.testing.assert_allclose(moved, shuffled(slopes), rtol=1e-5, atol=1e-7)
+    assert_same_numbers(same, metrics)
+    wider, same = token_slopes(
+        name, padded(stored), jax.tree.map(lambda leaf: widened(leaf, 9.0), current)
+    )
+    np.testing.assert_array_equal(wider == 0, widened(slopes, 0.0) == 0)
+    np.testing.assert_allclose(wider, widened(slopes, 0.0), rtol=1e-5, atol=1e-7)
+    assert_same_numbers(same, metrics)
+
+
+@pytest.mark.parametrize("name", ["clip_cov", "kl_cov", "stare", "stare_c2", "high_entropy_tokens"])
+def test_some_tokens_of_many_are_chosen(stored, current, name):
+    chosen = token_slopes(name, stored, current)[1]["selected/tokens"]
+    assert 2 <= chosen <= stored.loss_mask.sum() / 4
+
+
+@pytest.mark.parametrize("name, low", [("bapo", 0.6), ("bapo_code", 0.9)])
+def test_the_search_for_bounds_ends_inside(stored, current, name, low):
+    bounds = token_slopes(name, stored, current)[1]
+    assert 1.2 < bounds["bounds/high"] < 3.0 and bounds["bounds/low"] == pytest.approx(low)
+
+
+def test_the_draw_goes_by_identity_and_not_by_place(stored, current):
+    slopes, _ = token_slopes("clip_cov", stored, current)
+    other, _ = token_slopes(
+        "clip_cov", shuffled(stored), shuffled(current), sequences=stored.sequences
+    )
+    assert ((other == 0) != (shuffled(slopes) == 0)).any()
+
+
+@pytest.fixture(scope="module")
+def rollout(stored, current):
+    """The arguments of `weigh` by name: groups with right and wrong answers, one that is all right,
+    an answer left out."""
+    rewards = np.float32([[1, 0, 0, 0], [1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 1]])
+    kept = np.ones(rewards.shape, bool)
+    kept[3, 2] = False
+    unit = np.random.default_rng(2).normal(size=stored.loss_mask.shape).astype(np.float32)
+    return {
+        "stats": current,
+        "rewards": rewards,
+        "mask": stored.loss_mask,
+        "kept": kept,
+        "sequences": stored.sequences,
+        "unit_parameter": unit,
+    }
+
+
+def weighed(name: str, rollout: dict):
+    state = LOW._replace(count=jnp.int32(3))
+    return jax.device_get(
+        weigh(
+            **rollout,
+            entropy=jnp.float32(0.9),
+            phase_state=state,
+            key=KEY,
+            method=arguments(name),
+            limit=LIMIT,
+        )
+    )
+
+
+def assert_same_weights(first, other, layout):
+    """Each token keeps its own of everything, and the batch its metrics."""
+    (expected, metrics), (found, same) = first, other
+    np.testing.assert_array_equal(found.loss_mask, layout(expected.loss_mask))
+    for name in ("advantages", "weights", "polarity", "pressure"):
+        np.testing.assert_allclose(
+            getattr(found, name),
+            layout(getattr(expected, name)),
+            rtol=1e-5,
+            atol=1e-7,
+            err_msg=name,
+        )
+    jax.tree.map(np.testing.assert_array_equal, found.phase, expected.phase)
+    assert_same_numbers(same, metrics)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_weights_do_not_depend_on_order_or_padding(rollout, name):
+    first = weighed(name, rollout)
+    assert np.abs(first[0].weights * first[0].advantages).max() > 0
+    rng = np.random.default_rng(3)
+    groups = rng.permutation(PROMPTS)
+    samples = np.stack([rng.permutation(SAMPLES) for _ in groups])
+    order = (groups[:, None] * SAMPLES + samples).ravel()
+    moved = jax.tree.map(
+        lambda leaf: (
+            leaf.reshape(ROWS, *leaf.shape[2:])[order].reshape(leaf.shape)
+            if leaf.shape == (PROMPTS, SAMPLES)
+            else leaf[order]
+        ),
+        rollout,
+    )
+    assert_same_weights(first, weighed(name, moved), lambda leaf: leaf[order])
+
+    def junk(leaf):
+        return widened(leaf, False if leaf.dtype == bool else 9.0)
+
+    wide = jax.tree.map(lambda leaf: junk(leaf) if leaf.shape == (ROWS, SLOTS) else leaf, rollout)
+    assert_same_weights(first, weighed(name, wide), lambda leaf: widened(leaf, 0))

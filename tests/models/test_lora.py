@@ -1,0 +1,172 @@
+"""Adapters: nothing at the start, what hand arithmetic says later, and the same after merging."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from papo_jax import models
+from papo_jax.errors import InputError
+from papo_jax.models import lora
+from papo_jax.models.config import TARGETS, Lora, ModelConfig
+from papo_jax.models.policy import abstract
+
+CONFIG = ModelConfig(
+    "qwen2",
+    vocabulary_size=23,
+    width=16,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=6,
+    mlp_width=24,
+    tied=True,
+    qkv_bias=True,
+)
+TOKENS = np.random.default_rng(0).integers(0, 23, (3, 9)).astype(np.int32)
+logits = jax.jit(models.logits, static_argnums=0)
+
+
+@pytest.fixture(scope="module")
+def base():
+    graph, shapes = abstract(CONFIG)
+    rng = np.random.default_rng(2)  # large enough for every matrix to tell in the logits
+
+    def draw(path, leaf):
+        return jnp.array(
+            (path[-1].key == "scale") + 0.16 * rng.normal(size=leaf.shape), jnp.float32
+        )
+
+    return models.Policy(
+        CONFIG,
+        graph,
+        jax.tree_util.tree_map_with_path(draw, shapes),
+        tokenizer=None,
+        stop_tokens=(0,),
+    )
+
+
+def moved(policy):
+    """The policy after some training: every adapter has values of its own."""
+    trained, frozen = lora.split(policy.params, policy.config.lora)
+    rng = np.random.default_rng(1)
+    trained = jax.tree.map(
+        lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) * 0.2, trained
+    )
+    return dataclasses.replace(policy, params=lora.join(trained, frozen))
+
+
+def test_fresh_adapters_change_nothing(base):
+    adapted = lora.attach(base, Lora(3, 6.0), jax.random.key(1))
+    np.testing.assert_array_equal(
+        logits(adapted.graph, adapted.params, TOKENS), logits(base.graph, base.params, TOKENS)
+    )
+    trained, frozen = lora.split(adapted.params, adapted.config.lora)
+    jax.tree.map(np.testing.assert_array_equal, frozen, base.params)
+    assert len(jax.tree.leaves(trained)) == 2 * len(TARGETS)
+
+
+@pytest.mark.parametrize(
+    "targets", [TARGETS, *((name,) for name in TARGETS)], ids=lambda targets: "+".join(targets)[:12]
+)
+def test_merged_weights_compute_what_adapters_do(base, targets):
+    adapted = moved(lora.attach(base, Lora(3, 6.0, targets), jax.random.key(1)))
+    merged = lora.merge(adapted)
+    beside, inside, without = (logits(p.graph, p.params, TOKENS) for p in (adapted, merged, base))
+    assert np.abs(beside - without).max() > 1e-2
+    np.testing.assert_allclose(inside, beside, atol=2e-5)
+    assert merged.config == base.config and jax.tree.structure(merged.params) == jax.tree.structure(
+        base.params
+    )
+
+
+def test_what_training_adds_to_bfloat16_weights_is_not_rounded_away():
+    """1 + 4 x 2^-12 is 1 in bfloat16, whose next number is 1 + 2^-7."""
+    params = {
+        "blocks": {
+            "mlp": {
+                "up": jnp.ones((1, 1, 1), jnp.bfloat16),
+                "up_lora_in": jnp.full((1, 1, 1), 2.0**-6),
+                "up_lora_out": jnp.full((1, 1, 1), 2.0**-6),
+            }
+        }
+    }
+    config = dataclasses.replace(CONFIG, lora=Lora(1, 4.0, ("up",)))
+    merged = lora.merge(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]["up"]
+    assert merged.dtype == jnp.float32 and float(merged[0, 0, 0]) == 1 + 4 * 2.0**-12
+
+
+def test_merging_by_hand():
+    # W + (alpha / rank) A B = 1 + (8 / 2) (1 x 3 + 2 x 5) = 53, in our [in, out] layout.
+    params = {
+        "blocks": {
+            "mlp": {
+                "up": jnp.ones((1, 1, 1)),
+                "up_lora_in": jnp.array([[[1.0, 2.0]]]),
+                "up_lora_out": jnp.array([[[3.0], [5.0]]]),
+                "down": jnp.ones((1, 1, 1)),
+            }
+        }
+    }
+    config = dataclasses.replace(CONFIG, lora=Lora(2, 8.0, ("up",)))
+    merged = lora.merge(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]
+    assert {name: weight.tolist() for name, weight in merged.items()} == {
+        "up": [[[53.0]]],
+        "down": [[[1.0]]],
+    }
+
+
+def test_the_draw_depends_on_the_key_alone(base):
+    first, again, other = (
+        lora.attach(base, Lora(3, 6.0, ("gate", "up")), jax.random.key(k)).params["blocks"]["mlp"]
+        for k in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
+    assert np.abs(first["up_lora_in"] - other["up_lora_in"]).max() > 0.1
+    assert np.abs(first["up_lora_in"] - first["gate_lora_in"]).max() > 0.1
+    assert np.std(first["up_lora_in"]) == pytest.approx(16**-0.5, rel=0.3)  # variance 1 / width
+
+
+def test_gradients_reach_the_adapters_alone(base):
+    adapted = moved(lora.attach(base, Lora(3, 6.0, ("query", "down")), jax.random.key(1)))
+    trained, frozen = lora.split(adapted.params, adapted.config.lora)
+    loss = jax.jit(
+        lambda trained: (logits(adapted.graph, lora.join(trained, frozen), TOKENS) ** 2).mean()
+    )
+    gradient = jax.grad(loss)(trained)
+    assert {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(gradient)} == {
+        "query_lora_in",
+        "query_lora_out",
+        "down_lora_in",
+        "down_lora_out",
+    }
+    step = jax.tree.map(lambda leaf: 1e-2 * leaf, gradient)
+    ahead, behind = (
+        loss(jax.tree.map(lambda leaf, by: leaf + sign * by, trained, step)) for sign in (1, -1)
+    )
+    slope = sum(
+        float((g * s).sum())
+        for g, s in zip(jax.tree.leaves(gradient), jax.tree.leaves(step), strict=True)
+    )
+    assert float(ahead - behind) / 2 == pytest.approx(slope, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "rank, targets, said",
+    [
+        (0, TARGETS, "at least 1"),
+        (2, ("q_prj",), "not q_prj"),
+        (2, (), "not none"),
+        (2, ("up", "up"), "each once"),
+    ],
+)
+def test_what_cannot_be(rank, targets, said):
+    with pytest.raises(InputError, match=said):
+        Lora(rank, 1.0, targets)
+
+
+def test_names_of_hugging_face():
+    assert lora.targets_of("all") == TARGETS
+    assert lora.targets_of("q_proj+o_proj+gate_proj+down") == ("query", "output", "gate", "down")

@@ -1,0 +1,181 @@
+"""Generation on a small random model: what is drawn, with which probability, and what it does not
+depend on."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels.token_stats import token_stats
+from papo_jax import models
+from papo_jax.models.config import ModelConfig
+from papo_jax.models.policy import abstract
+from papo_jax.rollout.generate import PAD, Completions, Prompts, generate
+
+CONFIG = ModelConfig(
+    "qwen3",
+    vocabulary_size=19,
+    width=16,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=6,
+    mlp_width=24,
+    tied=True,
+    qk_norm=True,
+)
+PROMPTS, SLOTS, SAMPLES, LIMIT = 4, 6, 4, 12
+STOPS = (3, 11)
+
+full_logits = jax.jit(models.logits, static_argnums=0)
+compiled = jax.jit(
+    generate,
+    static_argnums=0,
+    static_argnames=("samples", "max_new_tokens", "stop_tokens", "temperature"),
+)
+
+
+@functools.cache
+def model():
+    graph, shapes = abstract(CONFIG)
+    rng = np.random.default_rng(1)
+    return graph, jax.tree.map(
+        lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), shapes
+    )
+
+
+def prompts():
+    """Prompts of 6, 5, 3 and 1 tokens, padded on the left with something that is not `PAD`."""
+    valid = np.arange(SLOTS)[None] >= np.array([[0], [1], [3], [5]])
+    tokens = np.where(valid, np.random.default_rng(2).integers(0, 19, valid.shape), 7).astype(
+        np.int32
+    )
+    return Prompts(tokens, valid, np.array([40, 10, 30, 20], np.int32))
+
+
+def run(chosen, *, seed=0, temperature=1.0) -> Completions:
+    out = compiled(
+        *model(),
+        chosen,
+        jax.random.key(seed),
+        samples=SAMPLES,
+        max_new_tokens=LIMIT,
+        stop_tokens=STOPS,
+        temperature=temperature,
+    )
+    return jax.tree.map(np.asarray, out)
+
+
+def whole(chosen, out):
+    """The logits of a full forward that predict each completion token, [B, T, V]."""
+    tokens = np.concatenate([np.repeat(chosen.tokens, SAMPLES, axis=0), out.tokens], axis=1)
+    valid = np.concatenate([np.repeat(chosen.valid, SAMPLES, axis=0), out.mask], axis=1)
+    return full_logits(*model(), tokens, valid)[:, SLOTS - 1 : -1]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probabilities_are_those_of_the_full_forward(temperature):
+    out = run(prompts(), temperature=temperature)
+    exact = token_stats(whole(prompts(), out), out.tokens, temperature=temperature).logprob
+    np.testing.assert_allclose(out.logprob[out.mask], exact[out.mask], atol=1e-4)
+    assert out.logprob.dtype == np.float32 and (out.logprob <= 0).all()
+
+
+def test_shape_of_completions():
+    out = run(prompts())
+    lengths = out.mask.sum(axis=1)
+    assert out.tokens.shape == out.mask.shape == out.logprob.shape == (PROMPTS * SAMPLES, LIMIT)
+    assert out.tokens.dtype == np.int32 and out.mask.dtype == out.truncated.dtype == bool
+    np.testing.assert_array_equal(
+        out.mask, np.arange(LIMIT)[None] < lengths[:, None]
+    )  # contiguous, from the start
+    assert (lengths >= 1).all()
+    assert (out.tokens[~out.mask] == PAD).all() and (out.logprob[~out.mask] == 0).all()
+
+
+def test_a_stop_token_ends_a_completion_and_belongs_to_it():
+    out = run(prompts())
+    lengths = out.mask.sum(axis=1)
+    stops = np.isin(out.tokens, STOPS) & out.mask
+    last = np.arange(LIMIT)[None] == lengths[:, None] - 1
+    np.testing.assert_array_equal(stops, last & ~out.truncated[:, None])
+    assert (lengths[out.truncated] == LIMIT).all()
+    assert 0 < out.truncated.sum() < len(lengths)  # both happen here
+    assert (lengths < LIMIT).any()
+
+
+def test_a_stop_token_at_the_limit_is_no_truncation():
+    at_limit = 0
+    for seed in range(64):
+        out = run(prompts(), seed=seed)
+        ended = np.isin(out.tokens[:, -1], STOPS) & out.mask[:, -1]
+        assert not out.truncated[ended].any()
+        at_limit += ended.sum()
+    assert at_limit > 0
+
+
+def test_greedy_takes_the_likeliest_token():
+    out = run(prompts(), temperature=0)
+    likeliest = np.asarray(whole(prompts(), out)).argmax(axis=-1)
+    np.testing.assert_array_equal(out.tokens[out.mask], likeliest[out.mask])
+    by_prompt = out.tokens.reshape(PROMPTS, SAMPLES, LIMIT)
+    np.testing.assert_array_equal(by_prompt, np.broadcast_to(by_prompt[:, :1], by_prompt.shape))
+
+
+def test_the_first_token_has_the_frequencies_of_the_softmax():
+    seeds = range(40)
+    drawn = np.stack(
+        [run(prompts(), seed=seed).tokens[:, 0].reshape(PROMPTS, SAMPLES) for seed in seeds], axis=1
+    )
+    exact = jax.nn.softmax(full_logits(*model(), prompts().tokens, prompts().valid)[:, -1])
+    number = SAMPLES * len(seeds)
+    for row, probabilities in zip(drawn.reshape(PROMPTS, number), np.asarray(exact), strict=True):
+        frequency = np.bincount(row, minlength=19) / number
+        spread = np.sqrt(probabilities * (1 - probabilities) / number)
+        assert (np.abs(frequency - probabilities) < 4.5 * spread + 1 / number).all()
+
+
+def test_a_sample_does_not_depend_on_the_order_of_the_batch():
+    order = np.array([2, 0, 3, 1])
+    shuffled = run(Prompts(*(array[order] for array in prompts())))
+    there = jax.tree.map(
+        lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run(prompts())
+    )
+    np.testing.assert_array_equal(shuffled.tokens, there.tokens)
+    np.testing.assert_array_equal(shuffled.mask, there.mask)
+    np.testing.assert_allclose(shuffled.logprob, there.logprob, atol=1e-6)
+
+
+def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():
+    """Other shapes round differently, which may turn a draw on the edge: at most 1 row in 1000 is
+    allowed to."""
+    same = []
+    for seed in range(8):
+        together = run(prompts(), seed=seed).tokens.reshape(PROMPTS, SAMPLES, LIMIT)
+        for row in range(PROMPTS):
+            alone = run(Prompts(*(array[row : row + 1] for array in prompts())), seed=seed).tokens
+            same.append((alone == together[row]).all(axis=1))
+    assert np.mean(same) >= 0.999
+
+
+def test_samples_and_seeds_differ():
+    first, second = run(prompts(), seed=0), run(prompts(), seed=1)
+    assert (first.tokens != second.tokens).any(axis=1).mean() > 0.9
+    assert len({tuple(row) for row in first.tokens.tolist()}) > PROMPTS * SAMPLES * 0.9
+    np.testing.assert_array_equal(first.tokens, run(prompts(), seed=0).tokens)
+
+
+def test_the_loop_ends_when_every_sequence_has():
+    """No output shows it, so the loop's condition is read: besides the limit it asks whether any
+    row runs."""
+    program = jax.make_jaxpr(
+        functools.partial(generate, model()[0], samples=1, max_new_tokens=LIMIT, stop_tokens=STOPS)
+    )(model()[1], prompts(), jax.random.key(0))
+    conditions = [
+        str(equation.params["cond_jaxpr"])
+        for equation in program.eqns
+        if equation.primitive.name == "while"
+    ]
+    assert any("reduce_or" in condition for condition in conditions)

@@ -1,0 +1,220 @@
+"""Prompts: chat templates applied once, token ids as ever, and what cannot be encoded is refused in
+one line."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, pre_tokenizers, processors
+from tokenizers import models as backends
+from transformers import PreTrainedTokenizerFast
+
+from papo_jax import inspection, models
+from papo_jax.errors import InputError
+from papo_jax.rollout import prompts
+from papo_jax.rollout.prompts import Chat, Store
+from papo_jax.tasks.problem import Problem
+from papo_jax.tasks.sources import arithmetic
+
+WORDS = ["<bos>", "<eos>", "<user>", "<system>", "<model>", "<think>", *"abcdefgh"]
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<' + message.role + '>' + message.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<model>{% endif %}"
+)
+THINKING = TEMPLATE + "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
+ABC = [Problem(3, "abc", ""), Problem(8, "d", "")]
+
+
+def make_tokenizer(template=None):
+    """A token a letter, and a beginning of sequence that it adds by itself."""
+    backend = Tokenizer(
+        backends.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<eos>")
+    )
+    backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    backend.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 0)]
+    )
+    special = dict(bos_token="<bos>", eos_token="<eos>", additional_special_tokens=WORDS[2:6])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **special)
+
+
+def encode(*arguments):
+    store = Store.of(*arguments)
+    return [store[row] for row in range(len(store))]
+
+
+def as_words(encoded):
+    return ["".join(WORDS[i] for i in ids) for ids in encoded]
+
+
+def refused(call, *arguments, **keywords):
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **keywords)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def padded_one_by_one(encoded, width):
+    """Padding as plainly as it can be written."""
+    tokens = [[0] * (width - len(ids)) + list(ids) for ids in encoded]
+    return np.array(tokens), np.array(
+        [[slot >= width - len(ids) for slot in range(width)] for ids in encoded]
+    )
+
+
+@pytest.mark.parametrize(
+    "template", [None, "{{ messages[0].content + '\\n' }}"], ids=["text", "chat"]
+)
+def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template, monkeypatch):
+    monkeypatch.setattr(prompts, "_BLOCK", 7)  # several blocks, the last one short
+    tokenizer = models.load("tiny").tokenizer
+    tokenizer.chat_template = template
+    problems = [arithmetic.generate(0, "train", i, difficulty=3) for i in range(40)]
+    texts = [problem.prompt + ("\n" if template else "") for problem in problems]
+    expected = tokenizer(texts)["input_ids"]
+    store, encoded = Store.of(tokenizer, problems), encode(tokenizer, problems)
+    assert [ids.tolist() for ids in encoded] == expected
+    assert [store[row].tolist() for row in range(len(store))] == expected and len(store) == 40
+    rows = [11, 3, 39, 3]
+    width = prompts.slots([expected[row] for row in rows], multiple=8, longest=store.longest)
+    tokens, valid = padded_one_by_one([expected[row] for row in rows], width)
+    for made in (
+        store.take(rows, multiple=8, longest=store.longest),
+        prompts.pad([encoded[row] for row in rows], rows, width),
+    ):
+        np.testing.assert_array_equal(made.tokens, tokens)
+        np.testing.assert_array_equal(made.valid, valid)
+        assert made.identifiers.tolist() == rows
+        assert [part.dtype.name for part in made] == ["int32", "bool", "int32"]
+
+
+def test_special_tokens_are_written_once():
+    assert as_words(encode(make_tokenizer(), ABC)) == ["<bos>abc", "<bos>d"]
+    assert as_words(encode(make_tokenizer(TEMPLATE), ABC)) == [
+        "<bos><user>abc<model>",
+        "<bos><user>d<model>",
+    ]
+    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, Chat(enabled=False))) == [
+        "<bos>abc",
+        "<bos>d",
+    ]
+
+
+def test_system_message():
+    tokenizer = make_tokenizer(TEMPLATE)
+    assert as_words(encode(tokenizer, ABC[:1], Chat(system="gh"))) == [
+        "<bos><system>gh<user>abc<model>"
+    ]
+    assert as_words(encode(tokenizer, ABC[:1], Chat(system=""))) == [
+        "<bos><system><user>abc<model>"
+    ]
+
+
+def test_thinking_is_what_the_template_does_by_itself_unless_it_is_set():
+    ends = {None: "<model><think>", True: "<model><think>", False: "<model>"}
+    for thinking, end in ends.items():
+        assert as_words(encode(make_tokenizer(THINKING), ABC[:1], Chat(thinking=thinking))) == [
+            "<bos><user>abc" + end
+        ]
+
+
+def test_named_templates():
+    tokenizer = make_tokenizer({"tool_use": "{{ fail }}", "default": TEMPLATE})
+    assert as_words(encode(tokenizer, ABC[:1])) == ["<bos><user>abc<model>"]
+    assert "call one of them 'default'" in refused(encode, make_tokenizer({"rag": TEMPLATE}), ABC)
+
+
+def test_templates_are_applied_once_a_problem(monkeypatch):
+    rendered, original = [], PreTrainedTokenizerFast.apply_chat_template
+
+    def apply(self, messages, **keywords):
+        rendered.append(messages[-1]["content"])
+        return original(self, messages, **keywords)
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "apply_chat_template", apply)
+    store = Store.of(make_tokenizer(TEMPLATE), iter(ABC))
+    for rows in ([0, 1], [1]):
+        store.take(rows, multiple=4, longest=store.longest)
+    assert rendered == ["abc", "d"]
+
+
+@pytest.mark.parametrize(
+    "template, chat, said",
+    [
+        (TEMPLATE, Chat(thinking=True), "has no thinking switch; leave model.thinking unset"),
+        (None, Chat(thinking=False), "model.thinking is set but the model has no chat template"),
+        (
+            None,
+            Chat(system="a"),
+            "model.system is set but the model has no chat template; leave model.system unset",
+        ),
+        (TEMPLATE, Chat(enabled=False, system="a"), "model.system is set but model.chat is false"),
+        (
+            THINKING,
+            Chat(enabled=False, thinking=True),
+            "model.thinking is set but model.chat is false",
+        ),
+    ],
+)
+def test_what_a_template_cannot_do(template, chat, said):
+    assert said in refused(encode, make_tokenizer(template), ABC, chat)
+
+
+@pytest.mark.parametrize(
+    "template, said",
+    [
+        ("{% for message in messages %}", "Unexpected end of template"),
+        ("{{ raise_exception('no system role here') }}", "no system role here"),
+        ("{{ messages[0].content + 1 }}", "can only concatenate str"),
+        ("{{ messages[5].content.strip() }}", "has no element 5"),
+        ("{{ 1 // 0 }}", "division"),
+        ("{{ nothing.at.all }}", "'nothing' is undefined"),
+    ],
+)
+def test_template_that_fails(template, said):
+    line = refused(encode, make_tokenizer(template), ABC)
+    assert (
+        line.startswith("the model's tokenizer: the chat template fails on problem 3 (")
+        and said in line
+    )
+    assert line.endswith("mend chat_template, or set model.chat=false")
+    assert "leave model.system unset" in refused(
+        encode, make_tokenizer(template), ABC, Chat(system="a")
+    )
+
+
+def test_prompt_of_no_token():
+    tokenizer = make_tokenizer("{% if 'd' not in messages[0].content %}abc{% endif %}")
+    assert refused(Store.of, tokenizer, ABC).startswith("problem 8 has an empty prompt")
+
+
+def test_lengths_are_checked():
+    store = Store.of(make_tokenizer(), ABC)  # <bos>abc, <bos>d
+    assert store.longest == 4
+    store.check(limit=4, room=4)
+    said = refused(store.check, limit=3, room=3)
+    assert "problem 3 has a prompt of 4 tokens, more than rollout.max_prompt_tokens = 3" in said
+    assert "3 tokens are left for a prompt" in refused(store.check, limit=4, room=3)
+
+
+def test_a_store_of_nothing():
+    store = Store.of(make_tokenizer(), [])
+    assert len(store) == 0 and store.longest == 0 and store.tokens.dtype == np.int32
+    store.check(limit=1, room=1)
+
+
+def test_rows_outside_the_store():
+    with pytest.raises(IndexError):
+        Store.of(make_tokenizer(), ABC).take([2], multiple=4, longest=4)
+
+
+def test_slots_never_exceed_the_longest_prompt():
+    store = Store.of(make_tokenizer(), ABC)
+    assert store.take([1], multiple=3, longest=8).tokens.tolist() == [
+        [0, WORDS.index("<bos>"), WORDS.index("d")]
+    ]
+    assert store.take([0], multiple=3, longest=4).tokens.shape == (1, 4)  # 6 if it were rounded up
+
+
+def test_inspection_reads_a_text_with_the_tokenizer():
+    readings = inspection.read(models.load("tiny"), "12+7=", "19")
+    assert [reading.text for reading in readings] == ["1", "9", "<eos>"]
+    assert all(0 < reading.probability <= 1 for reading in readings)
