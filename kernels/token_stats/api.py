@@ -116,9 +116,7 @@ def linear_token_stats(
         given.
 
     >>> print(
-    ...     linear_token_stats(
-    ...         jnp.ones((1, 2)), jnp.zeros((4, 2)), jnp.array([3])
-    ...     ).entropy.round(4)
+    ...     linear_token_stats(jnp.ones((1, 2)), jnp.zeros((4, 2)), jnp.array([3])).entropy.round(4)
     ... )
     [1.3863]
     """

@@ -20,9 +20,7 @@ def current() -> Target:
     `jax.sharding.use_abstract_mesh` with a mesh whose `abstract_device` names it; inside
     `jax.shard_map` the mesh does so itself.
 
-    >>> device = jax.sharding.AbstractDevice(
-    ...     device_kind="TPU v4", num_cores=None, platform="tpu"
-    ... )
+    >>> device = jax.sharding.AbstractDevice(device_kind="TPU v4", num_cores=None, platform="tpu")
     >>> with jax.sharding.use_abstract_mesh(
     ...     jax.sharding.AbstractMesh((), (), abstract_device=device)
     ... ):

@@ -138,10 +138,7 @@ def figures(
       [M] each: "avg_at_k", "pass_at_k/1", "pass_at_k/2", "pass_at_k/4", ..., "pass_at_k/K",
       "maj_at_k".
 
-    >>> {
-    ...     name: values.tolist()
-    ...     for name, values in figures([1, 2], [0.5, 1.0], 2).items()
-    ... }
+    >>> {name: values.tolist() for name, values in figures([1, 2], [0.5, 1.0], 2).items()}
     {'avg_at_k': [0.5, 1.0], 'pass_at_k/1': [0.5, 1.0], 'pass_at_k/2': [1.0, 1.0], 'maj_at_k': [0.5,
     1.0]}
     """

@@ -3,14 +3,9 @@ r"""The grader "approximate": a measured or computed number within one per cent 
 Source: the rule for numeric answers of Minerva, Lewkowycz et al. 2022, arXiv 2206.14858, as we read
 it: within 1 % of the gold, relative to it. A gold of zero has to be met exactly.
 
->>> judge(
-...     "4.5e33", r"so $L \approx \boxed{4.48 \times 10^{33} \text{ erg/s}}$"
-... ).verdict
+>>> judge("4.5e33", r"so $L \approx \boxed{4.48 \times 10^{33} \text{ erg/s}}$").verdict
 'right'
->>> (
-...     judge("4.5e33", "Answer: 4.6e33").verdict,
-...     judge("4.5e33", "Answer: 4.5e33 or 4.6e33").verdict,
-... )
+>>> (judge("4.5e33", "Answer: 4.6e33").verdict, judge("4.5e33", "Answer: 4.5e33 or 4.6e33").verdict)
 ('wrong', 'wrong')
 """
 

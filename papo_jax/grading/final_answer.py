@@ -66,11 +66,7 @@ def boxed(text: str) -> str | None:
     r"""What stands in the last `\boxed{...}` or `\fbox{...}`; None without one, or if the last is
     never closed.
 
-    >>> (
-    ...     boxed(r"\boxed{1} \boxed{\frac{1}{2}}"),
-    ...     boxed(r"\boxed 7."),
-    ...     boxed(r"\boxed{1} \boxed{2"),
-    ... )
+    >>> (boxed(r"\boxed{1} \boxed{\frac{1}{2}}"), boxed(r"\boxed 7."), boxed(r"\boxed{1} \boxed{2"))
     ('\\frac{1}{2}', '7', None)
     """
     last = None

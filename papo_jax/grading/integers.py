@@ -73,14 +73,7 @@ def extract_integer(text: str) -> str | None:
 
     >>> [
     ...     extract_integer(text)
-    ...     for text in (
-    ...         "3*4=12",
-    ...         "5-3",
-    ...         "x = −7.",
-    ...         "#### 1,234 apples",
-    ...         "3.5",
-    ...         "41, no 42",
-    ...     )
+    ...     for text in ("3*4=12", "5-3", "x = −7.", "#### 1,234 apples", "3.5", "41, no 42")
     ... ]
     ['12', '3', '-7', '1234', None, None]
     """
@@ -102,11 +95,7 @@ def canonical_integer(text: str) -> str | None:
     Returns:
       Canonical digits, or None.
 
-    >>> (
-    ...     canonical_integer(" 1,080 "),
-    ...     canonical_integer("-0"),
-    ...     canonical_integer("5 apples"),
-    ... )
+    >>> (canonical_integer(" 1,080 "), canonical_integer("-0"), canonical_integer("5 apples"))
     ('1080', '0', None)
     """
     match = _NUMBER.fullmatch(text.strip()) if len(text) <= final_answer.TAIL else None

@@ -65,9 +65,9 @@ def by_source(entry: Any, samples: Any) -> dict[str, tuple[int, dict[str, Interv
     """Returns the number of problems and the figures of each source of a mixture; empty where there
     is one source.
 
-    >>> by_source(
-    ...     {"by_source": {"gsm8k": {"problems": 3, "avg_at_k": 0.5}, "odd": 1}}, 8
-    ... )["gsm8k"][0]
+    >>> by_source({"by_source": {"gsm8k": {"problems": 3, "avg_at_k": 0.5}, "odd": 1}}, 8)["gsm8k"][
+    ...     0
+    ... ]
     3
     """
     found = look_up(entry, "by_source")

@@ -138,10 +138,7 @@ def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> i
     """Returns P for these prompts: their longest rounded up, so that few shapes are compiled, but
     never above `longest`.
 
-    >>> (
-    ...     slots([[1, 2, 3]], multiple=64, longest=12),
-    ...     slots([[1] * 70], multiple=64, longest=300),
-    ... )
+    >>> (slots([[1, 2, 3]], multiple=64, longest=12), slots([[1] * 70], multiple=64, longest=300))
     (12, 128)
     """
     here = max(len(ids) for ids in encoded)

@@ -65,9 +65,9 @@ def draw(seed: int, cursor: int, count: int, parts: Sequence[Sized]) -> np.ndarr
       ValueError: as `identifiers`, or if a part's share is below one in 1,024.
 
     >>> from types import SimpleNamespace as Part
-    >>> sorted(
-    ...     draw(0, 0, 1024, [Part(weight=3, train=2), Part(weight=1, train=512)]) >= 2
-    ... ).count(True)  # a quarter
+    >>> sorted(draw(0, 0, 1024, [Part(weight=3, train=2), Part(weight=1, train=512)]) >= 2).count(
+    ...     True
+    ... )  # a quarter
     256
     """
     sizes = [part.train for part in parts]

@@ -6,9 +6,7 @@ punctuation of sentences do not matter; operators and brackets do. Instructions 
 (`templates.KNOWN`, and the templates in use) are taken off first. What else a file of the user's
 own puts around a question is not known, so there the question is also looked for inside.
 
->>> normal("Compute $\\sin 60$,  please!") == normal(
-...     "compute \\( \\sin60 \\) please"
-... )
+>>> normal("Compute $\\sin 60$,  please!") == normal("compute \\( \\sin60 \\) please")
 True
 """
 

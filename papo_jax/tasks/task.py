@@ -63,20 +63,11 @@ def panel(task: Task, count: int) -> list[Problem]:
     Raises:
       InputError: if there are not as many.
 
-    >>> held_out = [
-    ...     Problem(i, f"{i}+0=", str(i), source="ab"[i // 5]) for i in range(6)
-    ... ]
+    >>> held_out = [Problem(i, f"{i}+0=", str(i), source="ab"[i // 5]) for i in range(6)]
     >>> [
     ...     one.source
     ...     for one in panel(
-    ...         Task(
-    ...             "a+b",
-    ...             (),
-    ...             held_out,
-    ...             (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)),
-    ...             "",
-    ...         ),
-    ...         4,
+    ...         Task("a+b", (), held_out, (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)), ""), 4
     ...     )
     ... ]
     ['a', 'a', 'a', 'b']

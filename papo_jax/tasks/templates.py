@@ -53,10 +53,7 @@ def affixes(template: str) -> tuple[str, str]:
 def without(template: str, prompt: str) -> str:
     """Takes a template off a prompt; a prompt that does not carry it is returned as it is.
 
-    >>> (
-    ...     without("{question} Think.", "1+1? Think."),
-    ...     without("{question} Think.", "1+1?"),
-    ... )
+    >>> (without("{question} Think.", "1+1? Think."), without("{question} Think.", "1+1?"))
     ('1+1?', '1+1?')
     """
     before, after = affixes(template)

@@ -96,11 +96,7 @@ def interval(values, *, level: float = 0.95) -> tuple[float, float, float]:
 def shown(values, *, digits: int = 3, sign: str = "") -> str:
     """Writes a mean with its interval; of values that are NaN only how many they are.
 
-    >>> (
-    ...     shown([1.0, 2.0, 3.0]),
-    ...     shown([1.0, 1.0, math.nan], digits=0, sign="+"),
-    ...     shown([math.nan]),
-    ... )
+    >>> (shown([1.0, 2.0, 3.0]), shown([1.0, 1.0, math.nan], digits=0, sign="+"), shown([math.nan]))
     ('2.000 [-0.484, 4.484]', '+1 [+1, +1] (1 never)', 'never')
     """
     values = np.asarray(values, np.float64)

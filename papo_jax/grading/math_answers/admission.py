@@ -33,10 +33,7 @@ def admits(text: str) -> bool:
     Args:
       text: as `latex.canonical` writes it.
 
-    >>> [
-    ...     admits(text)
-    ...     for text in (r"2\sqrt{3}+x^2", "9^{9^9}", r"\sum_{n=1}^9n", "«apples»")
-    ... ]
+    >>> [admits(text) for text in (r"2\sqrt{3}+x^2", "9^{9^9}", r"\sum_{n=1}^9n", "«apples»")]
     [True, False, False, False]
     """
     if (

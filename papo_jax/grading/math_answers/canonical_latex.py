@@ -5,11 +5,7 @@ mathematics.
 
 >>> canonical(r"\left( 3, \dfrac\pi2 \right)") == canonical(r"$(3,\frac{\pi}{2})$.")
 True
->>> (
-...     canonical(r"15\mbox{ cm}^2"),
-...     canonical("42 or 43 apples"),
-...     canonical(r"\text{(C)}"),
-... )
+>>> (canonical(r"15\mbox{ cm}^2"), canonical("42 or 43 apples"), canonical(r"\text{(C)}"))
 ('15«cm»^2', '42;43«apples»', 'C')
 """
 
@@ -130,11 +126,7 @@ def canonical(text: str) -> str:
       The canonical text; a text of more than `LONGEST` characters with its white space alone made
       even.
 
-    >>> (
-    ...     canonical(r"$\frac43\sqrt 2$"),
-    ...     canonical("1,080 %"),
-    ...     canonical(r"x=1 \text{ or } x=-2"),
-    ... )
+    >>> (canonical(r"$\frac43\sqrt 2$"), canonical("1,080 %"), canonical(r"x=1 \text{ or } x=-2"))
     ('\\frac{4}{3}\\sqrt{2}', '1080%', 'x=1;x=-2')
     """
     text = plain(text)

@@ -5,10 +5,7 @@ compared one by one (`values`): numbers exactly, formulas by math-verify, gold f
 
 >>> judge(r"\frac{14}{3}", r"so $x = \boxed{\dfrac{14}{3}}$.")
 Judgment(verdict='right', answer='14/3', reason='')
->>> (
-...     judge("42", r"\boxed{41 \text{ or } 42}").verdict,
-...     judge("42", "Answer: 41, no 42").verdict,
-... )
+>>> (judge("42", r"\boxed{41 \text{ or } 42}").verdict, judge("42", "Answer: 41, no 42").verdict)
 ('wrong', 'wrong')
 """
 

@@ -61,14 +61,7 @@ def power(text: str) -> Fraction | None:
 
     >>> [
     ...     str(power(text))
-    ...     for text in (
-    ...         "2^{10}",
-    ...         r"\sqrt{9}",
-    ...         r"\sqrt[3]{8}",
-    ...         r"\sqrt{8}",
-    ...         "2^3+1",
-    ...         "9^{999}",
-    ...     )
+    ...     for text in ("2^{10}", r"\sqrt{9}", r"\sqrt[3]{8}", r"\sqrt{8}", "2^3+1", "9^{999}")
     ... ]
     ['1024', '3', '2', 'None', 'None', 'None']
     """

@@ -5,10 +5,7 @@ is compared.
 
 >>> read("3;5") == Form("list", (Form("value", ("3",)), Form("value", ("5",))))
 True
->>> [
-...     read(text).kind
-...     for text in ("x=42", r"\pm42", "(3,4]", "2<x", "x+y=2", r"\{42\}")
-... ]
+>>> [read(text).kind for text in ("x=42", r"\pm42", "(3,4]", "2<x", "x+y=2", r"\{42\}")]
 ['named', 'list', '(]', '()', 'equation', 'value']
 """
 

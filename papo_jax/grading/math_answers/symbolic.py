@@ -70,11 +70,7 @@ def is_about(gold: str, decimal: str) -> bool:
     Raises:
       Unreadable: if the formula cannot be used.
 
-    >>> (
-    ...     is_about(r"2\pi", "6.28319"),
-    ...     is_about(r"2\pi", "6.28"),
-    ...     is_about("2x", "6.28319"),
-    ... )
+    >>> (is_about(r"2\pi", "6.28319"), is_about(r"2\pi", "6.28"), is_about("2x", "6.28319"))
     (True, False, False)
     """
     value = numeric.real_value(_parsed(gold), digits=len(decimal) + _DIGITS)

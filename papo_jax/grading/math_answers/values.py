@@ -1,19 +1,9 @@
 r"""Whether two single values are equal: words by their letters, numbers exactly, formulas by
 math-verify.
 
->>> (
-...     equal("5«cm»", "5"),
-...     equal("42%", "0.42"),
-...     equal(r"\frac{1}{3}", "0.333333"),
-...     equal("C", "c"),
-... )
+>>> (equal("5«cm»", "5"), equal("42%", "0.42"), equal(r"\frac{1}{3}", "0.333333"), equal("C", "c"))
 (True, True, True, True)
->>> (
-...     equal("42", "6*7"),
-...     equal("1", "0.9999999999"),
-...     equal("52_8", "52_9"),
-...     equal("5«cm»", "5«m»"),
-... )
+>>> (equal("42", "6*7"), equal("1", "0.9999999999"), equal("52_8", "52_9"), equal("5«cm»", "5«m»"))
 (False, False, False, False)
 """
 

@@ -85,9 +85,7 @@ class Layout(NamedTuple):
           ValueError: if `spec` splits inside a head.
 
         >>> tuple(
-        ...     Layout(rows=(1, 2), columns=(0,)).stored_spec(
-        ...         PartitionSpec("fsdp", "tensor", None)
-        ...     )
+        ...     Layout(rows=(1, 2), columns=(0,)).stored_spec(PartitionSpec("fsdp", "tensor", None))
         ... )
         ('tensor', 'fsdp')
         """
