@@ -1,4 +1,4 @@
-"""Settings of the whole test run, and a policy that is small enough to be trained in a test."""
+"""Settings of the whole test run, and a small stored policy that its runs start from."""
 
 import contextlib
 import dataclasses
@@ -8,8 +8,9 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+from tests.support.seeds import SEED
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -23,10 +24,15 @@ def doctest_names(doctest_namespace):
 @pytest.fixture(scope="session")
 def compiled_once(tmp_path_factory):
     """Keeps compiled programs and prepared tasks on disk, for runs and processes of this test
-    session to share."""
+    session to share.
+
+    Where `JAX_COMPILATION_CACHE_DIR` is set, programs are kept there, for a next session too.
+    """
     place = tmp_path_factory.mktemp("shared")
     kept = {
-        "JAX_COMPILATION_CACHE_DIR": str(place / "programs"),
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get(
+            "JAX_COMPILATION_CACHE_DIR", str(place / "programs")
+        ),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XDG_CACHE_HOME": str(place / "cache"),
     }
@@ -41,55 +47,20 @@ def compiled_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def policy_directory(tmp_path_factory, compiled_once):
-    """A Hugging Face directory: two layers of width 32 that get some sums right."""
-    from experiments import pretrain
-    from papo_jax import models
-    from papo_jax.models.config import ModelConfig
+def policy_directory(compiled_once):
+    """A Hugging Face directory, to be read only: two layers of width 32 that get some sums right.
 
-    tokenizer = pretrain.character_tokenizer()
-    config = ModelConfig(
-        architecture="qwen3",
-        vocabulary_size=len(tokenizer),
-        width=32,
-        layers=2,
-        heads=4,
-        kv_heads=2,
-        head_dim=8,
-        mlp_width=64,
-        tied=True,
-        qk_norm=True,
-        max_positions=64,
-    )
-    graph, params = models.initialize(config, jax.random.key(0))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrain, "DIFFICULTIES", (1,))
-        patch.setattr(
-            pretrain, "DATA_SEED", 0
-        )  # the very problems of `small`: half learned by heart
-        batch = next(pretrain.demonstrations(tokenizer, 64, worked_share=0.0))
-    optimizer = optax.adam(1e-2)
-
-    def update(carry, _):
-        gradient = jax.grad(pretrain.loss, argnums=1)(graph, carry[0], *batch)
-        updates, opt_state = optimizer.update(gradient, carry[1], carry[0])
-        return (optax.apply_updates(carry[0], updates), opt_state), None
-
-    learn = jax.jit(
-        lambda params: jax.lax.scan(update, (params, optimizer.init(params)), length=90)[0][0]
-    )
-    params = learn(params)
-    directory = tmp_path_factory.mktemp("policy")
-    models.export(
-        models.Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,)), directory
-    )
-    return directory
+    It is stored, since training anew gives another policy on every processor;
+    `tests/support/make_policy.py` made it.
+    """
+    return pathlib.Path(__file__).parent / "tests/support/policy"
 
 
 @pytest.fixture(scope="session")
 def small_overrides(policy_directory):
     """What differs from the default config in a run of seconds, {"training.steps": 4, ...}."""
     return {
+        "seed": SEED,
         "model.path": str(policy_directory),
         "task.difficulty": 1,
         "task.train_size": 64,
