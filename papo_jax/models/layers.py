@@ -167,7 +167,8 @@ class Attention(Adapted):
         """Query [B, T, H, head_dim] against keys and values [B, S, K, head_dim] -> [B, T, D]."""
         batch, time, heads, head_dim = query.shape
         grouped = query.reshape(batch, time, keys.shape[2], heads // keys.shape[2], head_dim)
-        scores = jnp.einsum("btkgh,bskh->bkgts", grouped, keys, preferred_element_type=jnp.float32)
+        wide = jnp.promote_types(query.dtype, jnp.float32)
+        scores = jnp.einsum("btkgh,bskh->bkgts", grouped, keys, preferred_element_type=wide)
         scores = scores * head_dim**-0.5
         # A finite fill keeps a row of padding, which may attend to nothing, free of NaN.
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)

@@ -1,24 +1,29 @@
-"""Makes the policy that tests start from: two layers of width 32 that get some sums right.
+"""Makes the policy that tests start from, and a rollout of it: `policy/` and `rollout.npz`.
 
-    python -m tests.support.make_policy --output=tests/support/policy
+    python -m tests.support.make_policy --output=tests/support
 
-Training is not repeatable from machine to machine: roundings differ, and 90 steps of Adam carry them
-to the third digit. So the result is stored, and every machine tests with the same weights.
+Training is not repeatable from machine to machine: roundings differ, 90 steps of Adam carry them to
+the third digit, and another policy draws other answers. So both are stored, and every machine tests
+with the same numbers. Those that are stored were made with jax 0.10.2 on x86 with AVX-512.
 
-It is trained on the 64 problems of the fixture `small` until about half are known by heart, so that
-groups of right answers, of wrong ones and of both are drawn. Made with jax 0.10.2 on x86 with AVX-512.
+The policy has two layers of width 32. It is trained on the 64 problems of the fixture `small` until
+about half are known by heart, so that it draws groups of right answers, of wrong ones and of both.
 """
 
 import argparse
 import pathlib
 
 import jax
+import numpy as np
 import optax
 import pytest
 
 from experiments import pretrain
 from papo_jax import models
 from papo_jax.models.config import ModelConfig
+from papo_jax.rollout.generate import generate
+from papo_jax.rollout.prompts import Store
+from papo_jax.tasks.sources import arithmetic
 
 STEPS, LEARNING_RATE = 90, 1e-2
 PROBLEMS = 64
@@ -67,9 +72,42 @@ def train_policy() -> models.Policy:
     return models.Policy(config, graph, learn(params), tokenizer, (tokenizer.eos_token_id,))
 
 
+def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:
+    """Draws four answers to each of four problems, at a temperature that makes them differ.
+
+    Returns the arrays of `Trajectories` by name.
+    """
+    problems = [arithmetic.generate(0, "train", index, difficulty=1) for index in range(4)]
+    store = Store.of(policy.tokenizer, problems)
+    prompts = store.take(range(4), multiple=8, longest=store.longest)
+    completions = generate(
+        policy.graph,
+        policy.params,
+        prompts,
+        jax.random.key(2),
+        samples=4,
+        max_new_tokens=8,
+        stop_tokens=policy.stop_tokens,
+        temperature=1.5,
+    )
+    return {
+        "prompt_tokens": np.repeat(prompts.tokens, 4, axis=0),
+        "prompt_valid": np.repeat(prompts.valid, 4, axis=0),
+        "tokens": np.asarray(completions.tokens),
+        "mask": np.asarray(completions.mask),
+    }
+
+
+def main(output: pathlib.Path) -> None:
+    """Writes both."""
+    policy = train_policy()
+    models.export(policy, output / "policy")
+    np.savez_compressed(output / "rollout.npz", **sample_rollout(policy))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", required=True, type=pathlib.Path, help="directory to write")
-    models.export(train_policy(), parser.parse_args().output)
+    parser.add_argument("--output", required=True, type=pathlib.Path, help="folder to write into")
+    main(parser.parse_args().output)
