@@ -13,6 +13,7 @@ import pytest
 
 from kernels.token_stats import token_stats
 from papo_jax import polarity as theory
+from tests.support.seeds import make_rng
 
 V = 12
 
@@ -26,7 +27,7 @@ def float64():
 def states(count=200, seed=0):
     """(logits [count, V] from nearly uniform to peaked, tokens [count], advantages [count], p
     [count, V], H [count])."""
-    draw = np.random.default_rng(seed)
+    draw = make_rng(seed)
     logits = draw.normal(size=(count, V)) * np.linspace(0.1, 4.0, count)[:, None]
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return (
@@ -100,10 +101,7 @@ class TestUnitPolarity:
     def test_expected_drift_is_a_covariance(self):
         # sampling y from p moves z by p (A - E A) on average; that changes H by eta Cov(A, T)
         logits, _, _, p, _ = states()
-        advantages, unit = (
-            np.random.default_rng(5).normal(size=logits.shape),
-            of_every_token(logits),
-        )
+        advantages, unit = (make_rng(5).normal(size=logits.shape), of_every_token(logits))
         mean = (p * advantages).sum(axis=1, keepdims=True)
         covariance = (p * (advantages - mean) * unit).sum(axis=1)
         move = 1e-4 * p * (advantages - mean)
@@ -168,7 +166,7 @@ def test_predicted_entropy_change_by_hand():
 
 
 def test_directional_entropy_change_of_a_network():
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     inputs = draw.normal(size=(3, 4, 2))
     params = {"in": draw.normal(size=(2, 6)), "out": draw.normal(size=(6, V))}
     update = jax.tree.map(lambda leaf: draw.normal(size=leaf.shape), params)
@@ -190,7 +188,7 @@ class TestParameterPolarity:
     def test_it_predicts_any_reweighted_step_through_shared_parameters(self, preconditioned):
         # loss -1/N sum w A log p, step theta - eta M grad: dHbar -> eta / N sum w P, slope 1 over
         # random weightings
-        draw = np.random.default_rng(1)
+        draw = make_rng(1)
         features, tokens, advantages = (
             draw.normal(size=(3, 2, 4)),
             draw.integers(5, size=(3, 2)),
@@ -250,7 +248,7 @@ class TestParameterPolarity:
         # 1 (N = 4). # grad log p(y) = e_y - p and grad Hbar = n_k / N (-S) at state k, so P_theta =
         # A n_k / N (C - S_y) = n_k / N P. # The step moves state k by eta / N sum_{its tokens} A
         # (e_y - p): its own change is eta / N sum P, aggregated.
-        table = np.random.default_rng(3).normal(size=(2, V))
+        table = make_rng(3).normal(size=(2, V))
         visited, tokens = np.array([[0, 0], [0, 1]]), np.array([[4, 7], [0, 2]])
         advantages = np.array([[1.0, -0.5], [2.0, 1.5]])
 

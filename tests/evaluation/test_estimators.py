@@ -10,6 +10,7 @@ import pytest
 from papo_jax.evaluation import estimators
 from papo_jax.grading.judgment import Judgment
 from papo_jax.tasks.problem import Problem
+from tests.support.seeds import make_rng
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
@@ -40,7 +41,7 @@ def test_pass_at_k_refuses(n, c, k):
 def test_pass_at_k_of_many_samples_neither_overflows_nor_dawdles():
     # C(4096, 2048) has 1,233 digits; one right sample in n is among k of them with chance k / n.
     assert estimators.pass_at_k(4096, 1, 2048) == 0.5
-    right = np.random.default_rng(0).integers(0, 1025, 200)
+    right = make_rng(0).integers(0, 1025, 200)
     found = estimators.figures(right, None, 1024)
     assert list(found)[-3:] == ["pass_at_k/256", "pass_at_k/512", "pass_at_k/1024"]
     np.testing.assert_array_equal(found["pass_at_k/1024"], right > 0)
@@ -81,7 +82,7 @@ def test_majority(answers, share):
 
 
 def test_interval_is_deterministic_and_ordered():
-    values = np.random.default_rng(0).random(50)
+    values = make_rng(0).random(50)
     first = estimators.interval(values)
     assert first == estimators.interval(values)
     assert first["low"] < first["value"] < first["high"]
@@ -95,7 +96,7 @@ def test_interval_is_deterministic_and_ordered():
 def test_interval_covers_the_truth():
     # Panels of 100 problems whose chance of success is uniform, 8 samples each: the true mean is
     # 0.5.
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
     covered = 0
     for _ in range(200):
         chance = rng.random(100)
@@ -118,7 +119,7 @@ def test_resamples_are_of_the_problems_and_shared_by_the_figures():
 
 
 def test_resampling_in_pieces_is_resampling_at_once(monkeypatch):
-    values = np.random.default_rng(0).random((3, 20))
+    values = make_rng(0).random((3, 20))
     whole = estimators.resample(values)
     monkeypatch.setattr(estimators, "_DRAWN_AT_ONCE", 70)  # 3 resamples at a time, the last piece 2
     np.testing.assert_array_equal(estimators.resample(values), whole)
@@ -146,7 +147,7 @@ def test_paired_by_hand():
 def test_paired_is_narrower_than_the_two_intervals():
     # Hard problems stay hard: what both evaluations share makes their intervals wide and cancels in
     # the difference.
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     chance = rng.random(200)
     first, last = (
         {"right": rng.binomial(16, np.minimum(1, chance + gain)).tolist()} for gain in (0.0, 0.05)

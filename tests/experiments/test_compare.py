@@ -10,6 +10,7 @@ from experiments import compare, estimates
 from papo_jax.evaluation import estimators
 from papo_jax.report.evaluation_figures import Interval
 from papo_jax.telemetry import runfiles
+from tests.support.seeds import make_rng
 
 SAMPLES = 4
 
@@ -85,7 +86,7 @@ def test_two_runs_by_hand(tmp_path):
 
 
 def test_the_difference_is_the_paired_one_of_the_evaluation(tmp_path):
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     chance = rng.random(60)
     runs = [entry(0, rng.binomial(SAMPLES, chance).tolist()) for _ in range(2)]
     _, records = compare.compare([write(tmp_path / name, [run]) for name, run in zip("ab", runs)])
@@ -174,7 +175,7 @@ def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
     class Run:
         config = {}
 
-    widths, rng = [], np.random.default_rng(0)
+    widths, rng = [], make_rng(0)
     for _ in range(10):
         values = rng.normal(0, 0.2, (20, 1)) + rng.normal(0, 0.3, 50)
         draws = estimators.resample(values)

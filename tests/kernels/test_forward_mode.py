@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import forward_mode, reference
+from tests.support.seeds import make_rng
 
 
 class TestForward:
@@ -20,7 +21,7 @@ class TestForward:
     @pytest.fixture(autouse=True)
     def problem(self):
         with jax.enable_x64(True):
-            draw = np.random.default_rng(2)
+            draw = make_rng(2)
             self.hidden, self.head = draw.normal(size=(2, 5, 3)), draw.normal(size=(11, 3))
             self.tangents = draw.normal(size=(2, 5, 3)), draw.normal(size=(11, 3))
             self.tokens = draw.integers(11, size=(2, 5))

@@ -13,6 +13,8 @@ import sys
 
 import pytest
 
+from tests.support.seeds import make_rng
+
 CASES = [
     *[(name, True) for name in ("reference", "forward", "chunked", "loss")],
     *[(name, False) for name in ("chunked", "pallas_tpu", "pallas_gpu", "loss")],
@@ -61,7 +63,7 @@ def measure() -> dict:
     from kernels.token_stats import linear_token_loss, linear_token_stats
 
     mesh = jax.make_mesh((2, 4), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     hidden, head = (
         draw.normal(size=(64, 16)).astype(np.float32),
         draw.normal(size=(1024, 16)).astype(np.float32),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import linear_token_loss, linear_token_stats, tile_sizes
+from tests.support.seeds import make_rng
 
 B, T, V, D = 3, 5, 300, 4
 
@@ -32,7 +33,7 @@ def of_tokens(stats, context):
 
 
 def problem(dtype):
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     hidden, head = (
         jnp.asarray(draw.normal(size=(B, T, D)), dtype),
         jnp.asarray(draw.normal(size=(V, D)), dtype),

@@ -27,6 +27,7 @@ from kernels.token_stats import (
     token_stats,
     tpu_blocks,
 )
+from tests.support.seeds import make_rng
 
 T, V = 7, 300  # two blocks of rows and three tiles, the last ragged, with the sizes below
 PALLAS = ("pallas_tpu", "pallas_gpu")
@@ -109,7 +110,7 @@ TEMPERATURES = [
 def example(rows, dtype="float32"):
     """[T, V] logits of a kind, and [T] tokens in the support: odd columns from 200, or a one-hot
     row's own."""
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     logits = jnp.asarray(ROWS[rows](draw.normal(size=(T, V))), dtype)
     tokens = np.arange(T) if "one_hot" in rows else 200 + 2 * draw.integers(50, size=T) + 1
     return logits, jnp.asarray(tokens)
@@ -151,9 +152,7 @@ class TestEveryImplementation:
     @pytest.mark.parametrize("name, rows", GRID)
     def test_values_and_gradients(self, name, rows, temperature, dtype):
         logits, tokens = example(rows, dtype)
-        weights = (
-            np.random.default_rng(1).normal(size=(4, T)).astype(np.float32)
-        )  # the last must have no effect
+        weights = make_rng(1).normal(size=(4, T)).astype(np.float32)  # the last must have no effect
         stats, gradient = values_and_gradient(name, logits, tokens, temperature, weights)
         values, gradients = oracle(logits, tokens, temperature)
         finite = np.nan_to_num(np.asarray(logits, np.float64), neginf=0.0)
@@ -255,7 +254,7 @@ class TestEveryImplementation:
 
 @pytest.mark.parametrize("name", ["reference", "chunked", *PALLAS])
 def test_products_of_bfloat16_operands_are_within_its_rounding(name):
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     hidden, head = (
         jnp.asarray(draw.normal(size=(50, 64)), "bfloat16"),
         jnp.asarray(draw.normal(size=(V, 64)) / 4, "bfloat16"),
@@ -287,7 +286,7 @@ def test_products_of_bfloat16_operands_are_within_its_rounding(name):
 def test_unit_polarity_is_the_entropy_change_along_its_direction(name):
     # dH/d eta at z + eta (e_y - p), by central differences in float64.
     with jax.enable_x64(True):
-        logits, tokens = np.random.default_rng(3).normal(size=(T, V)) * 2, np.arange(T) * 40
+        logits, tokens = make_rng(3).normal(size=(T, V)) * 2, np.arange(T) * 40
         logits[:, 0] += 5.0  # so that T is not tiny: some mass in one place
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         along, step = np.eye(V)[tokens] - p, 1e-5
@@ -304,11 +303,7 @@ def test_unit_polarity_is_the_entropy_change_along_its_direction(name):
 @pytest.mark.parametrize("name", ["reference", "chunked", "pallas_tpu", "pallas_gpu"])
 def test_a_vocabulary_of_real_size(name):
     rows, vocabulary = 3, 151_936
-    logits = np.random.default_rng(0).normal(size=(rows, vocabulary)).astype(np.float32) * [
-        [1.0],
-        [4.0],
-        [0.1],
-    ]
+    logits = make_rng(0).normal(size=(rows, vocabulary)).astype(np.float32) * [[1.0], [4.0], [0.1]]
     logits = logits.astype(np.float32)
     tokens = np.array([5, int(logits[1].argmax()), vocabulary - 1])
     with pytest.MonkeyPatch.context() as patch:
@@ -317,9 +312,7 @@ def test_a_vocabulary_of_real_size(name):
         patch.setattr(pallas_gpu, "LOGITS_BLOCK", pallas_gpu.LOGITS_BLOCK._replace(columns=4096))
         call = jax.jit(functools.partial(LOGITS[name], temperature=0.7))
         stats, pull = jax.vjp(lambda z: call(z, tokens), logits)
-        weights = reference.TokenStats(
-            *np.random.default_rng(1).normal(size=(4, rows)).astype(np.float32)
-        )
+        weights = reference.TokenStats(*make_rng(1).normal(size=(4, rows)).astype(np.float32))
         (gradient,) = pull(weights)
     values, gradients = oracle(logits, tokens, 0.7)
     for field, got, want in zip(stats._fields, stats, values, strict=True):
@@ -332,7 +325,7 @@ def test_a_vocabulary_of_real_size(name):
 @pytest.mark.parametrize("name", ["reference", "forward", "chunked", *PALLAS, "loss"])
 def test_the_linear_form_at_a_vocabulary_of_real_size(name):
     rows, vocabulary, width = 3, 151_936, 16
-    draw = np.random.default_rng(0)
+    draw = make_rng(0)
     hidden = draw.normal(size=(rows, width)).astype(np.float32) * np.float32([[1.0], [2.0], [0.1]])
     head = draw.normal(size=(vocabulary, width)).astype(np.float32)
     tokens, weights = (
@@ -383,7 +376,7 @@ def test_the_linear_form_at_a_vocabulary_of_real_size(name):
 
 def test_closed_form_gradient_of_the_reference():
     logits, tokens = example("peaked")
-    weights = np.random.default_rng(1).normal(size=(4, T)).astype(np.float32)
+    weights = make_rng(1).normal(size=(4, T)).astype(np.float32)
     _, by_rule = values_and_gradient("reference", logits, tokens, 0.7, weights)
     closed = reference.logit_gradient(
         logits, tokens, reference.TokenStats(*weights), temperature=0.7

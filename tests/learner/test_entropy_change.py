@@ -8,6 +8,7 @@ import pytest
 
 from papo_jax.learner import entropy_change
 from papo_jax.training.session import prepare
+from tests.support.seeds import make_key
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def session(small, tmp_path_factory):
 def rollout(session):
     """(parameters, trajectories, mask)."""
     params = jax.device_get(session.initial.params)
-    _, trajectories = session.programs.rollout(params, session.prompts(range(4)), jax.random.key(2))
+    _, trajectories = session.programs.rollout(params, session.prompts(range(4)), make_key(2))
     return params, trajectories, np.asarray(trajectories.mask)
 
 
@@ -27,7 +28,7 @@ def change(session, rollout, size):
     """Both changes at every generated token for a random step of a given size."""
     params, trajectories, mask = rollout
     leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
+    keys = jax.random.split(make_key(3), len(leaves))
     moved = [
         leaf + size * jax.random.normal(key, leaf.shape)
         for leaf, key in zip(leaves, keys, strict=True)

@@ -11,6 +11,7 @@ import pytest
 
 from papo_jax import models
 from papo_jax.training.session import prepare
+from tests.support.seeds import make_key
 
 UPDATES = {"training.minibatches": 4, "method.refills": 0}  # PAPO draws once, so its base does
 
@@ -121,7 +122,7 @@ def test_every_stop_token_of_the_generation_config_ends_an_answer(
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [end, stop]}))
     with contextlib.closing(prepare(small({"model.path": str(copy)}), tmp_path / "run")) as made:
         prompts = made.prompts(range(4))
-        completions, _ = made.programs.rollout(made.initial.params, prompts, jax.random.key(0))
+        completions, _ = made.programs.rollout(made.initial.params, prompts, make_key(0))
         texts = made.texts(completions)
     tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
     lasts = [row[kept][-1] for row, kept in zip(tokens, mask, strict=True)]
@@ -139,7 +140,7 @@ def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
             prepare(small({"rollout.at_once": at_once}), tmp_path / str(at_once))
         ) as made:
             prompts = made.prompts(range(4))
-            drawn[at_once] = made.programs.rollout(made.initial.params, prompts, jax.random.key(0))
+            drawn[at_once] = made.programs.rollout(made.initial.params, prompts, make_key(0))
     (whole, laid), (parts, laid_too) = drawn.values()
     assert len({tuple(row) for row in np.asarray(whole.tokens).tolist()}) > 4
     for one, other in zip(whole._replace(logprob=None), parts._replace(logprob=None), strict=True):
@@ -154,7 +155,7 @@ def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
 def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temperature):
     made = prepare(small({"rollout.temperature": temperature}), tmp_path)
     completions, trajectories = made.programs.rollout(
-        made.initial.params, made.prompts(range(4)), jax.random.key(0)
+        made.initial.params, made.prompts(range(4)), make_key(0)
     )
     stats, mask = (
         made.programs.assess(made.initial.params, trajectories),

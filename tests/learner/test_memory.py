@@ -19,6 +19,7 @@ from papo_jax.learner.trajectories import Batch, Trajectories
 from papo_jax.methods import phase, presets
 from papo_jax.models import policy
 from papo_jax.models.config import ModelConfig
+from tests.support.seeds import make_key
 
 B, T, V = 32, 64, 4096
 CONFIG = ModelConfig(
@@ -63,7 +64,7 @@ def programs():
     batch = Batch(
         trajectories, *[numbers] * 3, mask, numbers, shape(jnp.int32, B), shape(jnp.float32, B)
     )
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.eval_shape(lambda: make_key(0))
     steer = functools.partial(
         parameter_polarity.unit_parameter, graph=graph, temperature=0.7, parts=1
     )

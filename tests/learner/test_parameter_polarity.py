@@ -18,6 +18,7 @@ from papo_jax.learner import parameter_polarity, state
 from papo_jax.learner.trajectories import statistics
 from papo_jax.training import step
 from papo_jax.training.session import prepare
+from tests.support.seeds import make_key, make_rng
 
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 compiled = functools.partial(jax.jit, compiler_options=FAST_TO_COMPILE)
@@ -44,7 +45,7 @@ def params(session):
 
 @pytest.fixture(scope="module")
 def trajectories(session, params):
-    return session.programs.rollout(params, session.prompts(range(4)), jax.random.key(2))[1]
+    return session.programs.rollout(params, session.prompts(range(4)), make_key(2))[1]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def close(got, want, share=1e-4):
 
 
 def test_is_parameter_polarity_in_however_many_parts(session, unit, params, trajectories, of):
-    rng, mask = np.random.default_rng(0), np.asarray(trajectories.mask)
+    rng, mask = make_rng(0), np.asarray(trajectories.mask)
     advantages = rng.normal(size=mask.shape).astype(np.float32)
     preconditioner = jax.tree.map(
         lambda leaf: rng.uniform(0.5, 2, leaf.shape).astype(np.float32), params
@@ -94,7 +95,7 @@ def test_is_parameter_polarity_in_however_many_parts(session, unit, params, traj
 def test_predicts_what_a_step_does_to_entropy(unit, params, trajectories, of):
     # loss -1/N sum w A log p, one step of SGD: Hbar moves by eta / N sum w A u, and the rest is of
     # second order
-    rng, mask = np.random.default_rng(3), np.asarray(trajectories.mask)
+    rng, mask = make_rng(3), np.asarray(trajectories.mask)
     weights, advantages = (
         rng.uniform(0.5, 1.5, mask.shape),
         rng.choice([-1.0, 1.0, 2.0], mask.shape),
@@ -171,7 +172,7 @@ class TestRun:
             np.arange(16, dtype=np.int32),
             np.float32(1),
             session.initial.phase,
-            jax.random.key(0),
+            make_key(0),
             unit,
         )
         signal = np.asarray(weighed.advantages * unit)

@@ -13,9 +13,10 @@ from papo_jax.learner.update import update
 from papo_jax.methods import phase, presets
 from papo_jax.models import initialize
 from papo_jax.training.session import prepare
+from tests.support.seeds import make_key, make_rng
 
 OBJECTIVES = ("grpo", "dapo")
-PHASE, KEY = phase.init(), jax.random.key(4)
+PHASE, KEY = phase.init(), make_key(4)
 TEMPERATURE = 1.0
 
 
@@ -28,7 +29,7 @@ def session(small, tmp_path_factory):
 def params(session):
     """Fresh parameters: under a sharp policy the ratio alone magnifies float32's rounding to the
     tolerances below."""
-    return jax.device_get(initialize(session.policy.config, jax.random.key(0))[1])
+    return jax.device_get(initialize(session.policy.config, make_key(0))[1])
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,9 @@ def batch(session, params) -> Batch:
     """A stored rollout of many lengths whose ratios are well inside or well outside the clip
     range."""
     prompts = session.prompts(range(4))
-    _, trajectories = session.programs.rollout(session.initial.params, prompts, jax.random.key(1))
+    _, trajectories = session.programs.rollout(session.initial.params, prompts, make_key(1))
     stats = session.programs.assess(params, trajectories)
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     shape = stats.logprob.shape
     log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.6], shape).astype(np.float32)
     advantages = rng.choice([-1.5, -0.5, 0.0, 1.0], shape).astype(np.float32)

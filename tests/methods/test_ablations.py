@@ -8,7 +8,6 @@ weights 1 + x signs are rescaled by 3 / (3 + x sum(signs)).
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from papo_jax.learner import gradients, weighted_advantages
 from papo_jax.learner.trajectories import Batch, Trajectories
 from papo_jax.methods import phase, presets
 from papo_jax.methods.objectives import Objective, Rule, per_token
+from tests.support.seeds import make_key
 
 MASK = np.array([[True, True], [True, False]])
 # T = (0.2, -0.1, -0.3): P = A T = (+, -, +).  log p + H = -0.5: S < 0, so -A S = (+, +, -).
@@ -47,7 +47,7 @@ def weigh(method: dict, logprob=EQUAL, key: int = 0):
         np.arange(2),
         jnp.float32(0.7),
         state,
-        jax.random.key(key),
+        make_key(key),
         np.float32([[-0.4, 0.2], [0.1, 9.0]]),
         method=method,
         limit=2,
@@ -152,7 +152,7 @@ def test_objectives_are_given_the_numbers_that_they_name(monkeypatch):
     _, found = gradients.accumulate(
         {},
         batch,
-        jax.random.key(0),
+        make_key(0),
         state,
         graph=None,
         method=method,

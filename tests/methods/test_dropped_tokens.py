@@ -18,6 +18,7 @@ from papo_jax.methods.ablations import one_branch
 from papo_jax.methods.calling import keywords
 from papo_jax.methods.token_selection import clip_v
 from tests.support.rows import assert_near, in_slots, row
+from tests.support.seeds import make_key
 
 
 @functools.partial(
@@ -33,7 +34,7 @@ def weighed_and_loss(stats, rewards, mask, numbers, *, name):
         jnp.arange(len(mask)),
         jnp.float32(1),
         phase.init(),
-        jax.random.key(0),
+        make_key(0),
         method=method,
         limit=mask.shape[1],
     )
@@ -145,9 +146,9 @@ class TestDropped:
             stats, jnp.ones((1, 5)), jnp.ones((1, 5), bool), draws=drawn
         )
         assert gone.tolist() == [[True, False, False, True, False]]
-        tossed = np.asarray(
-            draws.uniform(jax.random.fold_in(jax.random.key(0), 2), jnp.arange(2), 6)
-        )[:, :5]
+        tossed = np.asarray(draws.uniform(jax.random.fold_in(make_key(0), 2), jnp.arange(2), 6))[
+            :, :5
+        ]
         stays, count, _ = self.weighed("random_branch", unit=np.full((2, 5), 0.2))
         assert (stays == (tossed >= 0.5)).all() and 0 < count == stays.sum() < 10
 
@@ -193,7 +194,7 @@ class TestTokensOfAnAnswer:
             np.arange(2),
             jnp.float32(1),
             phase.init(),
-            jax.random.key(0),
+            make_key(0),
             method=presets.get(name),
             limit=30,
         )

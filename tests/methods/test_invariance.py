@@ -19,9 +19,10 @@ from papo_jax.methods import draws, phase, presets
 from papo_jax.methods.calling import keywords
 from papo_jax.models import initialize
 from papo_jax.models.config import ModelConfig
+from tests.support.seeds import make_key, make_rng
 
 PROMPTS, SAMPLES, SLOTS = 4, 4, 12
-ROWS, LIMIT, KEY = PROMPTS * SAMPLES, 12, jax.random.key(4)
+ROWS, LIMIT, KEY = PROMPTS * SAMPLES, 12, make_key(4)
 # Entropy is low and there is a bonus, so that what waits for that acts.
 LOW = phase.init()._replace(
     initial=jnp.float32(2.5),
@@ -75,7 +76,7 @@ def policy():
         qk_norm=True,
         max_positions=64,
     )
-    graph, params = initialize(config, jax.random.key(0))
+    graph, params = initialize(config, make_key(0))
     return graph, jax.device_get(
         jax.tree.map(lambda leaf: jnp.where(leaf == 1, leaf, 8 * leaf), params)
     )
@@ -83,7 +84,7 @@ def policy():
 
 @pytest.fixture(scope="module")
 def stored(policy) -> Batch:
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     tokens = rng.integers(0, 20, (ROWS, SLOTS)).astype(np.int32)
     lengths = rng.permutation(np.resize(np.arange(1, SLOTS + 1), ROWS))[:, None]
     valid = np.repeat(np.arange(5) >= np.array([[0], [1], [3], [4]]), SAMPLES, axis=0)
@@ -138,7 +139,7 @@ def padded(batch: Batch) -> Batch:
 
 
 def shuffled(batch: Batch) -> Batch:
-    order = np.random.default_rng(1).permutation(ROWS)
+    order = make_rng(1).permutation(ROWS)
     return jax.tree.map(lambda leaf: leaf[order], batch)
 
 
@@ -299,7 +300,7 @@ def rollout(stored, current):
     rewards = np.float32([[1, 0, 0, 0], [1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 1]])
     kept = np.ones(rewards.shape, bool)
     kept[3, 2] = False
-    unit = np.random.default_rng(2).normal(size=stored.loss_mask.shape).astype(np.float32)
+    unit = make_rng(2).normal(size=stored.loss_mask.shape).astype(np.float32)
     return {
         "stats": current,
         "rewards": rewards,
@@ -344,7 +345,7 @@ def assert_same_weights(first, other, layout):
 def test_weights_do_not_depend_on_order_or_padding(rollout, name):
     first = weighed(name, rollout)
     assert np.abs(first[0].weights * first[0].advantages).max() > 0
-    rng = np.random.default_rng(3)
+    rng = make_rng(3)
     groups = rng.permutation(PROMPTS)
     samples = np.stack([rng.permutation(SAMPLES) for _ in groups])
     order = (groups[:, None] * SAMPLES + samples).ravel()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from papo_jax.methods import objectives, phase, presets, reweighting, signals
+from tests.support.seeds import make_rng
 
 OBJECTIVES = {"grpo": objectives.grpo, "dapo": objectives.dapo}
 
@@ -149,7 +150,7 @@ def test_garbage_in_one_argument_at_a_time_does_not_leak():
 
 
 def random_batch(rows, seed=0):
-    draw = np.random.default_rng(seed)
+    draw = make_rng(seed)
     old = -draw.exponential(size=(rows, 6)).astype(np.float32)
     logprob = old + 0.3 * draw.normal(size=(rows, 6)).astype(np.float32)
     advantages = draw.normal(size=(rows, 1)).astype(np.float32) * np.ones((1, 6), np.float32)

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from papo_jax.methods import reweighting
 from papo_jax.methods.reweighting import WEIGHTINGS
+from tests.support.seeds import make_key, make_rng
 
 papo = jax.jit(reweighting.papo, static_argnames=("weighting", "renormalize"))
 papo_unscaled = functools.partial(papo, renormalize=False)
@@ -39,7 +40,7 @@ def on(array):
 
 def batch(seed=0):
     """(polarity, advantages, mask) with both branches, neutral tokens and padding."""
-    draw = np.random.default_rng(seed)
+    draw = make_rng(seed)
     polarity = draw.normal(size=(B, T)).astype(np.float32) * (draw.random((B, T)) > 0.2)
     return (
         polarity.astype(np.float32),
@@ -113,7 +114,7 @@ class TestAnyWeighting:
         for renormalize, key, s in (
             (True, None, 1.0),
             (True, None, np.nan),
-            (False, jax.random.key(0), 1.0),
+            (False, make_key(0), 1.0),
         ):
             out = papo(
                 polarity,
@@ -169,7 +170,7 @@ class TestAnyWeighting:
 
     def test_no_gradient_passes(self, weighting):
         polarity, advantages, mask = batch()
-        cotangents = np.random.default_rng(1).normal(size=(B, T))
+        cotangents = make_rng(1).normal(size=(B, T))
 
         def product(polarity, advantages, s):
             return (
@@ -182,7 +183,7 @@ class TestAnyWeighting:
     @pytest.mark.parametrize("garbage", [7.0, np.nan, np.inf])
     def test_padding_changes_nothing(self, weighting, garbage):
         polarity, advantages, mask = batch()
-        coefficients = np.random.default_rng(1).random((B, T), np.float32)
+        coefficients = make_rng(1).random((B, T), np.float32)
         want = papo(
             polarity, advantages, mask, 0.8, lam=0.3, weighting=weighting, coefficients=coefficients
         )
@@ -223,7 +224,7 @@ class TestAnyWeighting:
                     0.8,
                     lam=0.3,
                     weighting=weighting,
-                    key=jax.random.key(seed),
+                    key=make_key(seed),
                 )
             )
             for seed in range(4)
@@ -235,7 +236,7 @@ class TestAnyWeighting:
             len({each.tobytes() for each in [plain, *shuffled]}) > 3
         )  # a key decides, and not the polarity
         again = papo_unscaled(
-            polarity, advantages, mask, 0.8, lam=0.3, weighting=weighting, key=jax.random.key(0)
+            polarity, advantages, mask, 0.8, lam=0.3, weighting=weighting, key=make_key(0)
         )
         np.testing.assert_array_equal(again, shuffled[0])
 
@@ -266,9 +267,7 @@ def test_renormalizing_keeps_the_pressure(polarity, advantages, mask, s, weighti
 @pytest.mark.parametrize("key", [None, 0], ids=["plain", "random"])
 def test_renormalizing_with_equal_coefficients_and_after_the_permutation(key):
     polarity, advantages, mask = batch()
-    out = papo(
-        polarity, advantages, mask, 1.0, lam=0.5, key=None if key is None else jax.random.key(key)
-    )
+    out = papo(polarity, advantages, mask, 1.0, lam=0.5, key=None if key is None else make_key(key))
     pressure = np.abs(advantages, dtype=np.float64) * mask
     np.testing.assert_allclose((pressure * out).sum(), pressure.sum(), rtol=1e-6)
 

@@ -19,6 +19,7 @@ from papo_jax.methods import phase, presets
 from papo_jax.methods.calling import keywords
 from papo_jax.methods.entropy_terms import adaptive_entropy, aer
 from papo_jax.training.step import _minibatches
+from tests.support.seeds import make_key
 
 assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
 
@@ -74,7 +75,7 @@ def weighed(name, rewards, mask, entropy=0.5, state=None):
         sequences,
         entropy,
         phase.init() if state is None else state,
-        jax.random.key(0),
+        make_key(0),
         method=presets.get(name),
         limit=10,
     )[0]
@@ -191,7 +192,7 @@ class TestSignedRewards:
             training=dataclasses.replace(settings.training, minibatches=4, epochs=1),
         )
         session = types.SimpleNamespace(settings=settings)
-        state = types.SimpleNamespace(key=jax.random.key_data(jax.random.key(0)))
+        state = types.SimpleNamespace(key=jax.random.key_data(make_key(0)))
         found = [each for _, each in _minibatches(session, state, 0, rows)]
         assert [int(rows[each].sum()) for each in found] == updates
         assert (

@@ -11,9 +11,10 @@ import pytest
 
 from kernels.token_stats import TokenStats, token_stats
 from papo_jax.methods import calling, draws, reweighting, signals
+from tests.support.seeds import make_key, make_rng
 
 LN2 = math.log(2)
-KEY = jax.random.key(0)
+KEY = make_key(0)
 compiled = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}
 )  # in less than half the time
@@ -177,11 +178,7 @@ class TestChoices:
 
     @pytest.mark.parametrize("count", [1, 5, 17])
     def test_order_of_sequences_and_padding_do_not_matter(self, count):
-        rng, rows, order = (
-            np.random.default_rng(1),
-            np.arange(8),
-            np.random.default_rng(2).permutation(8),
-        )
+        rng, rows, order = (make_rng(1), np.arange(8), make_rng(2).permutation(8))
         values = rng.integers(0, 3, (8, 5)).astype(np.float32)  # many ties
         eligible = rng.random((8, 5)) < 0.7
 
@@ -195,7 +192,7 @@ class TestChoices:
             wide, np.pad(eligible[order], ((0, 0), (0, 3))), uniform(KEY, order, slots=8)
         )
         np.testing.assert_array_equal(padded, np.pad(whole[order], ((0, 0), (0, 3))))
-        other = choose(values, eligible, uniform(jax.random.key(1), rows, slots=5))
+        other = choose(values, eligible, uniform(make_key(1), rows, slots=5))
         assert count == 1 or (other != whole).any()  # the key decides among equals
 
 
@@ -239,7 +236,7 @@ class TestStrata:
         )
 
     def test_each_tenth_holds_a_tenth_of_the_mass(self):
-        rng = np.random.default_rng(0)
+        rng = make_rng(0)
         values, mass = (
             rng.normal(size=(2, 500)),
             rng.exponential(size=(2, 500)) ** 4,
@@ -256,7 +253,7 @@ class TestStrata:
 @functools.cache
 def batch():
     """(stats, advantages, mask) of 40 answers of up to 12 tokens."""
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     logits, tokens = (
         2 * rng.normal(size=(40, 12, 5)).astype(np.float32),
         rng.integers(0, 5, (40, 12)),
@@ -349,7 +346,7 @@ class TestControls:
 
     def test_order_of_sequences_and_padding_do_not_matter(self, signal):
         stats, advantages, mask = batch()
-        order = np.random.default_rng(3).permutation(40)
+        order = make_rng(3).permutation(40)
         plain, moved, _ = weigh(stats, advantages, mask, np.arange(40), KEY, signal=signal)
 
         def wide(values, fill=np.nan):

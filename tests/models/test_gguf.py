@@ -19,6 +19,7 @@ from papo_jax.models.config import ModelConfig
 from papo_jax.models.formats import gguf as opener
 from papo_jax.models.formats import huggingface, load_sharded
 from papo_jax.models.policy import abstract
+from tests.support.seeds import make_rng
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
@@ -65,7 +66,7 @@ NAMES = {
 
 def known_params(config):
     """Parameters in our layout, whole numbers so that no rounding can hide a mistake."""
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     return jax.tree.map(
         lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32), abstract(config)[1]
     )
@@ -285,7 +286,7 @@ def test_cut_short(tmp_path, end):
 def test_garbage_in_the_header_never_escapes_as_another_error(tmp_path, seed):
     path = write(tmp_path / "m.gguf", CONFIGS["llama"])
     content = bytearray(path.read_bytes())
-    rng = np.random.default_rng(seed)
+    rng = make_rng(seed)
     content[4 + seed : 600] = rng.bytes(596 - seed)
     path.write_bytes(content)
     with pytest.raises(InputError):

@@ -19,6 +19,7 @@ from papo_jax.models.config import ModelConfig
 from papo_jax.models.formats import huggingface
 from papo_jax.models.formats.hf_config import from_huggingface, to_huggingface
 from papo_jax.models.policy import Policy, abstract
+from tests.support.seeds import make_rng
 
 SHAPE = dict(
     vocabulary_size=12,
@@ -46,7 +47,7 @@ def make_tokenizer(entries=10):
 def make_policy(config, entries=10):
     """A policy whose weights all differ, biases and norms too."""
     graph, shapes = abstract(config)
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     return Policy(config, graph, params, make_tokenizer(entries), (0, 3))
 

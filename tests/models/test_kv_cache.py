@@ -14,6 +14,7 @@ from papo_jax.models import kv_cache as caches
 from papo_jax.models.config import ModelConfig, RopeScaling
 from papo_jax.models.policy import abstract
 from papo_jax.rollout import prompts
+from tests.support.seeds import make_rng
 
 PLAIN = ModelConfig(
     "qwen3",
@@ -63,7 +64,7 @@ def policy(request):
 def make(config):
     """(graph, params): norms near 1, everything else normal with deviation 0.15."""
     graph, shapes = abstract(config)
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
 
     def draw(path, leaf):
         return (path[-1].key == "scale") + 0.15 * rng.normal(size=leaf.shape).astype(np.float32)
@@ -96,7 +97,7 @@ full_logits = jax.jit(models.logits, static_argnums=0)
 
 def test_every_position_on_both_sides_of_every_edge(policy):
     graph, params = policy
-    rng = np.random.default_rng(2)
+    rng = make_rng(2)
     widths, spreads = set(), []
     for length in LENGTHS:
         encoded = [

@@ -12,6 +12,7 @@ from papo_jax.errors import InputError
 from papo_jax.models import lora
 from papo_jax.models.config import TARGETS, Lora, ModelConfig
 from papo_jax.models.policy import abstract
+from tests.support.seeds import make_key, make_rng
 
 CONFIG = ModelConfig(
     "qwen2",
@@ -25,14 +26,14 @@ CONFIG = ModelConfig(
     tied=True,
     qkv_bias=True,
 )
-TOKENS = np.random.default_rng(0).integers(0, 23, (3, 9)).astype(np.int32)
+TOKENS = make_rng(0).integers(0, 23, (3, 9)).astype(np.int32)
 logits = jax.jit(models.logits, static_argnums=0)
 
 
 @pytest.fixture(scope="module")
 def base():
     graph, shapes = abstract(CONFIG)
-    rng = np.random.default_rng(2)  # large enough for every matrix to tell in the logits
+    rng = make_rng(2)  # large enough for every matrix to tell in the logits
 
     def draw(path, leaf):
         return jnp.array(
@@ -51,7 +52,7 @@ def base():
 def moved(policy):
     """The policy after some training: every adapter has values of its own."""
     trained, frozen = lora.split(policy.params, policy.config.lora)
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
     trained = jax.tree.map(
         lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) * 0.2, trained
     )
@@ -59,7 +60,7 @@ def moved(policy):
 
 
 def test_fresh_adapters_change_nothing(base):
-    adapted = lora.attach(base, Lora(3, 6.0), jax.random.key(1))
+    adapted = lora.attach(base, Lora(3, 6.0), make_key(1))
     np.testing.assert_array_equal(
         logits(adapted.graph, adapted.params, TOKENS), logits(base.graph, base.params, TOKENS)
     )
@@ -72,7 +73,7 @@ def test_fresh_adapters_change_nothing(base):
     "targets", [TARGETS, *((name,) for name in TARGETS)], ids=lambda targets: "+".join(targets)[:12]
 )
 def test_merged_weights_compute_what_adapters_do(base, targets):
-    adapted = moved(lora.attach(base, Lora(3, 6.0, targets), jax.random.key(1)))
+    adapted = moved(lora.attach(base, Lora(3, 6.0, targets), make_key(1)))
     merged = lora.merge(adapted)
     beside, inside, without = (logits(p.graph, p.params, TOKENS) for p in (adapted, merged, base))
     assert np.abs(beside - without).max() > 1e-2
@@ -120,7 +121,7 @@ def test_merging_by_hand():
 
 def test_the_draw_depends_on_the_key_alone(base):
     first, again, other = (
-        lora.attach(base, Lora(3, 6.0, ("gate", "up")), jax.random.key(k)).params["blocks"]["mlp"]
+        lora.attach(base, Lora(3, 6.0, ("gate", "up")), make_key(k)).params["blocks"]["mlp"]
         for k in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
@@ -130,7 +131,7 @@ def test_the_draw_depends_on_the_key_alone(base):
 
 
 def test_gradients_reach_the_adapters_alone(base):
-    adapted = moved(lora.attach(base, Lora(3, 6.0, ("query", "down")), jax.random.key(1)))
+    adapted = moved(lora.attach(base, Lora(3, 6.0, ("query", "down")), make_key(1)))
     trained, frozen = lora.split(adapted.params, adapted.config.lora)
     loss = jax.jit(
         lambda trained: (logits(adapted.graph, lora.join(trained, frozen), TOKENS) ** 2).mean()

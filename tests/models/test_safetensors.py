@@ -17,6 +17,7 @@ from papo_jax.errors import InputError
 from papo_jax.models.formats import huggingface, safetensors_read, safetensors_write, weight_names
 from papo_jax.models.policy import abstract
 from tests.support.checkpoints import CONFIG, contents, make_params
+from tests.support.seeds import make_rng
 
 DTYPES = ("float32", "bfloat16", "float16")
 # The three dtypes in turn over two layers of an odd width: odd numbers of bfloat16 come before
@@ -219,7 +220,7 @@ def test_garbage_in_a_header_never_escapes_as_another_error(tmp_path, seed):
     huggingface.write(tmp_path, {}, make_params(), dtype=None)
     path = tmp_path / "model.safetensors"
     content = bytearray(path.read_bytes())
-    rng = np.random.default_rng(seed)
+    rng = make_rng(seed)
     for at in rng.integers(8 * (seed % 2), 600, 20):
         content[at] = rng.integers(32, 127)
     path.write_bytes(content)

@@ -17,6 +17,7 @@ from papo_jax.models.config import ModelConfig
 from papo_jax.models.layers import RMSNorm
 from papo_jax.models.policy import abstract
 from papo_jax.models.transformer import positions_of
+from tests.support.seeds import make_rng
 
 SHAPE = dict(
     vocabulary_size=23,
@@ -37,7 +38,7 @@ CONFIGS = {
 }
 LLAMA = CONFIGS["llama"]
 ROWS, TIME = 3, 9
-TOKENS = np.random.default_rng(0).integers(0, 23, (ROWS, TIME)).astype(np.int32)
+TOKENS = make_rng(0).integers(0, 23, (ROWS, TIME)).astype(np.int32)
 
 logits = jax.jit(models.logits, static_argnums=0)
 
@@ -47,7 +48,7 @@ def make(config):
     """Graph and parameters; weights large enough for attention to be far from uniform, norms and
     biases random."""
     graph, shapes = abstract(config)
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
     params = jax.tree.map(
         lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), jnp.float32), shapes
     )
@@ -90,7 +91,7 @@ def test_rotation_by_hand():
 
 
 def test_scores_depend_on_the_distance_alone():
-    query, key = np.random.default_rng(2).normal(size=(2, 1, 1, 1, 6)).astype(np.float32)
+    query, key = make_rng(2).normal(size=(2, 1, 1, 1, 6)).astype(np.float32)
 
     def score(query_position, key_position):
         def at(x, position):
@@ -228,7 +229,7 @@ def test_grouped_heads_are_repeated_heads():
     graph, params = make(LLAMA)
     layer = jax.tree.map(lambda leaf: leaf[0], params["blocks"])
     attention = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
-    rng = np.random.default_rng(3)
+    rng = make_rng(3)
     query, keys, values = (
         jnp.asarray(rng.normal(size=(2, 5, heads, 6)), jnp.float32) for heads in (4, 2, 2)
     )

@@ -13,6 +13,7 @@ from papo_jax import models
 from papo_jax.models.config import ModelConfig
 from papo_jax.models.policy import abstract
 from papo_jax.rollout.generate import PAD, Completions, Prompts, generate
+from tests.support.seeds import make_key, make_rng
 
 CONFIG = ModelConfig(
     "qwen3",
@@ -40,7 +41,7 @@ compiled = jax.jit(
 @functools.cache
 def model():
     graph, shapes = abstract(CONFIG)
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
     return graph, jax.tree.map(
         lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), shapes
     )
@@ -49,9 +50,7 @@ def model():
 def prompts():
     """Prompts of 6, 5, 3 and 1 tokens, padded on the left with something that is not `PAD`."""
     valid = np.arange(SLOTS)[None] >= np.array([[0], [1], [3], [5]])
-    tokens = np.where(valid, np.random.default_rng(2).integers(0, 19, valid.shape), 7).astype(
-        np.int32
-    )
+    tokens = np.where(valid, make_rng(2).integers(0, 19, valid.shape), 7).astype(np.int32)
     return Prompts(tokens, valid, np.array([40, 10, 30, 20], np.int32))
 
 
@@ -59,7 +58,7 @@ def run(chosen, *, seed=0, temperature=1.0) -> Completions:
     out = compiled(
         *model(),
         chosen,
-        jax.random.key(seed),
+        make_key(seed),
         samples=SAMPLES,
         max_new_tokens=LIMIT,
         stop_tokens=STOPS,
@@ -172,7 +171,7 @@ def test_the_loop_ends_when_every_sequence_has():
     row runs."""
     program = jax.make_jaxpr(
         functools.partial(generate, model()[0], samples=1, max_new_tokens=LIMIT, stop_tokens=STOPS)
-    )(model()[1], prompts(), jax.random.key(0))
+    )(model()[1], prompts(), make_key(0))
     conditions = [
         str(equation.params["cond_jaxpr"])
         for equation in program.eqns

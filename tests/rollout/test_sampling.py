@@ -8,6 +8,7 @@ import scipy.special
 import scipy.stats
 
 from papo_jax.rollout import sampling
+from tests.support.seeds import make_key, make_rng
 
 sample = jax.jit(sampling.sample, static_argnames="temperature")
 
@@ -16,7 +17,7 @@ def counts(logits, draws, *, temperature=1.0, batch=2**14, seed=0):
     """How often each token is drawn in at least `draws` draws."""
     total = np.zeros(logits.shape[-1], np.int64)
     for number in range(-(-draws // batch)):
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), batch)
+        keys = jax.random.split(jax.random.fold_in(make_key(seed), number), batch)
         rows = jnp.broadcast_to(logits, (batch, len(total)))
         total += np.bincount(sample(keys, rows, temperature=temperature), minlength=len(total))
     return total
@@ -37,7 +38,7 @@ def p_value(observed, probabilities):
 @pytest.mark.parametrize("vocabulary, batch", [(7, 2**14), (100, 2**14), (5000, 2**11)])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
-    logits = 2.0 * jax.random.normal(jax.random.key(vocabulary), (vocabulary,))
+    logits = 2.0 * jax.random.normal(make_key(vocabulary), (vocabulary,))
     observed = counts(
         logits, 2**15 if vocabulary < 5000 else 2**14, temperature=temperature, batch=batch
     )
@@ -49,9 +50,7 @@ def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
 
 def test_same_distribution_as_jax():
     logits = jnp.linspace(-2.0, 2.0, 12)
-    theirs = np.bincount(
-        jax.random.categorical(jax.random.key(1), logits, shape=(2**15,)), minlength=12
-    )
+    theirs = np.bincount(jax.random.categorical(make_key(1), logits, shape=(2**15,)), minlength=12)
     assert scipy.stats.chi2_contingency(np.stack([counts(logits, 2**15), theirs])).pvalue > 1e-3
 
 
@@ -70,7 +69,7 @@ def test_rare_tokens_are_not_rounded_away():
 
 def test_the_token_is_the_gumbel_winner_of_its_block():
     """Both levels again by hand, from the two keys that a row's key splits into."""
-    key, logits = jax.random.key(3), jax.random.normal(jax.random.key(4), (9,))
+    key, logits = make_key(3), jax.random.normal(make_key(4), (9,))
     first, second = jax.random.split(key)
     blocks = logits.reshape(3, 3) - logits.max()
     winner = jnp.argmax(
@@ -83,13 +82,13 @@ def test_the_token_is_the_gumbel_winner_of_its_block():
 @pytest.mark.parametrize("vocabulary", [1, 2, 9, 17, 101])
 def test_tokens_outside_the_support_are_never_drawn(vocabulary):
     """Also the last token, and the padding that fills the last block."""
-    rng = np.random.default_rng(vocabulary)
+    rng = make_rng(vocabulary)
     allowed = rng.random((1024, vocabulary)) < 0.3
     allowed[:, (vocabulary - 1) // 2] = True
     allowed[:, -1] &= vocabulary == 1
     logits = np.where(allowed, 3.0 * rng.normal(size=allowed.shape), -np.inf).astype(np.float32)
-    tokens = np.asarray(sample(jax.random.split(jax.random.key(2), 1024), jnp.asarray(logits)))
-    assert tokens.dtype == np.int32 and (0 <= tokens).all() and (tokens < vocabulary).all()
+    tokens = np.asarray(sample(jax.random.split(make_key(2), 1024), jnp.asarray(logits)))
+    assert tokens.dtype == np.int32 and (tokens >= 0).all() and (tokens < vocabulary).all()
     assert allowed[np.arange(1024), tokens].all()
 
 
@@ -107,7 +106,7 @@ def test_an_almost_certain_token_is_drawn():
 @pytest.fixture
 def rows():
     """Keys and logits of 64 rows."""
-    return jax.random.split(jax.random.key(7), 64), jax.random.normal(jax.random.key(6), (64, 40))
+    return jax.random.split(make_key(7), 64), jax.random.normal(make_key(6), (64, 40))
 
 
 def test_low_temperature_tends_to_greedy(rows):
@@ -118,7 +117,7 @@ def test_low_temperature_tends_to_greedy(rows):
 
 def test_a_row_depends_on_its_own_key_and_logits_alone(rows):
     keys, logits = rows
-    order = np.random.default_rng(0).permutation(64)
+    order = make_rng(0).permutation(64)
     np.testing.assert_array_equal(sample(keys[order], logits[order]), sample(keys, logits)[order])
 
 

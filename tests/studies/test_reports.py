@@ -8,6 +8,7 @@ import pytest
 
 from experiments.studies import asymmetry, baselines, direction
 from experiments.studies.lab import matching, suite
+from tests.support.seeds import make_rng
 
 
 @pytest.mark.parametrize("name", ["branches", "control", "baselines"])
@@ -15,7 +16,7 @@ def test_a_report_is_made_of_the_runs_and_names_every_entry(name, tmp_path, monk
     study = importlib.import_module(f"experiments.studies.{name}")
 
     def made(place, planned):
-        rng = np.random.default_rng(0)
+        rng = make_rng(0)
         return {
             run: {
                 "counts": rng.integers(0, 17, (11, 8)).astype(np.uint8),
@@ -143,7 +144,7 @@ def test_the_guess_that_entropy_falls_and_states_that_are_not_equal():
 
 
 def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
 
     def tokens(optimizer):
         rates = np.array(direction.RATES[optimizer])
@@ -179,7 +180,7 @@ def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
 
 
 def test_asymmetry_tells_of_every_stage(tmp_path, monkeypatch):
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
 
     def made():
         return {

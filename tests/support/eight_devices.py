@@ -26,6 +26,7 @@ from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.report import write_report
 from papo_jax.telemetry import runfiles
 from papo_jax.training.session import Session, prepare
+from tests.support.seeds import make_key, make_rng
 
 MESHES = {
     "data8": (8, 1, 1),
@@ -98,7 +99,7 @@ def gradients(session: Session, method: str = "dapo"):
         return accumulate(
             params,
             batch,
-            jax.random.key(6),
+            make_key(6),
             LOW,
             graph=session.policy.graph,
             method=presets.get(method),
@@ -134,7 +135,7 @@ def steered(session: Session):
 def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str, float]:
     """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh; of
     booleans 0 or 1."""
-    rng = np.random.default_rng(2)
+    rng = make_rng(2)
     rewards = (rng.random((32, 32)) < rng.random((32, 1))).astype(np.float32)
     unit = rng.normal(size=stats.logprob.shape).astype(np.float32)
     identities = np.arange(1024, dtype=np.int32)
@@ -146,7 +147,7 @@ def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str,
         identities,
         np.float32(0.9),
         LOW,
-        jax.random.key(7),
+        make_key(7),
         unit,
     )
     function = functools.partial(weighted_advantages.weigh, method=presets.get(name), limit=8)
@@ -174,7 +175,7 @@ def apart(first, second) -> float:
 
 def batch_of(trajectories, stats) -> Batch:
     """A rollout with drawn advantages and ratios, the same in every process."""
-    rng = np.random.default_rng(1)
+    rng = make_rng(1)
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
     identities = (
@@ -199,7 +200,7 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
         prepare(on(settings, (1, 1, 1)), place / "one"),
         prepare(on(settings, MESHES[mesh]), place / mesh),
     )
-    params, state, key = jax.device_get(one.initial.params), session.initial, jax.random.key(5)
+    params, state, key = jax.device_get(one.initial.params), session.initial, make_key(5)
     prompts = one.prompts(range(32))
     completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
     stats = jax.device_get(one.programs.assess(params, trajectories))
@@ -226,7 +227,7 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
         ]
 
     weighed = {name: weighed_apart(session, name, trajectories, stats) for name in WEIGHED[mesh]}
-    rng = np.random.default_rng(0)
+    rng = make_rng(0)
     moved = jax.tree.map(
         lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32),
         params,

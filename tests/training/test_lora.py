@@ -12,6 +12,7 @@ import run
 from papo_jax import models
 from papo_jax.models import lora
 from papo_jax.training.session import prepare
+from tests.support.seeds import make_key
 
 LORA = {
     "model.lora_rank": 2,
@@ -47,7 +48,7 @@ def test_reference_is_the_base(small, trained):
             session.initial.params
         )  # no weights of its own
         _, trajectories = session.programs.rollout(
-            session.reference, session.prompts(range(4)), jax.random.key(0)
+            session.reference, session.prompts(range(4)), make_key(0)
         )
         of_reference = session.programs.assess(session.reference, trajectories)
         of_policy = session.programs.assess(session.initial.params, trajectories)
@@ -78,7 +79,7 @@ def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path)
         first, second = (s.reference["blocks"]["mlp"]["up_lora_in"] for s in (session, again))
         assert np.abs(first - second).max() > 0.1
     base = models.load(session.settings.model.path, param_dtype="bfloat16")
-    adapted = lora.attach(base, exported_adapters(), jax.random.key(0))
+    adapted = lora.attach(base, exported_adapters(), make_key(0))
     _, frozen = lora.split(adapted.params, adapted.config.lora)
     for one, held in zip(jax.tree.leaves(frozen), jax.tree.leaves(base.params), strict=True):
         assert (
@@ -123,7 +124,7 @@ def test_export_merges(small, trained, capsys):
     )
     assert "step 4 exported to" in capsys.readouterr().out
     exported, base = models.load(str(place / "merged")), models.load(small().model.path)
-    beside = lora.attach(base, exported_adapters(), jax.random.key(0))
+    beside = lora.attach(base, exported_adapters(), make_key(0))
     beside = (
         lora.join(state.params, lora.split(beside.params, exported_adapters())[1]),
         beside.graph,

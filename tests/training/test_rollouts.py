@@ -22,6 +22,7 @@ from papo_jax.training.rollouts import _kept, _widened, gather
 from papo_jax.training.session import prepare
 from papo_jax.training.step import _minibatches, run_updates, train_step
 from papo_jax.training.step_clock import Clock
+from tests.support.seeds import make_key
 
 RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
 
@@ -166,7 +167,7 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
         np.arange(16),
         np.float32(1.0),
         session.initial.phase,
-        jax.random.key(0),
+        make_key(0),
         None,
     )
     numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
@@ -184,10 +185,10 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
     assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
     for objective in ("dapo", "grpo"):
         gradient = jax.jit(
-            lambda rows: accumulate(  # noqa: B023
+            lambda rows: accumulate(
                 session.initial.params,
                 rows,
-                jax.random.key(0),
+                make_key(0),
                 session.initial.phase,
                 graph=session.policy.graph,
                 method={**presets.get(objective), "kl_coefficient": 0.0},
@@ -306,7 +307,7 @@ def test_figures_are_of_the_updates_that_were_made(session):
     chosen = next(
         rows for _, rows in _minibatches(session, start, 0, mask.any(axis=1)) if 5 in rows
     )
-    key = jax.random.key(0)  # DAPO draws nothing
+    key = make_key(0)  # DAPO draws nothing
     _, alone = session.programs.update(
         jax.device_put(start), session.programs.take(batch, chosen), key
     )
@@ -332,7 +333,7 @@ def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
                 np.arange(len(mask)),
                 np.float32(0.5),
                 session.initial.phase,
-                jax.random.key(0),
+                make_key(0),
                 method=method,
                 limit=8,
             )[0]
