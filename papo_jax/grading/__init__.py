@@ -1,31 +1,15 @@
-"""Verdicts on what the policy wrote: right, wrong or error.
+"""Graders of completions: right, wrong or error, judged by killable worker processes.
 
-The names load on first use, so that a process which imports this package pays only for what it
-calls.
+Heavy packages (sympy, math-verify) load when a formula is first compared, and JAX never does.
 
 >>> import papo_jax.grading
 >>> papo_jax.grading.grade("integer", "12", "3 * 4 = 12")
 'right'
 """
 
-import importlib
+from papo_jax.grading.integer_grader import extract_integer
+from papo_jax.grading.judgment import Judgment
+from papo_jax.grading.registry import GRADERS, grade, judge, versions
+from papo_jax.grading.workers.pool import Pool
 
-_HOMES = {
-    "GRADERS": "graders",
-    "Judgment": "judgment",
-    "Pool": "workers.pool",
-    "extract_integer": "integers",
-    "grade": "graders",
-    "judge": "graders",
-    "versions": "graders",
-}
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'papo_jax.grading' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"papo_jax.grading.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted(_HOMES)
+__all__ = ["GRADERS", "Judgment", "Pool", "extract_integer", "grade", "judge", "versions"]

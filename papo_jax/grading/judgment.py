@@ -1,22 +1,27 @@
-"""What a grader says of one answer."""
+"""Judgments: a grader's verdict on one completion, and what the verdict rests on."""
 
 from typing import NamedTuple
 
 RIGHT, WRONG, ERROR = "right", "wrong", "error"
 TIMEOUT = "timeout"  # the reason of an error that a deadline made
-KEPT = 200  # characters of an answer that are put to the vote
+MAX_ANSWER_CHARACTERS = 200  # of an answer, as it is logged and takes part in majority votes
 
 
 class Judgment(NamedTuple):
-    """A verdict and what it rests on.
+    """Verdict on one completion.
 
     Attributes:
-      verdict: "right", "wrong", or "error" where the answer could not be judged.
-      answer: what was taken for the final answer, in a form by which equal answers count as one;
-        None where there was none. Answers are put to the vote as these.
+      verdict: "right", "wrong", or "error" where the completion could not be judged.
+      answer: the final answer that was extracted, in a form in which equal answers are equal texts,
+        as majority votes need; None where there was none.
       reason: of an error, in one line; "timeout" where a deadline passed. Empty otherwise.
     """
 
     verdict: str
     answer: str | None
     reason: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """True if the verdict is "right"; an error is not."""
+        return self.verdict == RIGHT

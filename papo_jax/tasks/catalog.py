@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from papo_jax.errors import InputError
-from papo_jax.grading.integers import canonical_integer
+from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import family, files, mixture, templates
 from papo_jax.tasks.problem import Made
 from papo_jax.tasks.sources import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from papo_jax.cache_directory import cache_directory
 from papo_jax.errors import InputError
-from papo_jax.grading.graders import GRADERS
+from papo_jax.grading import GRADERS
 from papo_jax.tasks import catalog, mixture, overlap, shares, templates
 from papo_jax.tasks.task import Part, Task
 

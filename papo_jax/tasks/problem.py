@@ -14,7 +14,7 @@ class Problem(NamedTuple):
       prompt: the text that the policy continues, before any chat template.
       answer: the gold answer as text.
       grader: the name of the grader that compares an answer with it, such as "integer"
-        (`papo_jax.grading.graders`).
+        (`papo_jax.grading.registry`).
       source: the task that it comes from, which tells the parts of a mixture apart.
     """
 

@@ -1,20 +1,13 @@
-r"""Whether graders can tell gold answers from wrong ones, asked before a run.
+r"""Check before a run: graders tell reference answers from wrong ones.
 
 >>> from papo_jax.tasks.problem import Problem
->>> self_test(
-...     [
-...         Problem(0, "1+1=", "2"),
-...         Problem(1, "Half?", r"\frac{1}{2}", "math", "halves"),
-...     ]
-... ).lines()
+>>> half = Problem(1, "Half?", r"\frac{1}{2}", "math", "halves")
+>>> check_reference_answers([Problem(0, "1+1=", "2"), half]).summary_lines()
 []
->>> (
-...     neighbor("1,080"),
-...     neighbor(r"15\mbox{ cm}^2"),
-...     neighbor(r"\text{(C)}"),
-...     neighbor("[]"),
-... )
-('1,180', '25\\mbox{ cm}^2', '\\text{(D)}', '[]1')
+>>> perturb_answer("1,080"), perturb_answer(r"15\mbox{ cm}^2")
+('1,180', '25\\mbox{ cm}^2')
+>>> perturb_answer(r"\text{(C)}"), perturb_answer("[]")
+('\\text{(D)}', '[]1')
 """
 
 import re
@@ -23,15 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from papo_jax.errors import InputError
-from papo_jax.grading import graders
-from papo_jax.grading.judgment import RIGHT, TIMEOUT, WRONG, Judgment
+from papo_jax.grading import Judgment, judge
+from papo_jax.grading.judgment import RIGHT, TIMEOUT, WRONG
 from papo_jax.tasks.problem import Problem
 
-LIMIT = 512  # golds of one source that the grader "math" is tried on
-_TOLERATED = (
-    0.02  # of these, the share that it need not be able to judge: formulas beyond its parser
-)
-_SHOWN = 3
+MATH_SAMPLE = 512  # references of one source that the grader "math" is tried on
+_TOLERATED_SHARE = 0.02  # of these, that it may be unable to judge: formulas beyond its parser
+_MAX_SUMMARY_LINES = 3
 _NUMBER = re.compile(r"(?<![0-9.])(?<![\^_])(?<![\^_]\{)[0-9]+(?:\.[0-9]+)?")
 _ANY_NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:\.[0-9]+)?")
 _UNIT = re.compile(r"(?<=.)\\(?:text|mbox|mathrm)\{[^{}]*\}(?:\^\{?[0-9]\}?)?$")
@@ -40,131 +31,148 @@ _LETTER = re.compile("[A-Za-z]")
 JudgeAll = Callable[[list[tuple[str, str, str]]], list[Judgment]]
 
 
-class SelfTest(NamedTuple):
-    """What was found.
+class GraderCheck(NamedTuple):
+    """Outcome of a check that was passed.
 
     Attributes:
-      golds: how many gold answers each grader was tried on, by its name.
-      failures: a line for every gold that could not be judged, where that is tolerated.
+      reference_counts: of the reference answers that each grader was tried on, by its name.
+      failures: a line for every reference that could not be judged, where that is tolerated.
     """
 
-    golds: dict[str, int]
+    reference_counts: dict[str, int]
     failures: tuple[str, ...] = ()
 
-    def lines(self) -> list[str]:
-        """What a reader of the run's figures should know; empty if every gold tried could be
-        judged."""
-        more = len(self.failures) - _SHOWN
-        return [*self.failures[:_SHOWN], *([f"and {more} more like these"] if more > 0 else [])]
+    def summary_lines(self) -> list[str]:
+        """Returns what a reader of the run's figures should know.
+
+        Empty if every reference tried could be judged.
+        """
+        more = len(self.failures) - _MAX_SUMMARY_LINES
+        shown = list(self.failures[:_MAX_SUMMARY_LINES])
+        return [*shown, f"and {more} more like these"] if more > 0 else shown
 
 
 class _Trial(NamedTuple):
     problem: Problem
-    text: str
+    completion: str
     expected: str
 
 
-def self_test(
-    problems: Sequence[Problem], judge_all: JudgeAll | None = None, *, limit: int | None = LIMIT
-) -> SelfTest:
-    """Has graders judge every gold answer, which should be right, and a neighbor of it, which
-    should be wrong.
+def check_reference_answers(
+    problems: Sequence[Problem],
+    judge_all: JudgeAll | None = None,
+    *,
+    math_sample: int | None = MATH_SAMPLE,
+) -> GraderCheck:
+    """Checks that every reference answer is graded right, and a perturbed one wrong.
 
     Args:
       problems: all that the run may draw.
-      judge_all: judges (grader, gold, text) triples, such as `Pool.judge`; by default in this
-        process.
-      limit: of a source, how many golds the slow grader "math" is tried on, evenly spaced; None for
-        all.
+      judge_all: judges (grader, reference, completion) triples, such as `Pool.judge`; by default in
+        this process.
+      math_sample: of a source, how many references the slow grader "math" is tried on, evenly
+        spaced; None for all.
 
     Returns:
-      What was found.
+      A `GraderCheck`.
 
     Raises:
-      InputError: names the first problem whose gold is not right or whose neighbor is not wrong.
-        Of the golds of a source that "math" is tried on, 2 % may be beyond it; no neighbor may be
-        right.
+      InputError: names the first problem whose reference is not right or whose perturbed one is not
+        wrong. Of the references of a source that "math" is tried on, 2 % may be beyond it; no
+        perturbed one may be right.
     """
-    chosen = _chosen(problems, limit)
-    trials = [trial for problem in chosen for trial in _trials(problem)]
-    asked = [(trial.problem.grader, trial.problem.answer, trial.text) for trial in trials]
-    found = judge_all(asked) if judge_all else [graders.judge(*question) for question in asked]
-    failures = dict(_failures(zip(trials, found, strict=True)))
-    _tolerate(failures, Counter(problem.source for problem in chosen if problem.grader == "math"))
-    golds = Counter(problem.grader for problem in chosen)
-    return SelfTest(dict(sorted(golds.items())), tuple(failures.values()))
+    tried = _select_problems(problems, math_sample)
+    trials = [trial for problem in tried for trial in _make_trials(problem)]
+    requests = [(trial.problem.grader, trial.problem.answer, trial.completion) for trial in trials]
+    judgments = judge_all(requests) if judge_all else [judge(*request) for request in requests]
+
+    failures = dict(_find_failures(zip(trials, judgments, strict=True)))
+    math_counts = Counter(problem.source for problem in tried if problem.grader == "math")
+    _check_failure_share(failures, math_counts)
+    counts = Counter(problem.grader for problem in tried)
+    return GraderCheck(dict(sorted(counts.items())), tuple(failures.values()))
 
 
-def neighbor(gold: str) -> str:
-    """Makes another answer out of a gold: the first digit of its last number that is no exponent
-    becomes the next digit.
+def perturb_answer(reference: str) -> str:
+    """Makes a wrong answer out of a reference answer.
 
-    In a gold without numbers the last letter that is not a unit's becomes the next; one without
-    letters gets a 1.
+    The first digit of its last number that is no exponent becomes the next digit. Without numbers,
+    the last letter that is not a unit's becomes the next; without letters, a 1 is added.
     """
-    found = list(_NUMBER.finditer(gold)) or list(_ANY_NUMBER.finditer(gold))
-    if found:
-        digit = int(found[-1][0][0])
-        return gold[: found[-1].start()] + str(digit % 9 + 1) + gold[found[-1].start() + 1 :]
-    letters = list(_LETTER.finditer(_UNIT.sub("", gold)))
+    numbers = list(_NUMBER.finditer(reference)) or list(_ANY_NUMBER.finditer(reference))
+    if numbers:
+        start = numbers[-1].start()
+        following = str(int(reference[start]) % 9 + 1)
+        return reference[:start] + following + reference[start + 1 :]
+
+    letters = list(_LETTER.finditer(_UNIT.sub("", reference)))
     if not letters:
-        return gold + "1"
-    letter = letters[-1][0]
+        return reference + "1"
+    start = letters[-1].start()
+    letter = reference[start]
     following = {"z": "a", "Z": "A"}.get(letter) or chr(ord(letter) + 1)
-    return gold[: letters[-1].start()] + following + gold[letters[-1].end() :]
+    return reference[:start] + following + reference[start + 1 :]
 
 
-def _chosen(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
-    """The problems that are tried: of each source's for the grader "math" an even sample, of the
-    others all."""
-    slow: dict[str, list[Problem]] = {}
-    chosen = []
+def _select_problems(problems: Sequence[Problem], math_sample: int | None) -> list[Problem]:
+    """Selects an even sample of each source's problems for the grader "math", and all others."""
+    math_problems: dict[str, list[Problem]] = {}
+    selected = []
     for problem in problems:
-        (slow.setdefault(problem.source, []) if problem.grader == "math" else chosen).append(
-            problem
-        )
-    for found in slow.values():
-        count = len(found) if limit is None else min(limit, len(found))
-        chosen += [found[number * len(found) // count] for number in range(count)]
-    return chosen
+        if problem.grader == "math":
+            math_problems.setdefault(problem.source, []).append(problem)
+        else:
+            selected.append(problem)
+    for found in math_problems.values():
+        count = len(found) if math_sample is None else min(math_sample, len(found))
+        selected += [found[number * len(found) // count] for number in range(count)]
+    return selected
 
 
-def _trials(problem: Problem) -> Iterator[_Trial]:
-    gold = problem.answer
+def _make_trials(problem: Problem) -> Iterator[_Trial]:
+    reference = problem.answer
     if problem.grader == "math":
-        yield _Trial(problem, rf"\boxed{{{gold}}}", RIGHT)
-        yield _Trial(problem, rf"\boxed{{{neighbor(gold)}}}", WRONG)
+        yield _Trial(problem, rf"\boxed{{{reference}}}", RIGHT)
+        yield _Trial(problem, rf"\boxed{{{perturb_answer(reference)}}}", WRONG)
         return
-    target, _, using = (
-        gold.partition(" using ") if problem.grader == "expression" else (gold, "", "")
-    )
+
+    target, using = reference, ""
+    if problem.grader == "expression":
+        target, _, using = reference.partition(" using ")
     if not using:  # with given numbers the target alone is no answer, and nobody knows one
-        yield _Trial(problem, gold, RIGHT)
-    yield _Trial(problem, neighbor(target), WRONG)
+        yield _Trial(problem, reference, RIGHT)
+    yield _Trial(problem, perturb_answer(target), WRONG)
 
 
-def _failures(judged: Iterable[tuple[_Trial, Judgment]]) -> Iterator[tuple[Problem, str]]:
-    """A line for every gold that "math" cannot judge; anything else that is not as expected is
-    raised."""
-    for (problem, text, expected), judgment in judged:
+def _find_failures(judged: Iterable[tuple[_Trial, Judgment]]) -> Iterator[tuple[Problem, str]]:
+    """Yields a line for every reference that "math" cannot judge.
+
+    Raises:
+      InputError: for anything else that is not as expected.
+    """
+    for (problem, completion, expected), judgment in judged:
         if judgment.verdict == expected:
             continue
         line = (
-            f"grader {problem.grader!r} says {judgment.verdict!r} to {text[:40]!r} on problem {problem.identifier} "
-            f"({problem.prompt[:60]!r}, gold {problem.answer[:40]!r}); it should say {expected!r}"
+            f"grader {problem.grader!r} says {judgment.verdict!r} to {completion[:40]!r}"
+            f" on problem {problem.identifier} ({problem.prompt[:60]!r},"
+            f" reference {problem.answer[:40]!r}); it should say {expected!r}"
         )
         line += f" ({judgment.reason})" if judgment.reason else ""
-        if problem.grader != "math" or judgment.verdict == RIGHT:
-            slow = ", or give it more time" if judgment.reason == TIMEOUT else ""
-            raise InputError(f"{line}: mend that gold answer or choose another grader{slow}")
+        if problem.grader != "math" or judgment.is_right:
+            more_time = ", or give it more time" if judgment.reason == TIMEOUT else ""
+            advice = f"mend that reference answer or choose another grader{more_time}"
+            raise InputError(f"{line}: {advice}")
         yield problem, line
 
 
-def _tolerate(failures: dict[Problem, str], tried: Counter) -> None:
-    for source, count in tried.items():
+def _check_failure_share(failures: dict[Problem, str], math_counts: Counter[str]) -> None:
+    """Raises an InputError if too many of a source's references are beyond the grader "math"."""
+    for source, count in math_counts.items():
         lines = [line for problem, line in failures.items() if problem.source == source]
-        if len(lines) > _TOLERATED * count:
+        if len(lines) > _TOLERATED_SHARE * count:
             raise InputError(
-                f"{len(lines)} of the {count} gold answers of {source or 'the task'} that grader 'math' was tried on, "
-                f"more than {_TOLERATED:.0%}, are beyond it: {lines[0]}"
+                f"{len(lines)} of the {count} reference answers of {source or 'the task'} that"
+                f" grader 'math' was tried on, more than {_TOLERATED_SHARE:.0%}, are beyond it:"
+                f" {lines[0]}"
             )

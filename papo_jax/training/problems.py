@@ -11,13 +11,13 @@ from papo_jax import grading, tasks
 from papo_jax.config.settings import Settings
 from papo_jax.errors import InputError, TrainingStopped
 from papo_jax.evaluation import estimators
-from papo_jax.grading import Judgment, graders
+from papo_jax.grading import Judgment
 from papo_jax.grading.judgment import ERROR
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.grader_check import self_test
+from papo_jax.training.grader_check import check_reference_answers
 
 PROBES = 8  # questions of a quick grader's self-test that go through the pool
 
@@ -112,16 +112,16 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
         pooled = list(_through_the_pool(asked))
         found = iter(pool.judge(list(itertools.compress(asked, pooled)), batch_deadline=None))
         return [
-            next(found) if through else graders.judge(*question)
+            next(found) if through else grading.judge(*question)
             for question, through in zip(asked, pooled, strict=True)
         ]
 
-    found = self_test(needed, judge_all)
+    found = check_reference_answers(needed, judge_all)
     tried = (
         f"{count:,} golds pass the self-test of grader {grader}"
-        for grader, count in found.golds.items()
+        for grader, count in found.reference_counts.items()
     )
-    return dataclasses.replace(problems, checked=(*tried, *found.lines()))
+    return dataclasses.replace(problems, checked=(*tried, *found.summary_lines()))
 
 
 def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:

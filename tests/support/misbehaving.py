@@ -22,7 +22,7 @@ def judge(grader: str, gold: str, text: str) -> Judgment:
     )
 
 
-def warm(grader: str) -> None:
+def warm_up(grader: str) -> None:
     if grader == "cold":
         raise ImportError("no such package")
     if grader == "slow_start":

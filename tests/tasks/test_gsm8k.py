@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.grading.graders import grade
+from papo_jax.grading import grade
 from papo_jax.tasks import Problem, load
 from papo_jax.tasks.templates import MARKED
 

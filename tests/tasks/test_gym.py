@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.grading.graders import grade
+from papo_jax.grading import grade
 from papo_jax.tasks import load
 from papo_jax.tasks.sources.gym_table import (
     GRADERS,

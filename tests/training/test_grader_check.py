@@ -1,19 +1,22 @@
-"""The self-test of graders on gold answers and their neighbors."""
+"""The self-test of graders on reference answers and their neighbors."""
 
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.grading import Judgment, graders
+from papo_jax.grading import GRADERS, Judgment, judge
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.grader_check import LIMIT, neighbor, self_test
+from papo_jax.training.grader_check import MATH_SAMPLE, check_reference_answers, perturb_answer
 
 
-def problems(grader, golds, source=""):
-    return [Problem(i, f"question {i}", gold, grader, source) for i, gold in enumerate(golds)]
+def problems(grader, references, source=""):
+    return [
+        Problem(i, f"question {i}", reference, grader, source)
+        for i, reference in enumerate(references)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("grader", "golds"),
+    ("grader", "references"),
     [
         ("integer", ["0", "9", "-9", "-1", "199", "1,080", "9" * 9000]),
         ("exact", ["a", "zebra", "1 2\n3 4", "[]", "Z"]),
@@ -36,13 +39,17 @@ def problems(grader, golds, source=""):
         ("approximate", ["4.5e33", "0", "-0.01", "1e-34", "9.99"]),
     ],
 )
-def test_good_golds(grader, golds):
-    found = self_test(problems(grader, golds))
-    assert (found.golds, found.failures, found.lines()) == ({grader: len(golds)}, (), [])
+def test_good_golds(grader, references):
+    found = check_reference_answers(problems(grader, references))
+    assert (found.reference_counts, found.failures, found.summary_lines()) == (
+        {grader: len(references)},
+        (),
+        [],
+    )
 
 
 @pytest.mark.parametrize(
-    ("gold", "expected"),
+    ("reference", "expected"),
     [
         ("8", "9"),
         ("9", "1"),
@@ -61,17 +68,18 @@ def test_good_golds(grader, golds):
         ("", "1"),
     ],
 )
-def test_neighbor(gold, expected):
-    assert neighbor(gold) == expected
+def test_neighbor(reference, expected):
+    assert perturb_answer(reference) == expected
 
 
 @pytest.mark.parametrize(
-    ("grader", "golds", "message"),
+    ("grader", "references", "message"),
     [
         (
             "integer",
             ["4", "four"],
-            r"'error' to 'four' on problem 1 \('question 1', gold 'four'\); it should say 'right'.*no integer",
+            r"'error' to 'four' on problem 1 \('question 1', reference 'four'\); "
+            "it should say 'right'.*no integer",
         ),
         ("integer", ["4", "3.5"], "problem 1 "),
         ("exact", ["a", " "], "problem 1 "),
@@ -81,13 +89,13 @@ def test_neighbor(gold, expected):
         (
             "math",
             ["1"] * 9 + [""],
-            "1 of the 10 gold answers of the task .* more than 2%, are beyond it: .*problem 9 ",
+            "1 of the 10 reference answers of the task .* more than 2%, are beyond it:.*problem 9 ",
         ),
     ],
 )
-def test_bad_golds_are_named(grader, golds, message):
+def test_bad_golds_are_named(grader, references, message):
     with pytest.raises(InputError, match=message) as caught:
-        self_test(problems(grader, golds))
+        check_reference_answers(problems(grader, references))
     assert "\n" not in str(caught.value)
 
 
@@ -95,21 +103,23 @@ def test_a_grader_that_pays_for_a_neighbor_is_refused():
     def generous(asked):
         return [Judgment("right", "42") for _ in asked]
 
-    for grader in graders.GRADERS:
+    for grader in GRADERS:
         with pytest.raises(InputError, match="it should say 'wrong'"):
-            self_test(problems(grader, ["42"]), generous)
+            check_reference_answers(problems(grader, ["42"]), generous)
 
 
 def test_a_few_formulas_may_be_beyond_math():
-    golds = [str(number) for number in range(98)] + [r"\binom{2n}{n}"] * 2
-    found = self_test(problems("math", golds, "hard"))
+    references = [str(number) for number in range(98)] + [r"\binom{2n}{n}"] * 2
+    found = check_reference_answers(problems("math", references, "hard"))
     assert len(found.failures) == 2
-    assert found.lines()[0].startswith(
+    assert found.summary_lines()[0].startswith(
         r"grader 'math' says 'error' to '\\boxed{\\binom{3n}{n}}' on problem 98"
     )
-    with pytest.raises(InputError, match="3 of the 100 gold answers of hard"):
-        self_test(problems("math", golds[1:] + golds[-1:], "hard"))
-    assert self_test(problems("math", golds * 5, "hard"), limit=50).golds == {"math": 50}
+    with pytest.raises(InputError, match="3 of the 100 reference answers of hard"):
+        check_reference_answers(problems("math", references[1:] + references[-1:], "hard"))
+    assert check_reference_answers(
+        problems("math", references * 5, "hard"), math_sample=50
+    ).reference_counts == {"math": 50}
 
 
 def test_math_is_tried_on_a_sample_of_every_source():
@@ -117,26 +127,34 @@ def test_math_is_tried_on_a_sample_of_every_source():
 
     def judge_all(questions):
         asked.extend(questions)
-        return [graders.judge(*question) for question in questions]
+        return [judge(*question) for question in questions]
 
     many = (
         problems("math", map(str, range(2000)), "many")
         + problems("math", ["1", "2"], "few")
         + problems("integer", ["1"] * 600)
     )
-    assert self_test(many, judge_all).golds == {"integer": 600, "math": LIMIT + 2}
-    tried = [gold for grader, gold, _ in asked if grader == "math"]
+    assert check_reference_answers(many, judge_all).reference_counts == {
+        "integer": 600,
+        "math": MATH_SAMPLE + 2,
+    }
+    tried = [reference for grader, reference, _ in asked if grader == "math"]
     assert tried[::2][:3] == ["0", "3", "7"]  # 2000 / 512 = 3.9 apart
-    assert self_test(many, judge_all, limit=None).golds == {"integer": 600, "math": 2002}
+    assert check_reference_answers(many, judge_all, math_sample=None).reference_counts == {
+        "integer": 600,
+        "math": 2002,
+    }
 
 
 def test_many_failures_are_cut_short():
-    golds = [str(number) for number in range(400)] + [r"\binom{2n}{n}"] * 5
-    assert self_test(problems("math", golds)).lines()[3:] == ["and 2 more like these"]
+    references = [str(number) for number in range(400)] + [r"\binom{2n}{n}"] * 5
+    assert check_reference_answers(problems("math", references)).summary_lines()[3:] == [
+        "and 2 more like these"
+    ]
 
 
 def test_nothing_to_test():
-    assert self_test([]).golds == {}
+    assert check_reference_answers([]).reference_counts == {}
 
 
 def test_a_deadline_that_is_too_short_is_said_to_be():
@@ -145,6 +163,7 @@ def test_a_deadline_that_is_too_short_is_said_to_be():
 
     with pytest.raises(
         InputError,
-        match=r"\(timeout\): mend that gold answer or choose another grader, or give it more time$",
+        match=r"\(timeout\): mend that reference answer or choose another grader, "
+        "or give it more time$",
     ):
-        self_test([Problem(0, "1+1=", "2")], late)
+        check_reference_answers([Problem(0, "1+1=", "2")], late)

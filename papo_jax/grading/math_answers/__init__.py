@@ -1,1 +1,1 @@
-"""The grader of mathematical answers."""
+"""Grader of mathematical answers: extraction, canonical LaTeX, parsing and comparison."""

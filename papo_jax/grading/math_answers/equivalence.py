@@ -1,23 +1,23 @@
-r"""Whether two answers have the same structure, and the same values in the same places.
+r"""Equivalence of two parsed answers: the same structure, and equal values in its places.
 
->>> from papo_jax.grading.math_answers.structure import read
->>> (
-...     same(read("1;-2"), read("x=-2;x=1"), str.__eq__),
-...     same(read("(1,-2)"), read("(-2,1)"), str.__eq__),
-... )
-(True, False)
+>>> from papo_jax.grading.math_answers.answer_parser import parse_answer
+>>> are_equivalent(parse_answer("1;-2"), parse_answer("x=-2;x=1"), str.__eq__)
+True
+>>> are_equivalent(parse_answer("(1,-2)"), parse_answer("(-2,1)"), str.__eq__)
+False
 """
 
 from collections.abc import Callable
 
-from papo_jax.grading.math_answers import rationals
-from papo_jax.grading.math_answers.structure import Form
+from papo_jax.grading.math_answers.answer_parser import ParsedAnswer
+from papo_jax.grading.math_answers.rationals import parse_rational
 
-_ANY_ORDER = (("list", "set"), ("union", "list"))
-_MOST = 12  # members that are matched in any order
+_UNORDERED_KINDS = (("list", "set"), ("union", "list"))
+_MAX_UNORDERED = 12  # members that are matched in any order
+AreEqual = Callable[[str, str], bool]
 
 
-def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
+def are_equivalent(reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual) -> bool:
     """Compares two answers.
 
     Lists, sets and unions match in any order; tuples, intervals and matrices in their own; a list
@@ -25,60 +25,69 @@ def same(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
     be another one.
 
     Args:
-      gold: the right answer.
+      reference: the right answer.
       answer: the other.
-      equal: compares the texts of two values, gold first.
+      are_equal: compares the texts of two values, the reference's first.
 
     Returns:
-      Whether they are the same.
+      True if they are equivalent.
     """
-    if gold.kind == answer.kind == "named" and gold.parts[0] != answer.parts[0]:
+    if reference.kind == answer.kind == "named" and reference.parts[0] != answer.parts[0]:
         return False
-    bare_gold, bare_answer = _without_name(gold), _without_name(answer)
-    kinds = {bare_gold.kind, bare_answer.kind}
+    reference, answer = _without_name(reference), _without_name(answer)
+    kinds = {reference.kind, answer.kind}
     if kinds == {"value"} or kinds == {"equation"}:
-        return equal(_text(bare_gold), _text(bare_answer))
-    if bare_answer.kind == "equation" and bare_gold.kind == "value":
-        plain = [side for side in bare_answer.parts if rationals.read(side) is not None]
-        return equal(_text(bare_gold), plain[0] if len(plain) == 1 else bare_answer.parts[-1])
-    return _same_members(bare_gold, bare_answer, equal)
+        return are_equal(_join_sides(reference), _join_sides(answer))
+
+    # The value of an equation is its one side that is a number, else its last.
+    if answer.kind == "equation" and reference.kind == "value":
+        numbers = [side for side in answer.parts if parse_rational(side) is not None]
+        value = numbers[0] if len(numbers) == 1 else answer.parts[-1]
+        return are_equal(_join_sides(reference), value)
+    return _have_equivalent_members(reference, answer, are_equal)
 
 
-def _same_members(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
-    if "relation" in (gold.kind, answer.kind):
-        return gold == answer
-    if any(gold.kind in kinds and answer.kind in kinds for kinds in _ANY_ORDER):
-        in_order = len(gold.parts) > _MOST or _names_decide(gold, answer)
-        return _paired(gold, answer, equal) if in_order else _matched(gold, answer, equal)
-    if gold.kind == answer.kind or {gold.kind, answer.kind} == {"list", "()"}:
-        return gold.kind not in ("value", "equation") and _paired(gold, answer, equal)
+def _have_equivalent_members(
+    reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual
+) -> bool:
+    if "relation" in (reference.kind, answer.kind):
+        return reference == answer
+    if any(reference.kind in kinds and answer.kind in kinds for kinds in _UNORDERED_KINDS):
+        if len(reference.parts) > _MAX_UNORDERED or _order_matters(reference, answer):
+            return _match_in_order(reference, answer, are_equal)
+        return _match_in_any_order(reference, answer, are_equal)
+    if reference.kind == answer.kind or {reference.kind, answer.kind} == {"list", "()"}:
+        is_collection = reference.kind not in ("value", "equation")
+        return is_collection and _match_in_order(reference, answer, are_equal)
     return False
 
 
-def _paired(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
-    pairs = zip(gold.parts, answer.parts, strict=False)
-    return len(gold.parts) == len(answer.parts) and all(same(*pair, equal) for pair in pairs)
+def _match_in_order(reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual) -> bool:
+    if len(reference.parts) != len(answer.parts):
+        return False
+    pairs = zip(reference.parts, answer.parts, strict=True)
+    return all(are_equivalent(expected, found, are_equal) for expected, found in pairs)
 
 
-def _matched(gold: Form, answer: Form, equal: Callable[[str, str], bool]) -> bool:
+def _match_in_any_order(reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual) -> bool:
     left = list(answer.parts)
-    for wanted in gold.parts:
-        found = next((part for part in left if same(wanted, part, equal)), None)
+    for expected in reference.parts:
+        found = next((part for part in left if are_equivalent(expected, part, are_equal)), None)
         if found is None:
             return False
         left.remove(found)
     return not left
 
 
-def _names_decide(gold: Form, answer: Form) -> bool:
-    """Whether a=1, b=2 stands against 1, 2, of which the order then matters."""
-    names = {part.parts[0] for part in gold.parts if part.kind == "named"}
+def _order_matters(reference: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Returns True for a reference a=1, b=2 and an answer 1, 2, which leaves the names out."""
+    names = {part.parts[0] for part in reference.parts if part.kind == "named"}
     return len(names) > 1 and not any(part.kind == "named" for part in answer.parts)
 
 
-def _without_name(form: Form) -> Form:
-    return form.parts[1] if form.kind == "named" else form
+def _without_name(parsed: ParsedAnswer) -> ParsedAnswer:
+    return parsed.parts[1] if parsed.kind == "named" else parsed
 
 
-def _text(form: Form) -> str:
-    return "=".join(form.parts)
+def _join_sides(parsed: ParsedAnswer) -> str:
+    return "=".join(parsed.parts)

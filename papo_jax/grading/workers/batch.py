@@ -1,169 +1,160 @@
-"""Answers on their way through the processes of a pool: one at a time in each, every one against
-the clock."""
+"""Batch of requests: dispatched to the workers of a pool, one at a time to each, and collected."""
 
 import selectors
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from papo_jax.grading.final_answer import cut
+from papo_jax.grading.final_answer import truncate_to_tail
 from papo_jax.grading.judgment import ERROR, TIMEOUT, Judgment
-from papo_jax.grading.workers.crew import Crew
-from papo_jax.grading.workers.process import Process
+from papo_jax.grading.workers.deadlines import Deadlines
+from papo_jax.grading.workers.process import WorkerProcess
+from papo_jax.grading.workers.worker_set import WorkerSet
 
-Answer = tuple[str, str, str]  # grader, gold, text
-WARMING = 120.0  # seconds that a grader may take to import what it needs, on a machine that does other things too
-FAILURES = 3  # processes lost while a grader was made ready, after which its answers are given up
+Request = tuple[str, str, str]  # grader, reference answer, completion
+WARMUP_SECONDS = 120.0  # for a grader's imports, on a machine that does other things too
+MAX_WARMUP_FAILURES = 3  # in a row, after which a grader's requests are abandoned
 
 
 class Batch:
-    """The answers of one call."""
+    """The requests of one call, and their judgments."""
 
     def __init__(
         self,
-        crew: Crew,
-        answers: Sequence[Answer],
+        workers: WorkerSet,
+        requests: Sequence[Request],
         *,
-        workers: int,
-        deadline: float,
-        limit: float | None,
+        concurrency: int,
+        deadlines: Deadlines,
     ):
-        """Takes them in hand.
+        """Queues the requests by grader.
 
         Args:
-          crew: of the pool.
-          answers: to be judged.
-          workers: how many may be judged at the same time.
-          deadline: seconds an answer.
-          limit: seconds for all, from the first that is begun; None for none.
+          workers: of the pool.
+          requests: to be judged.
+          concurrency: how many may be judged at the same time.
+          deadlines: of each answer and of the batch.
         """
-        self._crew, self._answers, self._workers, self._deadline, self._limit = (
-            crew,
-            answers,
-            workers,
-            deadline,
-            limit,
-        )
-        self._found: list[Judgment | None] = [None] * len(answers)
-        self._waiting: dict[str, deque[int]] = {}
-        for place, (grader, _, _) in enumerate(answers):
-            self._waiting.setdefault(grader, deque()).append(place)
-        self._failed = (
-            Counter()
-        )  # processes lost in a row, by the grader that they were made ready for
-        self._end: float | None = None  # of the whole batch, once it has begun
+        self._workers, self._requests = workers, requests
+        self._concurrency, self._deadlines = concurrency, deadlines
+        self._judgments: dict[int, Judgment] = {}  # by index of the request
+        self._queues: dict[str, deque[int]] = {}  # indices of the requests that wait, by grader
+        for index, (grader, _, _) in enumerate(requests):
+            self._queues.setdefault(grader, deque()).append(index)
+        self._warmup_failures: Counter[str] = Counter()  # in a row, by grader
 
     def run(self) -> list[Judgment]:
         """Returns every judgment, in order."""
-        self._crew.renew()
+        self._workers.restart_dead()
         try:
-            while any(self._waiting.values()) or self._judging():
-                self._give_out()
-                self._listen()
-                self._look_at_the_clock()
-        finally:  # after an interrupt, a process may still judge: what it says must not be taken for the next call's
-            for process in self._judging():
-                self._crew.lose(process)
-        self._prepare()
-        return self._found
+            while any(self._queues.values()) or self._judging_processes():
+                self._dispatch()
+                self._collect_replies()
+                self._enforce_deadlines()
+        finally:
+            # After an interrupt, a process may still be judging: its reply must not be taken for
+            # one to the next call.
+            for process in self._judging_processes():
+                self._workers.replace(process)
+        self._warm_up_replacements()
+        return [self._judgments[index] for index in range(len(self._requests))]
 
-    def _judging(self) -> list[Process]:
-        return [process for process in self._crew.processes if process.item is not None]
+    def _judging_processes(self) -> list[WorkerProcess]:
+        return [process for process in self._workers.processes if process.is_judging]
 
-    def _look_at_the_clock(self) -> None:
-        now = time.monotonic()
-        if self._end is not None and now >= self._end:
-            self._finish(TIMEOUT)
-            return
-        for process in [
-            process for process in self._crew.processes if not process.idle and now >= process.due
-        ]:
-            self._lose(process, TIMEOUT)
-
-    def _give_out(self) -> None:
-        """Gives every idle process something to do: an answer it is ready for, or else to become
-        ready."""
-        for process in list(self._crew.processes):
-            if not process.idle:
+    def _dispatch(self) -> None:
+        """Gives every idle process a request that it is ready for, or else a grader to warm up."""
+        for process in list(self._workers.processes):
+            if not process.is_idle:
                 continue
-            waiting = sorted((places[0], name) for name, places in self._waiting.items() if places)
-            grader = next((name for _, name in waiting if name in process.warmed), None)
-            cold = next((name for _, name in waiting if name not in process.warmed), None)
-            if grader is not None and len(self._judging()) < self._workers:
-                self._send(process, grader)
-            elif cold is not None:
-                self._warm(process, cold)
+            waiting = sorted((queue[0], name) for name, queue in self._queues.items() if queue)
+            ready = [name for _, name in waiting if name in process.warm_graders]
+            cold = [name for _, name in waiting if name not in process.warm_graders]
+            if ready and len(self._judging_processes()) < self._concurrency:
+                self._send_next(process, ready[0])
+            elif cold:
+                self._warm_up(process, cold[0])
 
-    def _warm(self, process: Process, grader: str) -> None:
-        process.warming = grader
-        if not process.ask({"warm": grader}, within=WARMING):
-            self._lose(process, None)
+    def _send_next(self, process: WorkerProcess, grader: str) -> None:
+        """Sends a process the next request of a grader."""
+        index = self._queues[grader].popleft()
+        _, reference, completion = self._requests[index]
+        self._deadlines.start_batch()
+        process.request_index = index
+        message = {"judge": [grader, reference, truncate_to_tail(completion)]}
+        if not process.send_request(message, timeout=self._deadlines.answer_seconds):
+            # It was gone before it saw the request, which the next one gets.
+            process.request_index = None
+            self._queues[grader].appendleft(index)
+            self._workers.replace(process)
 
-    def _send(self, process: Process, grader: str) -> None:
-        place = self._waiting[grader].popleft()
-        _, gold, text = self._answers[place]
-        if self._end is None and self._limit is not None:
-            self._end = time.monotonic() + self._limit
-        process.item = place
-        if not process.ask({"item": [grader, gold, cut(text)]}, within=self._deadline):
-            process.item = None  # it was gone before it saw the answer, which the next one gets
-            self._waiting[grader].appendleft(place)
-            self._crew.lose(process)
+    def _warm_up(self, process: WorkerProcess, grader: str) -> None:
+        process.warming_grader = grader
+        if not process.send_request({"warm_up": grader}, timeout=WARMUP_SECONDS):
+            self._replace_exited(process)
 
-    def _listen(self) -> None:
-        """Waits until something arrives or is due."""
-        watched = [process for process in self._crew.processes if not process.idle]
-        ends = [process.due for process in watched] + ([] if self._end is None else [self._end])
+    def _warm_up_replacements(self) -> None:
+        """Lets processes that came too late for this call warm up until the next."""
+        graders = [grader for grader in self._queues if not self._warmup_failures[grader]]
+        for process in [process for process in self._workers.processes if process.is_idle]:
+            cold = [grader for grader in graders if grader not in process.warm_graders]
+            if cold:
+                self._warm_up(process, cold[0])
+
+    def _collect_replies(self) -> None:
+        """Waits until something arrives or a deadline passes."""
+        busy = [process for process in self._workers.processes if not process.is_idle]
         with selectors.DefaultSelector() as selector:
-            for process in watched:
-                selector.register(process, process.events)
-            ready = selector.select(max(0.0, min(ends, default=0.0) - time.monotonic()))
-        for key, _ in ready:
-            self._hear(key.fileobj)
+            for process in busy:
+                selector.register(process, process.selector_events, process)
+            arrived = selector.select(self._deadlines.seconds_left(busy))
+        for key, _ in arrived:
+            self._receive(key.data)
 
-    def _hear(self, process: Process) -> None:
-        replies = process.replies()
+    def _receive(self, process: WorkerProcess) -> None:
+        """Records what a process replies: a judgment, or how its warm-up went."""
+        replies = process.read_replies()
         if replies is None:
-            self._lose(process, None)
+            self._replace_exited(process)
             return
         for reply in replies:
-            if process.warming is None:
-                self._found[process.item] = Judgment(*reply)
-                process.item = None
-            elif reply is None:
-                process.warmed.add(process.warming)
-                self._failed[process.warming] = 0
-                process.warming = None
+            if process.request_index is not None:
+                self._judgments[process.request_index] = Judgment(*reply)
+                process.request_index = None
+            elif process.warming_grader is not None and reply is None:
+                process.warm_graders.add(process.warming_grader)
+                self._warmup_failures[process.warming_grader] = 0
+                process.warming_grader = None
             else:
-                self._lose(process, reply)
+                self._workers.replace(process)
+                self._record_loss(process, reply)
 
-    def _lose(self, process: Process, reason: str | None) -> None:
-        """Kills a process; its answer is not given to another, for a verdict must not depend on
-        luck."""
-        ended = self._crew.lose(process, leaving=reason is None)
-        cause = reason or ended
-        if process.item is not None:
-            self._found[process.item] = Judgment(ERROR, None, cause)
-        elif process.warming is not None:
-            self._failed[process.warming] += 1
-            if self._failed[process.warming] >= FAILURES:
-                self._give_up(process.warming, f"no process could be made ready for it: {cause}")
+    def _enforce_deadlines(self) -> None:
+        now = time.monotonic()
+        for process in self._deadlines.kill_overdue(self._workers, now):
+            self._record_loss(process, TIMEOUT)
+        if self._deadlines.is_batch_over(now):
+            for grader in self._queues:
+                self._abandon(grader, TIMEOUT)
 
-    def _give_up(self, grader: str, reason: str) -> None:
-        while places := self._waiting[grader]:
-            self._found[places.popleft()] = Judgment(ERROR, None, reason)
+    def _replace_exited(self, process: WorkerProcess) -> None:
+        ending = self._workers.replace(process, is_exiting=True)
+        self._record_loss(process, ending)
 
-    def _prepare(self) -> None:
-        """Has new processes, which came too late for this call, become ready until the next."""
-        graders = [grader for grader in self._waiting if not self._failed[grader]]
-        for process in [process for process in self._crew.processes if process.idle]:
-            cold = next((grader for grader in graders if grader not in process.warmed), None)
-            if cold is not None:
-                self._warm(process, cold)
+    def _record_loss(self, process: WorkerProcess, cause: str) -> None:
+        """Records why a process was lost, as the verdict on its request or a failure to warm up.
 
-    def _finish(self, reason: str) -> None:
-        """Ends what is left of the batch."""
-        for process in self._judging():
-            self._lose(process, reason)
-        for grader in self._waiting:
-            self._give_up(grader, reason)
+        The request is not given to another process, for a verdict must not depend on luck.
+        """
+        if process.request_index is not None:
+            self._judgments[process.request_index] = Judgment(ERROR, None, cause)
+        elif process.warming_grader is not None:
+            self._warmup_failures[process.warming_grader] += 1
+            if self._warmup_failures[process.warming_grader] >= MAX_WARMUP_FAILURES:
+                reason = f"no process could be made ready for it: {cause}"
+                self._abandon(process.warming_grader, reason)
+
+    def _abandon(self, grader: str, reason: str) -> None:
+        """Records an error for every request of a grader that still waits."""
+        while queue := self._queues[grader]:
+            self._judgments[queue.popleft()] = Judgment(ERROR, None, reason)

@@ -1,11 +1,10 @@
-"""A grading process: reads answers from a pipe, judges them one at a time, and writes what it
-found.
+"""Worker program: reads requests from a pipe, judges them one at a time, and writes judgments.
 
     python -m papo_jax.grading.workers.worker MODULE MEMORY DEADLINE LIFE
 
-MODULE holds `judge` and `warm`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that closes
-when the pool is gone.
-It never imports jax: the packages above load their modules on first use.
+MODULE holds `judge` and `warm_up`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that
+closes when the pool is gone. It never imports jax: the packages above load their modules on first
+use.
 """
 
 import contextlib
@@ -19,65 +18,66 @@ import threading
 from typing import BinaryIO
 
 from papo_jax.grading.judgment import ERROR, Judgment
-from papo_jax.grading.workers import frames, sandbox
+from papo_jax.grading.workers import protocol, sandbox
 
-OUT_OF_MEMORY = 77  # exit code
+_WARMUP_CPU_SECONDS = 600.0
 
 
 def main(arguments: list[str]) -> None:
     """Serves requests until the pipe is closed."""
-    name, memory, deadline, life = arguments
+    module_name, memory, deadline, life = arguments
     requests, replies = _take_pipes()
-    _die_with_the_pool(int(life))
+    _exit_with_pool(int(life))
     guard = sandbox.Guard()
-    sandbox.limit(int(memory))
-    with contextlib.suppress(Exception):  # what is wrong with it is said when it is asked for
-        importlib.import_module(name)
-    while (request := frames.read(requests)) is not None:
-        # The pool ends a worker by the clock; this is for a worker whose pool is gone.
-        sandbox.allow_seconds(float(deadline) if "item" in request else 600.0)
+    sandbox.set_resource_limits(int(memory))
+    with contextlib.suppress(Exception):  # a faulty module is reported when it is asked for
+        importlib.import_module(module_name)
+
+    while (request := protocol.read_message(requests)) is not None:
+        # The pool kills a worker by the clock; this ends a worker whose pool is gone.
+        sandbox.allow_cpu_seconds(float(deadline) if "judge" in request else _WARMUP_CPU_SECONDS)
         try:
-            reply = (
-                _judge(name, guard, *request["item"])
-                if "item" in request
-                else _warm(name, request["warm"])
-            )
+            if "judge" in request:
+                reply = _judge_guarded(module_name, guard, request["judge"])
+            else:
+                reply = _warm_up(module_name, request["warm_up"])
         except MemoryError:
-            os._exit(OUT_OF_MEMORY)  # what is left of the process is not to be trusted
-        frames.write(replies, reply)
+            os._exit(protocol.OUT_OF_MEMORY)  # the rest of the process is not to be trusted
+        protocol.write_message(replies, reply)
 
 
-def _judge(name: str, guard: sandbox.Guard, grader: str, gold: str, text: str) -> Judgment:
-    module = importlib.import_module(name)
+def _judge_guarded(module_name: str, guard: sandbox.Guard, request: list[str]) -> Judgment:
+    """Judges a (grader, reference, completion) request while the sandbox's guard is armed."""
+    module = importlib.import_module(module_name)
     guard.arm()
     try:
-        judgment = Judgment(*module.judge(grader, gold, text))
+        judgment = Judgment(*module.judge(*request))
     except MemoryError:
         raise
     except Exception as error:
-        judgment = Judgment(ERROR, None, _in_words(error))
+        judgment = Judgment(ERROR, None, _describe_error(error))
     finally:
-        guard.rest()
+        guard.disarm()
     return Judgment(ERROR, None, f"refused {guard.refused}") if guard.refused else judgment
 
 
-def _warm(name: str, grader: str) -> str | None:
-    """Makes a grader ready; returns what is in the way, None if nothing is."""
+def _warm_up(module_name: str, grader: str) -> str | None:
+    """Makes a grader ready; returns why it could not be, None if it could."""
     try:
-        importlib.import_module(name).warm(grader)
+        importlib.import_module(module_name).warm_up(grader)
     except MemoryError:
         raise
     except Exception as error:
-        return _in_words(error)
+        return _describe_error(error)
     return None
 
 
-def _in_words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two directions of the conversation, out of reach of whatever prints or reads."""
+    """Moves requests and replies to descriptors that nothing which prints or reads will touch."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
@@ -85,24 +85,23 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def _die_with_the_pool(life: int) -> None:
+def _exit_with_pool(life: int) -> None:
     """Has this process killed when the pool's process is gone, whatever it is doing then.
 
     Linux's own signal for it (PR_SET_PDEATHSIG) would come too early: when the *thread* that
     started this process ends.
     """
-    with contextlib.suppress(
-        AttributeError, OSError
-    ):  # Linux: the kernel does it, which no computation can hold up
+    # On Linux the kernel does it, which no computation can hold up.
+    with contextlib.suppress(AttributeError, OSError):
         fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-    threading.Thread(target=_watch, args=(life, os.getppid()), daemon=True).start()
+    threading.Thread(target=_watch_pool, args=(life, os.getppid()), daemon=True).start()
 
 
-def _watch(life: int, parent: int) -> None:
-    # Nothing is ever written: it is readable once it is closed. A child that the pool's process
-    # forked may hold it open.
+def _watch_pool(life: int, parent: int) -> None:
+    # Nothing is ever written to the pipe: it is readable once it is closed. A child that the pool's
+    # process forked may hold it open.
     while os.getppid() == parent and not select.select([life], [], [], 0.5)[0]:
         pass
     os._exit(0)

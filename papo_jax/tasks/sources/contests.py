@@ -19,7 +19,7 @@ import functools
 import re
 from collections.abc import Mapping
 
-from papo_jax.grading.integers import canonical_integer
+from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.family import Example, Family, LeftOut
 from papo_jax.tasks.files import scalar, text

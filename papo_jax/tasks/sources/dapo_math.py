@@ -9,7 +9,7 @@ template of this task.
 
 from collections.abc import Mapping
 
-from papo_jax.grading.integers import canonical_integer
+from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.family import Example, Family
 from papo_jax.tasks.files import scalar, text

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from papo_jax.errors import InputError
-from papo_jax.grading.final_answer import TAIL
-from papo_jax.grading.integers import canonical_integer
+from papo_jax.grading.final_answer import TAIL_CHARACTERS
+from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.problem import Made, Problem
 from papo_jax.tasks.sources import gym_table
@@ -121,7 +121,7 @@ def _gold(name: str, entry: dict, grader: str) -> str:
             24 if entry["target"] is None else entry["target"]
         )  # puzzle24 says its target by its name alone
         return f"{target} using {', '.join(map(str, entry['numbers']))}"
-    return answer if answer.strip() and len(answer) <= TAIL else ""
+    return answer if answer.strip() and len(answer) <= TAIL_CHARACTERS else ""
 
 
 def _entries(family: str, seed: int, count: int) -> Iterator[dict]:

@@ -6,7 +6,7 @@ the grader is "integer", else "math"; `grader=` of `tasks.load` names another.
 
 from collections.abc import Mapping
 
-from papo_jax.grading.integers import canonical_integer
+from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.family import Example, Family
 from papo_jax.tasks.files import scalar, text

@@ -1,5 +1,4 @@
-"""Grading processes leave with their pool, whatever becomes of it, and it works from wherever it is
-used."""
+"""Worker processes: they end with their pool, and work from wherever it is used."""
 
 import os
 import pathlib
@@ -13,7 +12,7 @@ import pytest
 from papo_jax.grading import Pool
 from tests.support.pools import MODULE
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 def gone(numbers, within: float) -> bool:
@@ -40,7 +39,7 @@ needs_proc = pytest.mark.skipif(
 @needs_proc
 def test_closing_leaves_no_process():
     pool = Pool(module=MODULE)
-    numbers = [process._popen.pid for process in pool._crew.processes]
+    numbers = [process._popen.pid for process in pool._workers.processes]
     assert len(numbers) == 3 and all(map(_exists, numbers))
     pool.close()
     assert not any(map(_exists, numbers))
@@ -52,7 +51,7 @@ def test_closing_leaves_no_process():
 @needs_proc
 def test_a_forgotten_pool_leaves_no_process():
     pool = Pool(module=MODULE)
-    numbers = [process._popen.pid for process in pool._crew.processes]
+    numbers = [process._popen.pid for process in pool._workers.processes]
     del pool
     assert gone(numbers, within=2.0)
 
@@ -70,7 +69,7 @@ def test_what_a_process_started_goes_with_it():
 ORPHANS = f"""
 from papo_jax.grading import Pool
 pool = Pool(deadline=60.0, module={MODULE!r})
-print(*[process._popen.pid for process in pool._crew.processes], flush=True)
+print(*[process._popen.pid for process in pool._workers.processes], flush=True)
 pool.judge([("GRADER", "a", "")])
 """
 
@@ -99,7 +98,9 @@ pool = Pool()
 if os.fork() == 0:
     sys.exit()  # runs what is to be run at exit
 os.wait()
-print(pool.grade([("exact", "a", "a")]), len({process._popen.pid for process in pool._crew.processes if not process.ended}))
+verdicts = pool.grade([("exact", "a", "a")])
+running = [process for process in pool._workers.processes if not process.has_exited]
+print(verdicts, len({process._popen.pid for process in running}))
 """
 
 
@@ -110,7 +111,11 @@ def test_a_child_that_forks_off_ends_no_process():
     assert (done.stdout, done.stderr) == ("['right'] 3\n", "")
 
 
-PROGRAM = 'from papo_jax.grading import Pool\nwith Pool() as pool:\n    print(pool.grade([("integer", "12", "12"), ("math", "1/2", "0.5")]))\n'
+PROGRAM = """
+from papo_jax.grading import Pool
+with Pool() as pool:
+    print(pool.grade([("integer", "12", "12"), ("math", "1/2", "0.5")]))
+"""
 
 
 @pytest.mark.parametrize("how", ["-c", "stdin", "file"])
@@ -143,10 +148,10 @@ def test_a_thread_may_own_a_pool_and_leave_it():
     thread.join(30)
     own, verdicts = found
     with own:
-        numbers = {process._popen.pid for process in own._crew.processes}
+        numbers = {process._popen.pid for process in own._workers.processes}
         time.sleep(0.2)
         assert verdicts == own.grade([("same", "a", "a")]) == ["right"]
-        assert numbers == {process._popen.pid for process in own._crew.processes}
+        assert numbers == {process._popen.pid for process in own._workers.processes}
 
 
 def test_ctrl_c_is_for_the_run_alone(pool):
@@ -158,6 +163,6 @@ def test_processes_stay_light(pool):
     assert pool.judge([("modules", "a", "")])[0].answer == ""
     with Pool(workers=1, spares=0) as light:
         light.grade([("integer", "1", "1"), ("expression", "1", "1"), ("exact", "1", "1")])
-        maps = pathlib.Path(f"/proc/{light._crew.processes[0]._popen.pid}/maps")
+        maps = pathlib.Path(f"/proc/{light._workers.processes[0]._popen.pid}/maps")
         if maps.exists():
             assert not any(name in maps.read_text() for name in ("jaxlib", "numpy", "sympy"))

@@ -1,21 +1,20 @@
-"""What all graders promise: names, versions, verdicts on any text at all, and nothing heavy until
-it is needed."""
+"""Graders by name: verdicts on any text at all, versions, and nothing heavy before it is needed."""
 
-import importlib
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.grading import GRADERS, grade, graders, judge, versions
-from papo_jax.grading.final_answer import TAIL, cut
+from papo_jax.grading import GRADERS, grade, judge, registry, versions
+from papo_jax.grading.final_answer import TAIL_CHARACTERS, truncate_to_tail
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDS = {
+REFERENCES = {
     "integer": "42",
     "exact": "42",
     "math": r"6\sqrt{2}",
@@ -62,27 +61,27 @@ def test_unknown_grader_names_the_nearest():
 
 @pytest.mark.parametrize("grader", GRADERS)
 def test_hostile_texts_are_wrong_and_quick(grader):
-    graders.warm(grader)
+    registry.warm_up(grader)
     for text in HOSTILE:
         for frame in FRAMES:
             start = time.perf_counter()
-            judgment = judge(grader, GOLDS[grader], frame.format(text))
+            judgment = judge(grader, REFERENCES[grader], frame.format(text))
             assert judgment.verdict == "wrong", (frame, text[:60], judgment)
             assert time.perf_counter() - start < 2, (frame, text[:60])
 
 
 @pytest.mark.parametrize("grader", GRADERS)
 def test_only_the_end_of_a_text_is_read(grader):
-    gold = GOLDS[grader].partition(" using")[0]
+    reference = REFERENCES[grader].partition(" using")[0]
     for text in (
-        rf"\boxed{{{gold}}} " + "and so on " * TAIL,
-        "so " * TAIL + rf"\boxed{{{gold}}}",
-        "4" * (TAIL + 3),
-        "4\n" * TAIL,
+        rf"\boxed{{{reference}}} " + "and so on " * TAIL_CHARACTERS,
+        "so " * TAIL_CHARACTERS + rf"\boxed{{{reference}}}",
+        "4" * (TAIL_CHARACTERS + 3),
+        "4\n" * TAIL_CHARACTERS,
     ):
-        assert judge(grader, gold, cut(text)) == judge(grader, gold, text)
-        assert len(cut(text)) <= TAIL
-        assert cut(cut(text)) == cut(text)
+        assert judge(grader, reference, truncate_to_tail(text)) == judge(grader, reference, text)
+        assert len(truncate_to_tail(text)) <= TAIL_CHARACTERS
+        assert truncate_to_tail(truncate_to_tail(text)) == truncate_to_tail(text)
 
 
 @pytest.mark.parametrize("grader", GRADERS)
@@ -92,21 +91,20 @@ def test_an_empty_gold_is_an_error(grader):
     assert judgment.reason and "\n" not in judgment.reason
 
 
-def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch):
-    mathematics = importlib.import_module("papo_jax.grading.math_answers.mathematics")
-
-    def fail(gold, text, error):
-        raise error
-
-    for error, verdict in (
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
         (ValueError("two\nlines"), "ValueError: two"),
         (RecursionError("deep"), "RecursionError: deep"),
-    ):
-        monkeypatch.setattr(
-            mathematics, "judge", lambda gold, text, error=error: fail(gold, text, error)
-        )
-        assert judge("math", "1", "1") == ("error", None, verdict)
-    monkeypatch.setattr(mathematics, "judge", lambda gold, text: fail(gold, text, MemoryError()))
+    ],
+)
+def test_a_grader_that_fails_is_an_error_in_one_line(monkeypatch, error, reason):
+    monkeypatch.setitem(registry._GRADERS, "math", Mock(side_effect=error))
+    assert judge("math", "1", "1") == ("error", None, reason)
+
+
+def test_a_grader_that_runs_out_of_memory_is_no_error(monkeypatch):
+    monkeypatch.setitem(registry._GRADERS, "math", Mock(side_effect=MemoryError()))
     with pytest.raises(MemoryError):
         judge("math", "1", "1")
 
@@ -127,14 +125,34 @@ def test_versions():
     assert found["math-verify"] == "0.9.0"
 
 
+LOADED = r"""
+import sys
+from papo_jax.grading import judge
+print({"sympy", "math_verify", "jax", "numpy"} & set(sys.modules))
+print(judge("math", "42", r"\boxed{42}").verdict, "sympy" in sys.modules)
+print(judge("math", r"\sqrt{8}", r"\boxed{2\sqrt{2}}").verdict, "sympy" in sys.modules)
+"""
+
+
 def test_heavy_packages_load_on_first_use_and_in_silence():
-    code = (
-        "import sys; from papo_jax.grading import judge; print({'sympy', 'math_verify', 'jax', 'numpy'} & set(sys.modules));"
-        r"print(judge('math', '42', r'\boxed{42}').verdict, 'sympy' in sys.modules);"
-        r"print(judge('math', r'\sqrt{8}', r'\boxed{2\sqrt{2}}').verdict, 'sympy' in sys.modules)"
-    )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines() == ["set()", "right False", "right True"]
     assert run.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["It is not 42.", "That is minus 42.", "There are 42 million.", "No, it is not **42**"]
+)
+def test_a_number_that_running_text_makes_another_is_none(text):
+    assert [grade(grader, "42", text) for grader in ("math", "approximate", "integer")] == [
+        "wrong"
+    ] * 3
+
+
+@pytest.mark.parametrize("grader", ["math", "integer", "exact", "expression", "approximate"])
+def test_what_was_thought_before_is_not_the_answer(grader):
+    assert grade(grader, "42", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "right"
+    assert grade(grader, "41", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "wrong"
+    assert grade(grader, "42", r"<think>So \boxed{42}</think> ") == "right"

@@ -1,13 +1,13 @@
-r"""Answers written to hang a grader, to crash it, to make it execute them, or to be paid for
-nothing. The gold is 42.
+r"""Hostile answers: written to hang a grader, crash it, run as code, or be paid for nothing.
 
-None of them says that the answer is 42 and nothing else, so no grader may call one right.
+The reference answer is 42. None of them says that the answer is 42 and nothing else, so no grader
+may call one right.
 
 >>> len(ANSWERS) >= 60 and all(isinstance(text, str) for text in ANSWERS.values())
 True
 """
 
-GOLD = "42"
+REFERENCE = "42"
 
 _NAMED_CODE = {
     "import": "__import__('os').system('touch /tmp/executed')",

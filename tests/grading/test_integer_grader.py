@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from papo_jax.grading.final_answer import TAIL
-from papo_jax.grading.graders import grade
-from papo_jax.grading.integers import canonical_integer, extract_integer
+from papo_jax.grading import grade
+from papo_jax.grading.final_answer import TAIL_CHARACTERS
+from papo_jax.grading.integer_grader import canonical_integer, extract_integer
 
 ANSWERS = [
     # the last number
@@ -112,7 +112,7 @@ def test_extract_integer_by_hand(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("gold", "answer", "verdict"),
+    ("reference", "answer", "verdict"),
     [
         ("12", "3*4=12", "right"),
         ("1,080", "1080.00", "right"),
@@ -124,11 +124,11 @@ def test_extract_integer_by_hand(text, expected):
         ("", "", "error"),
         ("3.5", "3.5", "error"),
         ("\uff11", "1", "error"),
-        ("1" * (TAIL + 1), "1", "error"),
+        ("1" * (TAIL_CHARACTERS + 1), "1", "error"),
     ],
 )
-def test_three_verdicts(gold, answer, verdict):
-    assert grade("integer", gold, answer) == verdict
+def test_three_verdicts(reference, answer, verdict):
+    assert grade("integer", reference, answer) == verdict
 
 
 def test_integers_longer_than_int_accepts():
@@ -138,9 +138,9 @@ def test_integers_longer_than_int_accepts():
 
 
 def test_a_number_cut_by_the_tail_does_not_count():
-    assert extract_integer("1" * (TAIL + 5)) is None
-    assert extract_integer("1" * (TAIL + 5) + " 7") == "7"
-    assert extract_integer("#### 5" + " " * TAIL) is None
+    assert extract_integer("1" * (TAIL_CHARACTERS + 5)) is None
+    assert extract_integer("1" * (TAIL_CHARACTERS + 5) + " 7") == "7"
+    assert extract_integer("#### 5" + " " * TAIL_CHARACTERS) is None
 
 
 @pytest.mark.parametrize(

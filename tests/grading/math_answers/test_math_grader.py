@@ -1,33 +1,14 @@
-"""Verdicts of the grader "math" by hand: what it pays, what it does not, and what it cannot
-judge."""
+"""Verdicts of the grader "math" by hand: right, wrong, and what it cannot judge."""
 
 import pytest
 
 from papo_jax.grading import grade, judge
-from papo_jax.grading.math_answers.admission import admits
-from papo_jax.grading.math_answers.canonical_latex import LONGEST, canonical
-from papo_jax.grading.math_answers.mathematics import extract
 
-# Answers that are as good as the gold, by gold.
+# Answers that are as good as the reference, by reference.
 RIGHT = {
-    "42": [
-        "x=42",
-        "42 apples",
-        "42%",
-        "4.2e1",
-        r"4.2 \times 10^1",
-        r"\boxed{42}",
-        r"x \in \{42\}",
-        r"\frac{42}{1}",
-        "42.0",
-        "42_{10}",
-        "$42$",
-        "42.",
-        "042",
-        r"4\big2",
-        r"\mathbf{42}",
-        r"\bf 42",
-    ],
+    "42": ["x=42", "42 apples", "42%", "4.2e1", r"4.2 \times 10^1", r"\boxed{42}"]
+    + [r"x \in \{42\}", r"\frac{42}{1}", "42.0", "42_{10}", "$42$", "42.", "042", r"4\big2"]
+    + [r"\mathbf{42}", r"\bf 42"],
     "0.42": ["42%"],
     r"42\%": ["0.42", "42"],
     r"\frac13": ["0.333333"],
@@ -48,12 +29,10 @@ RIGHT = {
     r"\text{(C)}": ["C", "(C)", r"\textbf{(C)}", "c"],
     "C": [r"\text{(C)}"],
     "1010_2": ["1010_2", "1010", "1010_{2}"],
-    r"\begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix}": [
-        r"\begin{bmatrix} -1 & 0 \\ 0 & -1 \end{bmatrix}"
-    ],
-    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [
-        r"\begin{pmatrix} 0.2 \\ -\frac{18}{5} \end{pmatrix}"
-    ],
+    r"\begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix}": []
+    + [r"\begin{bmatrix} -1 & 0 \\ 0 & -1 \end{bmatrix}"],
+    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": []
+    + [r"\begin{pmatrix} 0.2 \\ -\frac{18}{5} \end{pmatrix}"],
     r"90^\circ": ["90", "90 degrees"],
     "90": [r"90^\circ"],
     "y = 2x + 3": ["2x+3", "y=3+2x"],
@@ -138,43 +117,16 @@ RIGHT = {
     "0": ["-0"],
 }
 
-# Answers that are not: other values, two values, a gold that is hidden in a hedge, sums that are
-# left to work out.
+# Answers that are not: other values, two values, a reference that is hidden in a hedge, sums that
+# are left to work out.
 WRONG = {
     "0.42": ["42"],
-    "42": [
-        "0.42",
-        "(41,42)",
-        "{41,42}",
-        r"\{41,42\}",
-        "41,42",
-        "[41,42]",
-        r"42 \text{ or } 41",
-        r"\pm 42",
-        "x>42",
-        "42!",
-        r"\infty",
-        r"\text{42 or 43}",
-        r"42\neq 41",
-        "",
-        "forty-two",
-        r"\text{forty-two}",
-        "42_8",
-        "6*7",
-        r"\frac{80}{2}+2",
-        "42 million",
-        "not 42",
-        "42 is wrong",
-        "41=42",
-        "9^{9^{9^9}}",
-        "４２",
-        r"42\text{ or so}",
-        r"\phantom{41}42",
-        r"42 \quad 41",
-        r"\text{The answer is }42",
-        r"n=42\text{ or }41",
-        r"42^{\text{nd}}",
-    ],
+    "42": ["0.42", "(41,42)", "{41,42}", r"\{41,42\}", "41,42", "[41,42]", r"42 \text{ or } 41"]
+    + [r"\pm 42", "x>42", "42!", r"\infty", r"\text{42 or 43}", r"42\neq 41", ""]
+    + ["forty-two", r"\text{forty-two}", "42_8", "6*7", r"\frac{80}{2}+2", "42 million"]
+    + ["not 42", "42 is wrong", "41=42", "9^{9^{9^9}}", "４２", r"42\text{ or so}"]
+    + [r"\phantom{41}42", r"42 \quad 41", r"\text{The answer is }42", r"n=42\text{ or }41"]
+    + [r"42^{\text{nd}}"],
     "1": ["0.9999999999"],
     r"\frac13": ["0.33", "0.333332"],
     r"5 \text{ cm}": [r"5 \text{ m}"],
@@ -186,9 +138,8 @@ WRONG = {
     r"\text{Evelyn}": [r"\text{Evelyn or Bob}", "Evelyn, Bob", "not Evelyn"],
     r"\text{(C)}": ["D", "B, C"],
     "1010_2": ["10", "1010_{3}"],
-    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": [
-        r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"
-    ],
+    r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}": []
+    + [r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"],
     r"90^\circ": [r"\frac{\pi}{2}"],
     "y = 2x + 3": ["x=2y+3"],
     "y=2x+3": ["y=2x", "2x-y+3=0"],
@@ -237,47 +188,20 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("gold", RIGHT)
-def test_right(gold):
-    for answer in [gold, *RIGHT[gold]]:
-        assert judge("math", gold, rf"so it is $\boxed{{{answer}}}$.").verdict == "right", answer
+@pytest.mark.parametrize("reference", RIGHT)
+def test_right(reference):
+    for answer in [reference, *RIGHT[reference]]:
+        assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "right", (
+            answer
+        )
 
 
-@pytest.mark.parametrize("gold", WRONG)
-def test_wrong(gold):
-    for answer in WRONG[gold]:
-        assert judge("math", gold, rf"so it is $\boxed{{{answer}}}$.").verdict == "wrong", answer
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (r"\boxed{41} \boxed{42}", "42"),
-        ("<answer>42</answer>", "42"),
-        ("The answer is $x=42$, the number of pupils.", "$x=42$"),
-        ("The answer is $42$, not $41$", "$42$, not $41$"),
-        ("So $x = 4$.\nHence $y = 5$ or $6$.", "y = 5$ or $6"),
-        ("$x = 41$ gives $y = 42$", "y = 42"),
-        ("$x = 42$ or 41", None),
-        ("We get\n\\[x =\n42\\]", "x =\n42"),
-        ("We get\n$$42$$", "42"),
-        (r"that is \(42\).", r"\(42\)"),
-        ("x = 42", "x = 42"),
-        ("(3, 4)", "(3, 4)"),
-        ("It is 42 apples.", "42"),
-        ("They cost $1,234.50 each", "$1,234.50"),
-        ("It is 1/2.", "1/2"),
-        ("It is 41 or 42.", None),
-        ("The values are 41, 42", None),
-        ("It is 42!", None),
-        ("It is x42.", None),
-        ("def f(): return (lambda: 42)()", None),
-        (r"The box \boxed{42 is not closed", None),
-        ("", None),
-    ],
-)
-def test_extract(text, expected):
-    assert extract(text) == expected
+@pytest.mark.parametrize("reference", WRONG)
+def test_wrong(reference):
+    for answer in WRONG[reference]:
+        assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "wrong", (
+            answer
+        )
 
 
 @pytest.mark.parametrize(
@@ -291,21 +215,21 @@ def test_extract(text, expected):
     ],
 )
 def test_hedges_without_a_box(text):
-    assert {grade("math", gold, text) for gold in ("41", "42")} == {"wrong"}
+    assert {grade("math", reference, text) for reference in ("41", "42")} == {"wrong"}
 
 
 def test_golds_may_be_boxed_or_in_dollars():
-    for gold in (r"\boxed{42}", "$42$", r"\(42\)", "42.", " 42 "):
-        assert grade("math", gold, r"\boxed{42}") == "right"
+    for reference in (r"\boxed{42}", "$42$", r"\(42\)", "42.", " 42 "):
+        assert grade("math", reference, r"\boxed{42}") == "right"
 
 
 def test_a_gold_beyond_the_parser_is_compared_as_text():
-    gold = r"\binom{2n}{n}"
-    assert grade("math", gold, r"\boxed{\binom{2n}{n}}") == "right"
-    judgment = judge("math", gold, r"\boxed{2^n}")
+    reference = r"\binom{2n}{n}"
+    assert grade("math", reference, r"\boxed{\binom{2n}{n}}") == "right"
+    judgment = judge("math", reference, r"\boxed{2^n}")
     assert judgment.verdict == "error"
-    assert judgment.reason.startswith("the gold answer: '\\\\binom{2n}{n}' is not handed")
-    assert grade("math", gold, "") == "wrong"
+    assert judgment.reason.startswith("the reference answer: '\\\\binom{2n}{n}' is not handed")
+    assert grade("math", reference, "") == "wrong"
 
 
 def test_votes_count_equal_numbers_as_one():
@@ -319,55 +243,6 @@ def test_votes_count_equal_numbers_as_one():
     assert judge("math", "7", r"\boxed{2 \sqrt3}").answer == r"2\sqrt{3}"
     assert judge("math", "7", "").answer is None
     assert len(judge("math", "7", rf"\boxed{{{'x+' * 400}}}").answer) == 200
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (r"$\left(\tfrac12,\ \dfrac{3}{4}\right)$.", r"(\frac{1}{2},\frac{3}{4})"),
-        (r"\frac\pi6", r"\frac{\pi}{6}"),
-        (r"1{,}234 + 5,678", "1234+5678"),
-        ("(1,234)", "(1,234)"),
-        ("1\u202f234\u00a0567", "1 234 567"),
-        (r"x^{2}_{10}", "x^2_{10}"),
-        (r"\text{ no solution }", "«no solution»"),
-        ("3 sqrt(5)", r"3\sqrt{5}"),
-        ("x ≤ 5", r"x\le5"),
-        (r"\begin{matrix} 1 \\ 2 \end{matrix}", r"\begin{matrix}1\\2\end{matrix}"),
-        ("41 42", "41 42"),
-        (r"\frac{", r"\frac{}{}{"),
-    ],
-)
-def test_canonical(text, expected):
-    assert canonical(text) == expected
-
-
-def test_canonical_leaves_long_texts_alone():
-    assert canonical("1  + " * LONGEST) == " ".join(["1 +"] * LONGEST)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "9^{9^9}",
-        "9^99^9",
-        r"\sqrt[10^9]{2}",
-        r"\int_0^1x",
-        r"\binom{9}{3}",
-        "1" * 201,
-        "x" + "+1" * 200,
-        "(" * 21 + "x" + ")" * 21,
-        "|x" * 8,
-        "print",
-        r"\operatorname{eval}x",
-        "x;y",
-        "x[0]]" * 99,
-        "\u0663",
-        "",
-    ],
-)
-def test_what_is_not_handed_to_sympy(text):
-    assert not admits(text)
 
 
 @pytest.mark.parametrize(
@@ -386,9 +261,9 @@ def test_what_is_read_but_not_worked_out(text):
     assert grade("math", r"\sqrt{2}", rf"\boxed{{{text}}}") == "wrong"
 
 
-@pytest.mark.parametrize("gold", ["2^{99999}x", "300!x", "(x+1)^{99}(x+2)^{99}(y+1)^{99}"])
-def test_a_formula_too_large_to_be_worked_out_is_said_to_be(gold):
-    judgment = judge("math", gold, r"\boxed{x+1}")
+@pytest.mark.parametrize("reference", ["2^{99999}x", "300!x", "(x+1)^{99}(x+2)^{99}(y+1)^{99}"])
+def test_a_formula_too_large_to_be_worked_out_is_said_to_be(reference):
+    judgment = judge("math", reference, r"\boxed{x+1}")
     assert judgment.verdict == "error" and "too large" in judgment.reason
 
 
@@ -401,7 +276,7 @@ def test_a_huge_answer_is_wrong_and_no_error():
 
 
 @pytest.mark.parametrize(
-    "gold, answer, verdict",
+    "reference, answer, verdict",
     [
         (r"6\sqrt2", r"3!\sqrt2", "wrong"),
         (r"16\pi", r"4^2\pi", "wrong"),
@@ -423,21 +298,5 @@ def test_a_huge_answer_is_wrong_and_no_error():
         ("42", "41=42", "wrong"),
     ],
 )
-def test_at_the_edges(gold, answer, verdict):
-    assert judge("math", gold, rf"\boxed{{{answer}}}").verdict == verdict
-
-
-@pytest.mark.parametrize(
-    "text", ["It is not 42.", "That is minus 42.", "There are 42 million.", "No, it is not **42**"]
-)
-def test_a_number_that_running_text_makes_another_is_none(text):
-    assert [grade(grader, "42", text) for grader in ("math", "approximate", "integer")] == [
-        "wrong"
-    ] * 3
-
-
-@pytest.mark.parametrize("grader", ["math", "integer", "exact", "expression", "approximate"])
-def test_what_was_thought_before_is_not_the_answer(grader):
-    assert grade(grader, "42", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "right"
-    assert grade(grader, "41", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "wrong"
-    assert grade(grader, "42", r"<think>So \boxed{42}</think> ") == "right"
+def test_at_the_edges(reference, answer, verdict):
+    assert judge("math", reference, rf"\boxed{{{answer}}}").verdict == verdict

@@ -1,13 +1,11 @@
-"""Answers written to hang, crash or cheat a grader, through the pool; and golds against their
-neighbors."""
+"""Hostile answers through the pool; reference answers against those of the next problem."""
 
 import pathlib
 import time
 
 import pytest
 
-from experiments import graders as table
-from experiments import hostile
+from experiments import grader_benchmark, hostile_answers
 from papo_jax import tasks
 from papo_jax.grading import GRADERS, Pool
 
@@ -16,19 +14,23 @@ DATA = ROOT.parent / "shared" / "data"
 
 
 def test_no_hostile_answer_is_paid_executed_or_waited_for():
-    assert len(hostile.ANSWERS) >= 60
-    table.EXECUTED.unlink(missing_ok=True)
+    assert len(hostile_answers.ANSWERS) >= 60
+    grader_benchmark.EXECUTED.unlink(missing_ok=True)
     answers = [
-        (grader, hostile.GOLD, text) for grader in GRADERS for text in hostile.ANSWERS.values()
+        (grader, hostile_answers.REFERENCE, text)
+        for grader in GRADERS
+        for text in hostile_answers.ANSWERS.values()
     ]
     with Pool(deadline=2.0) as pool:
-        pool.grade([(grader, hostile.GOLD, hostile.GOLD) for grader in GRADERS])
+        pool.grade(
+            [(grader, hostile_answers.REFERENCE, hostile_answers.REFERENCE) for grader in GRADERS]
+        )
         started = time.monotonic()
         found = pool.judge(answers)
         seconds = time.monotonic() - started
-        assert pool.grade([(grader, hostile.GOLD, r"\boxed{42}") for grader in GRADERS]) == [
-            "right"
-        ] * len(GRADERS)
+        assert pool.grade(
+            [(grader, hostile_answers.REFERENCE, r"\boxed{42}") for grader in GRADERS]
+        ) == ["right"] * len(GRADERS)
     assert [
         answer
         for answer, judgment in zip(answers, found, strict=True)
@@ -36,14 +38,14 @@ def test_no_hostile_answer_is_paid_executed_or_waited_for():
     ] == []
     assert {judgment.verdict for judgment in found} == {"wrong"}  # not even a deadline was needed
     assert seconds < 20.0
-    assert not table.EXECUTED.exists()
+    assert not grader_benchmark.EXECUTED.exists()
 
 
 @pytest.mark.parametrize(
-    "gold", ["6\\sqrt{2}", "x^2-1", "(2,3)", "[2,\\infty)", "\\text{Evelyn}", "2\\pi"]
+    "reference", ["6\\sqrt{2}", "x^2-1", "(2,3)", "[2,\\infty)", "\\text{Evelyn}", "2\\pi"]
 )
-def test_hostile_answers_are_no_formula_either(gold):
-    answers = [("math", gold, text) for text in hostile.ANSWERS.values()]
+def test_hostile_answers_are_no_formula_either(reference):
+    answers = [("math", reference, text) for text in hostile_answers.ANSWERS.values()]
     with Pool(deadline=2.0) as pool:
         found = pool.judge(answers)
     assert {judgment.verdict for judgment in found} == {"wrong"}
@@ -53,14 +55,16 @@ def test_hostile_answers_are_no_formula_either(gold):
     not DATA.is_dir(), reason="the GSM8K and MATH-500 files are not beside this checkout"
 )
 @pytest.mark.parametrize(
-    "name, place, least", [("gsm8k", "gsm8k", 0.995), ("math_500", "math500/math500.jsonl", 0.98)]
+    "name, path, least", [("gsm8k", "gsm8k", 0.995), ("math_500", "math500/math500.jsonl", 0.98)]
 )
 def test_golds_are_right_and_those_of_the_next_problem_only_where_they_are_equal(
-    name, place, least, tmp_path
+    name, path, least, tmp_path
 ):
-    problems = list(tasks.load(name, path=str(DATA / place), cache=tmp_path).held_out)
+    problems = list(tasks.load(name, path=str(DATA / path), cache=tmp_path).held_out)
     assert len(problems) == {"gsm8k": 1319, "math_500": 500}[name]
-    written = [table.written(problem) for problem in problems]
+    written = [
+        grader_benchmark.format_answer(problem.grader, problem.answer) for problem in problems
+    ]
     with Pool() as pool:
         own = pool.grade(
             [(p.grader, p.answer, text) for p, text in zip(problems, written, strict=True)]
@@ -72,10 +76,10 @@ def test_golds_are_right_and_those_of_the_next_problem_only_where_they_are_equal
         other = pool.grade(following)
     assert own.count("right") >= least * len(problems)
     paid = {
-        (gold, text)
-        for (_, gold, text), verdict in zip(following, other, strict=True)
+        (reference, text)
+        for (_, reference, text), verdict in zip(following, other, strict=True)
         if verdict == "right"
     }
-    unequal = {(gold, text) for gold, text in paid if gold not in text}
+    unequal = {(reference, text) for reference, text in paid if reference not in text}
     assert unequal == set() and len(paid) < 20
     assert "error" not in other

@@ -143,7 +143,7 @@ def test_a_process_that_died_between_calls_costs_no_verdict(pool):
 
 def test_processes_that_died_before_the_first_call_cost_no_verdict():
     with Pool(workers=3, module=MODULE) as pool:
-        for process in pool._crew.processes:
+        for process in pool._workers.processes:
             os.kill(process._popen.pid, signal.SIGKILL)
         time.sleep(0.1)
         assert alive(pool)
@@ -170,7 +170,7 @@ def test_a_process_that_does_not_read_holds_up_nothing():
     text = "\U0001f600" * 10_000  # more than fits between two processes
     with Pool(workers=1, spares=0, deadline=0.5, module=MODULE) as pool:
         assert pool.grade([("same", text, text)] * 2) == ["right"] * 2
-        os.kill(pool._crew.processes[0]._popen.pid, signal.SIGSTOP)
+        os.kill(pool._workers.processes[0]._popen.pid, signal.SIGSTOP)
         started = time.monotonic()
         assert pool.judge([("same", text * 9, text)]) == [Judgment("error", None, "timeout")]
         assert time.monotonic() - started < 1.5

@@ -57,13 +57,16 @@ def test_the_hook_by_hand():
 
 
 def test_formulas_of_many_symbols_are_judged_without_a_refusal():
-    """sympy's parser of numbers ends in eval, and its polynomials write themselves code; neither
-    may cost a verdict."""
-    golds = [r"2\sqrt{18}", "p - q", "x^2-1", "a+b+c+d+x+y", r"\frac{x+1}{y-2}"]
+    """Sympy's eval of numbers, and the code of its polynomials, must not cost a verdict."""
+    references = [r"2\sqrt{18}", "p - q", "x^2-1", "a+b+c+d+x+y", r"\frac{x+1}{y-2}"]
     written = [r"\frac{q \cdot (%s)}{q}", r"(%s)+w-w", r"(%s)\cdot\frac{a+b+c}{c+b+a}", r"(%s)+1.5"]
     with Pool() as pool:
         found = pool.judge(
-            [("math", gold, r"\boxed{%s}" % (form % gold)) for gold in golds for form in written]
+            [
+                ("math", reference, r"\boxed{%s}" % (form % reference))
+                for reference in references
+                for form in written
+            ]
         )
     assert [judgment.reason for judgment in found] == [""] * 20
     assert [judgment.verdict for judgment in found] == (["right"] * 3 + ["wrong"]) * 5

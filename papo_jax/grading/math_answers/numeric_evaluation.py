@@ -1,25 +1,24 @@
-"""The value of a sympy formula at a point, in time that is linear in its size; sympy's own `evalf`
-takes far longer.
+"""Numeric evaluation of sympy formulas in linear time; sympy's own `evalf` takes far longer.
 
 >>> import sympy
 >>> x = sympy.Symbol("x")
->>> (
-...     complex(value(sympy.sqrt(2) * x, {x: 3}, digits=20)),
-...     value(sympy.Function("f")(x), {x: 3}, digits=20),
-... )
-((4.242640687119285+0j), None)
+>>> complex(evaluate_formula(sympy.sqrt(2) * x, {x: 3}, digits=20))
+(4.242640687119285+0j)
+>>> evaluate_formula(sympy.Function("f")(x), {x: 3}, digits=20) is None
+True
 """
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 _FUNCTIONS = frozenset(
     "sin cos tan cot sec csc asin acos atan sinh cosh tanh log exp factorial".split()
 )
 
 
-def value(formula, point: Mapping, *, digits: int):
-    """Works a formula out in floating point.
+def evaluate_formula(formula: Any, point: Mapping, *, digits: int) -> Any:
+    """Evaluates a formula in floating point.
 
     Args:
       formula: a sympy expression.
@@ -28,39 +27,41 @@ def value(formula, point: Mapping, *, digits: int):
 
     Returns:
       An mpmath complex number; None where the formula has no finite value there or holds what is
-      not worked out here.
+      not evaluated here.
     """
     import mpmath
 
     with mpmath.workdps(digits):
         try:
-            found = mpmath.mpc(_value(formula, point))
+            value = mpmath.mpc(_evaluate(formula, point))
         except (ArithmeticError, ValueError, KeyError):
             return None
-        return found if mpmath.isfinite(found) else None
+        return value if mpmath.isfinite(value) else None
 
 
-def real_value(formula, *, digits: int) -> Fraction | None:
-    """The value of a formula without symbols, to `digits` decimal digits; None if it is not
-    real."""
+def evaluate_real_formula(formula: Any, *, digits: int) -> Fraction | None:
+    """Evaluates a formula without symbols to `digits` decimal digits; None if it is not real."""
     import mpmath
 
-    found = value(formula, {}, digits=digits)
-    return None if found is None or found.imag else Fraction(mpmath.nstr(found.real, digits))
+    value = evaluate_formula(formula, {}, digits=digits)
+    return None if value is None or value.imag else Fraction(mpmath.nstr(value.real, digits))
 
 
-def _value(formula, point: Mapping):
+def _evaluate(formula: Any, point: Mapping) -> Any:
     import mpmath
     import sympy
 
+    # Leaves: symbols, rationals, constants.
     if formula.is_Symbol:
-        return _number(point[formula])
+        return _to_mpmath(point[formula])
     if formula.is_Rational:
-        return _number(formula)
+        return _to_mpmath(formula)
     constants = {sympy.pi: mpmath.pi, sympy.E: mpmath.e, sympy.I: mpmath.j}
     if formula in constants:
         return +constants[formula]
-    parts = [_value(part, point) for part in formula.args]
+
+    # Operations and functions of parts.
+    parts = [_evaluate(part, point) for part in formula.args]
     if formula.is_Add:
         return mpmath.fsum(parts)
     if formula.is_Mul:
@@ -69,16 +70,13 @@ def _value(formula, point: Mapping):
         return mpmath.power(*parts)
     if isinstance(formula, sympy.Abs):
         return mpmath.fabs(parts[0])
-    return getattr(mpmath, _known(type(formula).__name__))(*parts)
-
-
-def _known(name: str) -> str:
+    name = type(formula).__name__
     if name not in _FUNCTIONS:
         raise KeyError(name)
-    return name
+    return getattr(mpmath, name)(*parts)
 
 
-def _number(rational):
+def _to_mpmath(rational: Any) -> Any:
     import mpmath
     import sympy
 

@@ -1,0 +1,69 @@
+r"""Grader "math": numbers, formulas, sets, intervals, matrices and words, in LaTeX or not.
+
+Equal texts are right at once. Else both answers are parsed (`answer_parser`) and matched part by
+part (`equivalence`); single values are compared by `value_equality`: numbers exactly, formulas by
+math-verify, the reference first.
+
+>>> judge_math(r"\frac{14}{3}", r"so $x = \boxed{\dfrac{14}{3}}$.")
+Judgment(verdict='right', answer='14/3', reason='')
+>>> judge_math("42", r"\boxed{41 \text{ or } 42}").verdict
+'wrong'
+>>> judge_math("42", "Answer: 41, no 42").verdict
+'wrong'
+"""
+
+from papo_jax.grading.final_answer import TAIL_CHARACTERS, find_boxed_answer
+from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
+from papo_jax.grading.math_answers.answer_extraction import DENIAL, extract_math_answer
+from papo_jax.grading.math_answers.answer_parser import ParsedAnswer, parse_answer
+from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.equivalence import are_equivalent
+from papo_jax.grading.math_answers.rationals import parse_rational
+from papo_jax.grading.math_answers.symbolic_equality import UnreadableFormula
+from papo_jax.grading.math_answers.value_equality import are_equal_values
+
+
+def judge_math(reference: str, completion: str) -> Judgment:
+    r"""Compares the final answer of a completion with the reference answer.
+
+    Args:
+      reference: the right answer in LaTeX, with or without \boxed or dollar signs.
+      completion: text of the policy, already truncated by `final_answer.truncate_to_tail`.
+
+    Returns:
+      A `Judgment`; an error where the reference is empty, or where it is a formula that cannot be
+      compared and the answer is not the same text.
+    """
+    boxed = find_boxed_answer(reference)
+    expected = canonicalize_latex(reference if boxed is None else boxed)
+    answer = canonicalize_latex(extract_math_answer(completion) or "")
+    logged = _logged_answer(answer)
+    if not expected or len(reference) > TAIL_CHARACTERS:
+        return Judgment(ERROR, logged, f"a reference answer of {len(reference)} characters")
+
+    # What the text alone decides.
+    if answer == expected:
+        return Judgment(RIGHT, logged)
+    if not answer or len(answer) > MAX_CHARACTERS:
+        return Judgment(WRONG, logged)
+    if DENIAL.search(answer) and not DENIAL.search(expected):
+        return Judgment(WRONG, logged)
+
+    try:
+        is_right = are_equivalent(parse_answer(expected), parse_answer(answer), are_equal_values)
+    except UnreadableFormula as error:
+        return Judgment(ERROR, logged, f"the reference answer: {error}")
+    return Judgment(RIGHT if is_right else WRONG, logged)
+
+
+def _logged_answer(answer: str) -> str | None:
+    """Returns the form in which an answer is logged and takes part in majority votes.
+
+    It is the value of a number, else the canonical text.
+    """
+    parsed = ParsedAnswer("value", (answer,))
+    if len(answer) <= MAX_CHARACTERS:
+        parsed = parse_answer(answer)
+    parsed = parsed.parts[1] if parsed.kind == "named" else parsed
+    value = parse_rational(parsed.parts[0]) if parsed.kind == "value" else None
+    return (answer if value is None else str(value))[:MAX_ANSWER_CHARACTERS] or None
