@@ -124,14 +124,14 @@ def train():
     The rows come without what a clock decides; the state is on the host.
     """
     from papo_jax.commands import train as loop
-    from papo_jax.report import write_report
+    from papo_jax.report import report_page
     from papo_jax.telemetry import runfiles
     from papo_jax.training import session
 
     def run(settings, workdir):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                write_report, "write", lambda workdir: workdir
+                report_page, "write_report", lambda workdir: workdir
             )  # a second of plotting a run
             loop.run(settings, workdir)
         rows = runfiles.read_rows(workdir / "metrics.jsonl")

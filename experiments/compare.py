@@ -1,11 +1,10 @@
-"""Compares the evaluations of runs on one panel: avg@k, pass@k and maj@k, and the paired difference
-to the first run.
+"""Compares the evaluations of runs on one evaluation set: avg@k, pass@k, maj@k, and differences.
 
     python -m experiments.compare runs/grpo runs/papo [...] [--step=last|best|N] [--csv=FILE]
 
-Of a single run it compares the steps: first, best and last. Runs that differ in their seed alone
-also get a line for their mean. Exit code 2, with one line that says why: the runs cannot be
-  compared.
+The differences are paired, to the first run. Of a single run it compares the steps: first, best and
+last. Runs that differ in their seed alone also get a line for their mean. Exit code 2, with one
+line that says why: the runs cannot be compared.
 """
 
 import argparse
@@ -16,18 +15,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments import comparison
-from experiments.comparison import Labeled, Pair, Part
-from experiments.estimates import SHOWN, over_seeds, row_of
-from experiments.evaluated import Entry, Evaluated, check_comparable, printable, read
+from experiments.comparison_text import (
+    ComparedRow,
+    Comparison,
+    LabeledEntry,
+    SourceRow,
+    format_comparison,
+)
+from experiments.evaluated_runs import EvaluatedRun, check_comparable, read_run
+from experiments.paired_estimates import average_over_seeds, estimate_row
 from papo_jax.errors import InputError
-from papo_jax.report.evaluation_figures import Interval
+from papo_jax.evaluation.figures import Interval
+from papo_jax.evaluation.schema import Entry
+from papo_jax.json_files import printable_text
 
 COLUMNS = ("run", "method", "seed", "step", "source", "problems", "figure", "value", "low", "high")
 DIFFERENCE = ("difference_to", "difference", "difference_low", "difference_high")
 
 
-def compare(
+def compare_runs(
     workdirs: Sequence[pathlib.Path], step: str | None = None
 ) -> tuple[str, list[dict[str, Any]]]:
     """Reads runs and lays their figures out.
@@ -42,103 +48,115 @@ def compare(
     Raises:
       InputError: if a run cannot be read, or if they cannot be compared.
     """
-    runs = [read(workdir, label) for workdir, label in zip(workdirs, labels(workdirs), strict=True)]
+    labels = label_runs(workdirs)
+    runs = [read_run(workdir, label) for workdir, label in zip(workdirs, labels, strict=True)]
     check_comparable(runs)
-    labeled = (
-        [(run.label, run, choose(run, step or "last")) for run in runs]
-        if len(runs) > 1
-        else _steps(runs[0], step)
+
+    # The evaluations to show: one of each run, or several of a single run.
+    if len(runs) > 1:
+        labeled = [LabeledEntry(run.label, run, choose_entry(run, step or "last")) for run in runs]
+    else:
+        labeled = _label_steps(runs[0], step)
+
+    # Their rows and the means over seeds, each but the first of its kind with a difference.
+    rows = [estimate_row(run, entry, label) for label, run, entry in labeled]
+    means = average_over_seeds(runs, rows) if len(runs) > 1 else []
+    comparison = Comparison(
+        labeled=labeled,
+        compared=[
+            ComparedRow(row, group[0] if index else None)
+            for group in (rows, means)
+            for index, row in enumerate(group)
+        ],
+        sources=[
+            SourceRow(label, printable_text(source), part.problems, part.figures)
+            for label, _, entry in labeled
+            for source, part in entry.scores.by_source.items()
+        ],
+        best=step == "best" or (len(runs) == 1 and step is None),
     )
-    rows = [row_of(run, entry, label) for label, run, entry in labeled]
-    means = over_seeds(runs, rows) if len(runs) > 1 else []
-    pairs = [
-        (row, group[0] if n else None) for group in (rows, means) for n, row in enumerate(group)
-    ]
-    parts = [
-        (label, printable(source), *part)
-        for label, _, entry in labeled
-        for source, part in entry.by_source.items()
-    ]
-    best = step == "best" or (len(runs) == 1 and step is None)
-    return comparison.text(labeled, pairs, parts, best=best), list(
-        _records(pairs, parts, runs[0].samples)
-    )
+    return format_comparison(comparison), list(_list_records(comparison))
 
 
-def labels(workdirs: Sequence[pathlib.Path]) -> list[str]:
-    """Names runs by what follows the directory that holds them all; raises `InputError` if one is
-    there twice.
+def label_runs(workdirs: Sequence[pathlib.Path]) -> list[str]:
+    """Names runs by what follows the directory that holds them all.
 
-    >>> labels([pathlib.Path("runs/sweep/a"), pathlib.Path("runs/b")])
+    Raises:
+      InputError: if one is there twice.
+
+    >>> label_runs([pathlib.Path("runs/sweep/a"), pathlib.Path("runs/b")])
     ['sweep/a', 'b']
     """
-    places = [pathlib.Path(os.path.realpath(workdir)) for workdir in workdirs]
+    paths = [pathlib.Path(os.path.realpath(workdir)) for workdir in workdirs]
     twice = [
-        str(workdir)
-        for workdir, place in zip(workdirs, places, strict=True)
-        if places.count(place) > 1
+        str(workdir) for workdir, path in zip(workdirs, paths, strict=True) if paths.count(path) > 1
     ]
     if twice:
         raise InputError(f"{' and '.join(twice)} are one run; name each once")
-    shared = os.path.commonpath([place.parent for place in places])
-    return [printable(os.path.relpath(place, shared), most=None) for place in places]
+    shared = os.path.commonpath([path.parent for path in paths])
+    return [printable_text(os.path.relpath(path, shared), longest=None) for path in paths]
 
 
-def choose(run: Evaluated, step: str) -> Entry:
-    """Returns the entry at "last", "best" (the earliest of equal ones) or a number; raises
-    `InputError` without one."""
+def choose_entry(run: EvaluatedRun, step: str) -> Entry:
+    """Returns the entry at "last", "best" (the earliest of equal ones) or a number.
+
+    Raises:
+      InputError: if there is none.
+    """
+    entries = run.evaluation.entries
     if step == "last":
-        return run.entries[-1]
+        return entries[-1]
     if step == "best":
-        return max(run.entries, key=lambda entry: sum(entry.right))
-    found = [entry for entry in run.entries if str(entry.step) == step]
+        return max(entries, key=lambda entry: sum(entry.scores.right))
+    found = [entry for entry in entries if str(entry.step) == step]
     if not found:
-        steps = ", ".join(str(entry.step) for entry in run.entries)
+        steps = ", ".join(str(entry.step) for entry in entries)
         raise InputError(
-            f"--step={step}: {run.label} was evaluated at step {steps}; take one of those, last or best"
+            f"--step={step}: {run.label} was evaluated at step {steps}; take one of those, last or"
+            " best"
         )
     return found[0]
 
 
-def _steps(run: Evaluated, step: str | None) -> list[Labeled]:
-    """The first evaluation of a run, and the best and the last or the one asked for; those that are
-    one share a row."""
-    named = {
-        "first": run.entries[0],
-        **{name: choose(run, name) for name in ([step] if step else ["best", "last"])},
+def _label_steps(run: EvaluatedRun, step: str | None) -> list[LabeledEntry]:
+    """Labels the first evaluation of a run, and the best and the last or the one asked for.
+
+    Those that are one share a row.
+    """
+    chosen = {name: choose_entry(run, name) for name in ([step] if step else ["best", "last"])}
+    named = {"first": run.evaluation.entries[0], **chosen}
+    labels = {
+        entry.step: ", ".join(name for name, other in named.items() if other.step == entry.step)
+        for entry in named.values()
     }
-    steps = {entry.step: entry for entry in named.values()}
-    names = {
-        step: ", ".join(name for name, entry in named.items() if entry.step == step)
-        for step in steps
-    }
-    return [(names[step], run, entry) for step, entry in sorted(steps.items())]
+    entries = {entry.step: entry for entry in named.values()}
+    return [LabeledEntry(labels[step], run, entry) for step, entry in sorted(entries.items())]
 
 
-def _records(pairs: list[Pair], parts: list[Part], samples: int) -> Iterator[dict[str, Any]]:
+def _list_records(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Yields the records of a CSV file: those of rows, then those of sources."""
     about = {
         row.label: {"run": row.label, "method": row.method, "seed": row.seed, "step": row.step}
-        for row, _ in pairs
+        for row, _ in comparison.compared
     }
-    for row, base in pairs:
-        for figure in SHOWN:
-            differs = row.less(base, figure) if base else None
-            to_base = dict(zip(DIFFERENCE, (base.label, *differs), strict=True)) if differs else {}
-            yield {
-                **about[row.label],
-                **_record(f"{figure[:-5]}@{samples}", row.interval(figure)),
-                **to_base,
-            }
-    for label, source, problems, figures in parts:
-        for name, found in figures.items():
-            yield {**about[label], "source": source, "problems": problems, **_record(name, found)}
+    for row, base in comparison.compared:
+        for figure in comparison.figures:
+            record = {**about[row.label], **_describe_figure(figure, row.find_interval(figure))}
+            difference = row.paired_difference(base, figure) if base else None
+            if base and difference:
+                record |= dict(zip(DIFFERENCE, (base.label, *difference), strict=True))
+            yield record
+    for label, source, problems, figures in comparison.sources:
+        for figure, interval in figures.items():
+            part = {"source": source, "problems": problems}
+            yield {**about[label], **part, **_describe_figure(figure, interval)}
 
 
-def _record(figure: str, found: Interval | None) -> dict[str, Any]:
-    return {"figure": figure, **(found._asdict() if found else {})}
+def _describe_figure(figure: str, interval: Interval | None) -> dict[str, Any]:
+    return {"figure": figure, **(interval._asdict() if interval else {})}
 
 
-def _write(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
+def _write_csv(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, (*COLUMNS, *DIFFERENCE))
         writer.writeheader()
@@ -146,8 +164,8 @@ def _write(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0, or 2 where the runs cannot be compared or the file cannot be
-    written."""
+    """Returns the exit code: 0, or 2 if runs cannot be compared or the file cannot be written."""
+    # Parse the command line.
     parser = argparse.ArgumentParser(
         "experiments.compare",
         description=__doc__,
@@ -166,10 +184,12 @@ def main(arguments: Sequence[str]) -> int:
         help="write the figures there too, as shares of one",
     )
     found = parser.parse_args(arguments)
+
+    # Print the comparison, or one line that says why there is none.
     try:
-        text, records = compare(found.workdirs, found.step)
+        text, records = compare_runs(found.workdirs, found.step)
         if found.csv:
-            _write(found.csv, records)
+            _write_csv(found.csv, records)
     except InputError as error:
         reason = str(error)
     except OSError as error:

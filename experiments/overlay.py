@@ -1,43 +1,40 @@
-"""Draws runs over one another: reward, entropy, and realized against predicted change of entropy.
+"""Overlay of runs: reward, entropy, and realized against predicted change of entropy.
 
 python -m experiments.overlay docs/default_run.png runs/default [runs/grpo ...]
 """
 
 import argparse
-import json
 import pathlib
 
 from matplotlib.figure import Figure
 
-from papo_jax.report.series import correlations, running_mean, series
-from papo_jax.telemetry import runfiles
+from papo_jax.json_files import look_up
+from papo_jax.report.run_data import RunData, load_run_data
+from papo_jax.report.series import metric_series, pearson_and_spearman, running_mean
 
 
-def draw(output: pathlib.Path, workdirs: list[pathlib.Path]) -> None:
-    """Writes one picture with three panels, a color a run."""
+def draw_overlay(output: pathlib.Path, workdirs: list[pathlib.Path]) -> None:
+    """Writes one picture with three charts, a color a run."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     reward, entropy, change = figure.subplots(1, 3)
     for number, workdir in enumerate(workdirs):
-        rows, color = runfiles.read_rows(workdir / "metrics.jsonl"), f"C{number}"
-        steps, values = series(rows, "reward/mean")
-        smooth, window = running_mean(values)
+        run, color = load_run_data(workdir), f"C{number}"
+
+        # Reward: each step faint, and a running mean.
+        steps, values = metric_series(run.rows, "reward/mean")
+        smooth, _ = running_mean(values)
         reward.plot(steps, values, color=color, alpha=0.25)
-        reward.plot(steps[-len(smooth) :], smooth, color=color, label=label(workdir))
-        entropy.plot(*series(rows, "entropy"), color=color)
-        predicted, realized = (
-            series(rows, "entropy_change/directional")[1],
-            series(rows, "entropy_change/realized")[1],
-        )
-        pearson, _ = correlations(predicted, realized)
-        change.plot(
-            predicted,
-            realized,
-            "o",
-            color=color,
-            alpha=0.6,
-            markersize=4,
-            label=f"Pearson {pearson:.2f}",
-        )
+        reward.plot(steps, smooth, color=color, label=label_run(run))
+
+        entropy.plot(*metric_series(run.rows, "entropy"), color=color)
+
+        # Change of entropy: a point a step.
+        predicted = metric_series(run.rows, "entropy_change/directional")[1]
+        realized = metric_series(run.rows, "entropy_change/realized")[1]
+        pearson, _ = pearson_and_spearman(predicted, realized)
+        points = {"color": color, "alpha": 0.6, "markersize": 4}
+        change.plot(predicted, realized, "o", label=f"Pearson {pearson:.2f}", **points)
+
     reward.set(title="reward on the training problems", xlabel="step", ylim=(0, 1))
     entropy.set(title="entropy, nats", xlabel="step", ylim=(0, None))
     change.axline((0, 0), slope=1, color="gray", linewidth=0.8)
@@ -52,15 +49,16 @@ def draw(output: pathlib.Path, workdirs: list[pathlib.Path]) -> None:
     figure.savefig(output, dpi=110)
 
 
-def label(workdir: pathlib.Path) -> str:
-    """The run's method, and avg@k on the panel before and after where it was evaluated."""
-    name = json.loads((workdir / "config.json").read_text())["method"]["name"]
-    path = workdir / "evaluation.json"
-    if not path.exists():
-        return name
-    document = json.loads(path.read_text())
-    first, last = (document["entries"][end]["avg_at_k"]["value"] for end in (0, -1))
-    return f"{name}: avg@{document['samples']} {first:.2f} to {last:.2f}"
+def label_run(run: RunData) -> str:
+    """Returns the run's method, and avg@k before and after training where it was evaluated."""
+    method = look_up(run.config, "method", "name") or "unknown method"
+    figures = [entry.scores.figures for entry in run.evaluation.entries]
+    average = f"avg@{run.evaluation.sampling.samples}"
+    if not figures or average not in figures[0] or average not in figures[-1]:
+        return method
+    return (
+        f"{method}: {average} {figures[0][average].value:.2f} to {figures[-1][average].value:.2f}"
+    )
 
 
 if __name__ == "__main__":
@@ -70,4 +68,4 @@ if __name__ == "__main__":
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("workdirs", type=pathlib.Path, nargs="+")
     arguments = parser.parse_args()
-    draw(arguments.output, arguments.workdirs)
+    draw_overlay(arguments.output, arguments.workdirs)

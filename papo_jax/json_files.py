@@ -1,6 +1,7 @@
-"""JSON files that somebody else wrote, or may have changed: read, or refused in one line."""
+"""Readers of JSON files that somebody else wrote, or may have changed."""
 
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -35,3 +36,48 @@ def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
             f"{path} must hold a JSON object, not a {type(value).__name__}; fetch or write it again"
         )
     return value
+
+
+def look_up(document: Any, *names: str) -> Any:
+    """Follows names into nested dictionaries; None where a name is missing.
+
+    >>> look_up({"model": {"path": "tiny"}}, "model", "path")
+    'tiny'
+    """
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def finite_number(value: object) -> float | None:
+    """Returns a finite number as a float, and None for anything else."""
+    if not isinstance(value, (int, float)) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        return None
+    return float(value) if abs(value) < 1e300 else None  # an integer of JSON may exceed any float
+
+
+def whole_number(value: object, *, least: int = 0, most: float = math.inf) -> int | None:
+    """Returns a whole number between two bounds, and None for anything else.
+
+    >>> whole_number(3), whole_number(True), whole_number(3.0), whole_number(-1)
+    (3, None, None, None)
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        return None
+    return value
+
+
+def printable_text(value: object, longest: int | None = 60) -> str:
+    """Returns text of a file as one line that no terminal takes for a command.
+
+    Args:
+      value: turned into text.
+      longest: number of characters to keep; None for all.
+
+    >>> printable_text("a\\x1b[2Jb")
+    'a?[2Jb'
+    """
+    text = str(value)[:longest]
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -11,7 +11,8 @@ from papo_jax.config.checks import check
 from papo_jax.config.command_line import Command
 from papo_jax.config.settings import Settings
 from papo_jax.errors import InputError
-from papo_jax.evaluation.evaluator import Evaluator, Record, sentence
+from papo_jax.evaluation.evaluation_file import EvaluationFile
+from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.models import lora
 from papo_jax.telemetry import progress, provenance
 from papo_jax.training import checkpoint, problems, programs
@@ -78,13 +79,13 @@ def run(command: Command) -> None:
                 raise InputError(
                     f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the same command"
                 )
-        record = Record(output, evaluator, asked.evaluated.name)
+        evaluations = EvaluationFile(output, evaluator.describe_evaluation(asked.evaluated.name))
         if base:
             workdirs.describe(workdir, settings_module.to_dict(settings), made)
         for step, params in _policies(workdir, trained):
-            if not record.has(step):
-                record.add(step, *evaluator(params))
-        _say(record, settings)
+            if not evaluations.has_step(step):
+                evaluations.add_entry(*evaluator(params, step=step))
+        _say(evaluations)
 
 
 def _settings_of_run(command: Command) -> Settings:
@@ -135,7 +136,6 @@ def _policies(workdir: pathlib.Path, base):
             yield step, checkpoint.read_params(place, step, base)
 
 
-def _say(record: Record, settings: Settings) -> None:
-    samples = settings.evaluation.samples
-    rows = [(f"step {entry['step']}", sentence(entry, samples)) for entry in record.entries]
-    print(progress.table(f"{record.path}", rows))
+def _say(evaluations: EvaluationFile) -> None:
+    rows = [(f"step {entry.step}", entry.format_headline()) for entry in evaluations.entries]
+    print(progress.table(f"{evaluations.path}", rows))

@@ -9,7 +9,6 @@ import numpy as np
 from papo_jax.config.checks import check, derived_sizes
 from papo_jax.config.settings import Settings
 from papo_jax.errors import TrainingStopped
-from papo_jax.evaluation.evaluator import sentence
 from papo_jax.learner.state import TrainState
 from papo_jax.telemetry import progress, runfiles, tensorboard
 from papo_jax.telemetry.recorder import Recorder
@@ -33,9 +32,9 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
         tensorboard.check_installed()
     with contextlib.closing(prepare(settings, workdir)) as session:
         _train(session)
-        from papo_jax.report import write_report
+        from papo_jax.report import report_page
 
-        print(f"report: {write_report.write(workdir)}")
+        print(f"report: {report_page.write_report(workdir)}")
 
 
 def _train(session: Session) -> None:
@@ -112,13 +111,13 @@ def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progres
     if (
         not every
         or (step % every and step != session.settings.training.steps)
-        or session.evaluations.has(step)
+        or session.evaluations.has_step(step)
     ):
         return
     shown.waiting_for("evaluating")
-    figures, rows = session.evaluator(state.params)
-    session.evaluations.add(step, figures, rows)
-    shown.say(f"panel after {step} steps: {sentence(figures, session.settings.evaluation.samples)}")
+    entry, rows = session.evaluator(state.params, step=step)
+    session.evaluations.add_entry(entry, rows)
+    shown.say(f"evaluation set after {step} steps: {entry.format_headline()}")
 
 
 class Interruption:

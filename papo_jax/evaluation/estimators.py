@@ -1,24 +1,24 @@
-"""Evaluation on a frozen panel: avg@k, unbiased pass@k and maj@k, each with a 95 % interval over
-problems.
+"""Estimators of an evaluation: avg@k, unbiased pass@k and maj@k, with 95 % intervals over problems.
 
-Shapes: M problems of the panel, K samples each, F figures, R resamples. A figure is a share, and
-its value for the panel is the mean of its values for the problems. Figures go by name: "avg_at_k",
-  "pass_at_k/1", ..., "maj_at_k".
+Shapes: M problems of the evaluation set, K samples each, F figures, R bootstrap resamples. A figure
+is a share, and its value for the evaluation set is the mean of its values for the problems. Figures
+go by name: "avg@8", "pass@1", "pass@2", ..., "maj@8".
 """
 
 import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from papo_jax.evaluation.figures import Figures, Interval
+from papo_jax.evaluation.schema import Scores, SourceScores
 from papo_jax.grading.judgment import ERROR, RIGHT, TIMEOUT, Judgment
 from papo_jax.tasks.problem import Problem
 
 RESAMPLES = 2000
-_DRAWN_AT_ONCE = 2**18  # indices; 2,000 resamples of 2,000 problems would be 32 MB, these are 2
+_INDICES_AT_ONCE = 2**18  # 2,000 resamples of 2,000 problems would be 32 MB, these are 2
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -47,8 +47,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def majority(judgments: Sequence[Judgment]) -> float:
-    """Returns a problem's maj@k: how far the most frequent answer is right.
+def maj_at_k(judgments: Sequence[Judgment]) -> float:
+    """Returns a problem's maj@k: the share of its most frequent answer that is right.
 
     Equal answers are one class. Every sample with an answer votes, judged or not, since a grader's
     failure is no reason to take the policy's vote away; a sample without an answer does not vote.
@@ -57,28 +57,27 @@ def majority(judgments: Sequence[Judgment]) -> float:
     chance to be judged right of a sample drawn from the winners.
 
     >>> seven, other = Judgment("right", "7"), Judgment("wrong", "8")
-    >>> majority([seven, seven, other]), majority([seven, other])
+    >>> maj_at_k([seven, seven, other]), maj_at_k([seven, other])
     (1.0, 0.5)
-    >>> majority([seven, Judgment("error", "7", "timeout"), other])
+    >>> maj_at_k([seven, Judgment("error", "7", "timeout"), other])
     0.5
     """
     classes = defaultdict(list)
     for judgment in judgments:
         if judgment.answer is not None:
             classes[judgment.answer].append(judgment.verdict == RIGHT)
-    most = max(map(len, classes.values()), default=0)
-    return (
-        float(np.mean([np.mean(votes) for votes in classes.values() if len(votes) == most]))
-        if most
-        else 0.0
-    )
+    if not classes:
+        return 0.0
+    most = max(map(len, classes.values()))
+    winners = [np.mean(votes) for votes in classes.values() if len(votes) == most]
+    return float(np.mean(winners))
 
 
-def resample(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Draws panels of M problems with replacement and returns the figures' means over each.
+def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Draws M problems with replacement, R times, and returns the figures' means over each draw.
 
     All rows see the same problems, and so do all calls with the same M and seed: the difference of
-    two runs' draws is a draw of their paired difference.
+    two runs' means is a resample of their paired difference.
 
     Args:
       values: [F, M], a row a figure.
@@ -89,80 +88,73 @@ def resample(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """
     values = np.asarray(values, np.float64)
     size, generator = values.shape[1], np.random.default_rng(seed)
-    at_once, means = max(1, _DRAWN_AT_ONCE // size), []
+    at_once, means = max(1, _INDICES_AT_ONCE // size), []
     for start in range(0, RESAMPLES, at_once):
+        # Count how often each problem was drawn, all resamples of the piece in one pass.
         drawn = generator.integers(0, size, (min(at_once, RESAMPLES - start), size))
         cells = (drawn + size * np.arange(len(drawn))[:, None]).ravel()
         counts = np.bincount(cells, minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
-        means.append(
-            np.einsum("rm,fm->rf", counts, values) / size
-        )  # not BLAS, whose sums depend on its threads
+
+        # By einsum and not by BLAS, whose sums depend on its threads.
+        means.append(np.einsum("rm,fm->rf", counts, values) / size)
     return np.concatenate(means)
 
 
-def bounds(value: float, draws: np.ndarray) -> dict[str, float]:
-    """Returns {"value", "low", "high"}: a figure with the 2.5 and 97.5 % quantiles of its draws
-    [R]."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    # Where all problems agree, the draws differ from the value by rounding alone.
-    return {"value": float(value), "low": float(min(low, value)), "high": float(max(high, value))}
+def percentile_interval(value: float, resamples: np.ndarray) -> Interval:
+    """Returns a figure with the 2.5 and 97.5 % quantiles of its resamples [R]."""
+    low, high = np.quantile(resamples, [0.025, 0.975])
+    # Where all problems agree, the resamples differ from the value by rounding alone.
+    return Interval(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
 
 
-def interval(values: np.ndarray, *, seed: int = 0) -> dict[str, float]:
-    """Returns the mean over problems with its bootstrap interval.
+def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> Interval:
+    """Returns the mean over problems with its bootstrap interval, bounds at 2.5 and 97.5 %.
 
     Args:
       values: [M], one figure a problem. Where all are equal the interval has no width, whatever M
-        is: the bootstrap knows of no problem outside the panel.
+        is: the bootstrap knows of no problem outside the evaluation set.
       seed: of the resampling; the same values always give the same interval.
-
-    Returns:
-      {"value", "low", "high"}, the bounds at 2.5 and 97.5 %.
     """
     values = np.asarray(values, np.float64)
-    return bounds(values.mean(), resample(values[None], seed=seed)[:, 0])
+    return percentile_interval(values.mean(), bootstrap_means(values[None], seed=seed)[:, 0])
 
 
-def figures(
-    right: Sequence[int], votes: Sequence[float] | None, samples: int
+def per_problem_figures(
+    right: Sequence[int], majority: Sequence[float] | None, samples: int
 ) -> dict[str, np.ndarray]:
     """Returns every figure's value for each problem.
 
     Args:
       right: [M], right samples of K.
-      votes: [M], each problem's `majority`; None where a file of old has none, and then there is no
-        "maj_at_k".
+      majority: [M], each problem's maj@k; without it the result has no maj@k either.
       samples: K.
 
     Returns:
-      [M] each: "avg_at_k", "pass_at_k/1", "pass_at_k/2", "pass_at_k/4", ..., "pass_at_k/K",
-      "maj_at_k".
+      [M] each: avg@K, pass@1, pass@2, pass@4, ..., pass@K and maj@K.
 
-    >>> {name: values.tolist() for name, values in figures([1, 2], [0.5, 1.0], 2).items()}
-    {'avg_at_k': [0.5, 1.0], 'pass_at_k/1': [0.5, 1.0], 'pass_at_k/2': [1.0, 1.0], 'maj_at_k': [0.5,
-    1.0]}
+    >>> figures = per_problem_figures([1, 2], [0.5, 1.0], 2)
+    >>> list(figures), figures["pass@2"].tolist()
+    (['avg@2', 'pass@1', 'pass@2', 'maj@2'], [1.0, 1.0])
     """
-    right = np.asarray(right)
-    found = {"avg_at_k": right / samples}
+    counts = np.asarray(right)
+    figures = {f"avg@{samples}": counts / samples}
     for k in sorted({2**power for power in range(samples.bit_length())} | {samples}):
-        of_count = {c: pass_at_k(samples, c, k) for c in set(right.tolist())}
-        found[f"pass_at_k/{k}"] = np.array([of_count[c] for c in right.tolist()])
-    return found if votes is None else {**found, "maj_at_k": np.asarray(votes, np.float64)}
+        by_count = {c: pass_at_k(samples, c, k) for c in set(counts.tolist())}
+        figures[f"pass@{k}"] = np.array([by_count[c] for c in counts.tolist()])
+    if majority is not None:
+        figures[f"maj@{samples}"] = np.asarray(majority, np.float64)
+    return figures
 
 
-def summarize(judgments: Sequence[Sequence[Judgment]], sources: Sequence[str]) -> dict[str, Any]:
-    """Turns verdicts into the figures of one evaluation. An answer that could not be judged counts
-    as not right.
+def score_judgments(judgments: Sequence[Sequence[Judgment]], sources: Sequence[str]) -> Scores:
+    """Turns the verdicts of one evaluation into scores; an error counts as not right.
 
     Args:
       judgments: [M][K].
       sources: [M], the task that each problem comes from.
 
     Returns:
-      {"avg_at_k", "pass_at_k": {"1", "2", "4", ..., "K"}, "maj_at_k"}, intervals all; "right":
-      counts a problem; "majority": `majority` a problem; "errors": verdicts that are missing,
-      "timeouts": those of them that a deadline made; and where there are several sources
-      "by_source": {source: {"problems", and the figures over those}}.
+      `Scores`, with pass@k for k = 1, 2, 4, ... and K.
 
     Raises:
       ValueError: if there is no sample, if problems differ in the number of theirs, or if a source
@@ -171,80 +163,70 @@ def summarize(judgments: Sequence[Sequence[Judgment]], sources: Sequence[str]) -
     sizes = {len(row) for row in judgments}
     if len(sizes) != 1 or 0 in sizes or len(sources) != len(judgments):
         raise ValueError(
-            f"{len(judgments)} problems with {sorted(sizes)} samples and {len(sources)} sources; all need K samples and a source"
+            f"{len(judgments)} problems with {sorted(sizes)} samples and {len(sources)} sources;"
+            " all need K samples and a source"
         )
+
+    # Verdicts to values, problem by problem.
     right = [sum(judgment.verdict == RIGHT for judgment in row) for row in judgments]
-    votes = [majority(row) for row in judgments]
+    majority = [maj_at_k(row) for row in judgments]
     errors = [judgment.reason for row in judgments for judgment in row if judgment.verdict == ERROR]
-    values, by_source = figures(right, votes, sizes.pop()), {}
+    values = per_problem_figures(right, majority, sizes.pop())
+
+    # Values to intervals, over all problems and over those of each source.
+    by_source = {}
     for source in dict.fromkeys(sources):
-        mine = np.array([other == source for other in sources])
-        of_source = {name: value[mine] for name, value in values.items()}
-        by_source[source] = {"problems": int(mine.sum()), **_intervals(of_source)}
-    return {
-        **_intervals(values),
-        "right": right,
-        "majority": votes,
-        "errors": len(errors),
-        "timeouts": errors.count(TIMEOUT),
-        **({"by_source": by_source} if len(by_source) > 1 else {}),
-    }
+        own = np.array([other == source for other in sources])
+        figures = _bootstrap_figures({name: value[own] for name, value in values.items()})
+        by_source[source] = SourceScores(problems=int(own.sum()), figures=figures)
+    return Scores(
+        figures=_bootstrap_figures(values),
+        right=tuple(right),
+        majority=tuple(majority),
+        errors=len(errors),
+        timeouts=errors.count(TIMEOUT),
+        by_source=by_source if len(by_source) > 1 else {},
+    )
 
 
-def paired(first: dict[str, Any], last: dict[str, Any], samples: int) -> dict[str, Any]:
-    """Returns what changed between two evaluations of one panel, each figure problem by problem.
+def paired_difference(first: Scores, last: Scores, samples: int) -> Figures:
+    """Returns the change between two evaluations of one evaluation set, problem by problem.
 
     Args:
-      first: an entry, of which "right" and "majority" [M] count; without "majority" the change of
-        maj@k is left out.
-      last: another one.
+      first: scores, of which `right` and `majority` count; without `majority` the change of maj@k
+        is left out.
+      last: other ones.
       samples: K of both.
 
     Returns:
-      {"avg_at_k", "pass_at_k": {"1", ...}, "maj_at_k"}, last minus first, with the interval of the
-      paired difference.
+      Each figure, last minus first, with the interval of the paired difference.
 
     Raises:
       ValueError: if the two have different numbers of problems.
     """
-    if len(first["right"]) != len(last["right"]):
+    if len(first.right) != len(last.right):
         raise ValueError(
-            f"evaluations of {len(first['right'])} and of {len(last['right'])} problems cannot be paired"
+            f"evaluations of {len(first.right)} and of {len(last.right)} problems cannot be paired"
         )
     before, after = (
-        figures(entry["right"], entry.get("majority"), samples) for entry in (first, last)
+        per_problem_figures(scores.right, scores.majority, samples) for scores in (first, last)
     )
-    return _intervals({name: after[name] - before[name] for name in before if name in after})
+    shared = [name for name in before if name in after]
+    return _bootstrap_figures({name: after[name] - before[name] for name in shared})
 
 
-def last_and_best(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns {"last", "best"}, each {"step", "avg_at_k"}, of entries in the order of their steps.
-
-    Best is the highest avg@k, the earliest of equal ones. It is chosen on the panel that measures
-    it, so it flatters.
-    """
-    best = max(entries, key=lambda entry: entry["avg_at_k"]["value"])
-    return {
-        name: {key: entry[key] for key in ("step", "avg_at_k")}
-        for name, entry in (("last", entries[-1]), ("best", best))
-    }
-
-
-def panel_fingerprint(problems: Sequence[Problem]) -> str:
-    """Returns the SHA-256 of a panel's problems, in order: prompts, gold answers, graders and
-    sources."""
+def eval_set_fingerprint(problems: Sequence[Problem]) -> str:
+    """Returns the SHA-256 of the problems in order: prompts, references, graders and sources."""
     text = "\n".join(
         f"{p.identifier}\t{p.prompt!r}\t{p.answer!r}\t{p.grader!r}\t{p.source!r}" for p in problems
     )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _intervals(values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Gives each figure [M] its interval, from the same resamples, and puts those with a k into a
-    dictionary of their own."""
-    draws, nested = resample(np.stack(list(values.values()))), {}
-    for (name, value), drawn in zip(values.items(), draws.T, strict=True):
-        field, _, k = name.partition("/")
-        place, key = (nested.setdefault(field, {}), k) if k else (nested, field)
-        place[key] = bounds(value.mean(), drawn)
-    return nested
+def _bootstrap_figures(values: dict[str, np.ndarray]) -> Figures:
+    """Gives each figure [M] its interval, all from the same resamples."""
+    resamples = bootstrap_means(np.stack(list(values.values())))
+    return {
+        name: percentile_interval(value.mean(), column)
+        for (name, value), column in zip(values.items(), resamples.T, strict=True)
+    }

@@ -1,1 +1,1 @@
-"""The report of a run, read from its files."""
+"""Report of a run: reads the files of its work directory and writes one HTML page."""

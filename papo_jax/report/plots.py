@@ -1,34 +1,20 @@
-"""The kinds of plot that a report is made of: each turns metrics into a titled drawing with a line
-on how to read it.
+"""Plots of a report over steps: each turns metrics into a titled drawing with a line on reading it.
 
-A line whose metric is not there is left out, and a plot without any comes back empty and names what
-it misses.
+A line whose metric is not there is left out, and a plot without any comes back empty and names the
+metrics that it misses.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import axes as matplotlib_axes
-from matplotlib import figure as matplotlib_figure
 from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from papo_jax.report import svg
-from papo_jax.report.series import correlations, number, running_mean, series
-from papo_jax.report.svg import INK
+from papo_jax.json_files import finite_number
+from papo_jax.report.series import metric_series, running_mean
+from papo_jax.report.svg import INK, render_svg
 
-# The hue tells the sign of the advantage, the stroke the branch of the polarity.
-GROUPS = {
-    "reinforced_expanding": ("reinforced, expanding", INK.blue, "-"),
-    "reinforced_contracting": ("reinforced, contracting", INK.blue, "--"),
-    "penalized_expanding": ("penalized, expanding", INK.orange, "-"),
-    "penalized_contracting": ("penalized, contracting", INK.orange, "--"),
-}
-_FIGURES = {
-    "polarity": ("Predicted by polarity", "relative scale"),
-    "directional": ("Predicted by the derivative", "nats per token"),
-    "realized": ("Realized", "nats per token"),
-}
 _FEW = 40  # up to this many points each one is marked, so that a run of one step shows
 _LOG_RANGE = 100.0  # largest over smallest value from which an axis turns logarithmic
 
@@ -52,8 +38,15 @@ class Chart(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One curve: the metric, its name in the legend, its color, its stroke, and whether a running
-    mean carries it."""
+    """One curve.
+
+    Attributes:
+      metric: its name in the rows.
+      label: its name in the legend.
+      color: one of `INK`.
+      stroke: matplotlib's line style.
+      smooth: whether a running mean carries it, the values being faint.
+    """
 
     metric: str
     label: str
@@ -62,13 +55,22 @@ class Line(NamedTuple):
     smooth: bool = False
 
 
-def curves(
+class ProgressPoint(NamedTuple):
+    """A share of one evaluation, with its interval."""
+
+    step: int
+    value: float
+    low: float
+    high: float
+
+
+def draw_curves(
     rows: list[dict],
+    lines: list[Line],
+    *,
     title: str,
     reading: str,
     unit: str,
-    lines: list[Line],
-    *,
     limits: tuple[float, float | None] | None = None,
     zero: bool = False,
     magnitude: bool = False,
@@ -78,10 +80,10 @@ def curves(
 
     Args:
       rows: objects of a metrics file.
+      lines: what to draw; lines without a value are left out.
       title: names the chart, and is unique on the page.
       reading: what up and down mean.
       unit: the label of the vertical axis.
-      lines: what to draw; lines without a value are left out.
       limits: the ends of the vertical axis, the upper one None to fit it. Without limits the axis
         turns logarithmic where positive values span two decades.
       zero: whether to draw a line at zero.
@@ -92,186 +94,91 @@ def curves(
       The chart, empty where no line has a value.
     """
     names = tuple(line.metric for line in lines)
-    found = [(line, *series(rows, line.metric)) for line in lines]
+    found = [(line, *metric_series(rows, line.metric)) for line in lines]
     found = [
         (line, steps, abs(values) if magnitude else values)
         for line, steps, values in found
         if len(values)
     ]
     if not found:
-        return Chart(title, reading, "", names, wide)
+        return Chart(title=title, reading=reading, svg="", metrics=names, wide=wide)
 
-    def paint(figure):
-        axes = _axes(figure, unit)
+    def paint_figure(figure: Figure) -> None:
+        axes = add_axes(figure, unit)
         for line, steps, values in found:
-            _stroke(axes, line, steps, values)
-        everything = np.concatenate([values for _, _, values in found])
+            plot_line(axes, line, steps, values)
         if zero:
             axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-        if (
-            limits is None
-            and everything.min() > 0
-            and everything.max() > _LOG_RANGE * everything.min()
-        ):
-            axes.set_yscale("log")
-            axes.minorticks_off()
-        elif limits is not None:
-            _limit(axes, everything, *limits)
+        _scale_axis(axes, np.concatenate([values for _, _, values in found]), limits)
         if len(found) > 1:
             figure.legend(loc="outside upper left", ncols=len(found))
 
     size = (10.8, 2.75) if wide else (5.2, 2.75)
-    return Chart(title, reading, svg.draw(paint, label=title, size=size), names, wide)
+    svg = render_svg(paint_figure, label=title, size=size)
+    return Chart(title=title, reading=reading, svg=svg, metrics=names, wide=wide)
 
 
-def scatter(rows: list[dict], metric: str, title: str, reading: str, *, diagonal: bool) -> Chart:
-    """Draws the realized change of entropy against a predicted one, with both correlations in the
-    title.
-
-    Args:
-      rows: objects of a metrics file; those with both figures are the points.
-      metric: the prediction.
-      title: names the prediction.
-      reading: what the places of the plane mean.
-      diagonal: whether the prediction has the scale of the realized change, so that y = x means
-        something.
-
-    Returns:
-      The chart, empty where no step has both.
-    """
-    target = "entropy_change/realized"
-    both = [
-        row
-        for row in rows
-        if None not in [number(row.get(name)) for name in ("step", metric, target)]
-    ]
-    if not both:
-        return Chart(title, reading, "", (metric, target))
-    x, y = series(both, metric)[1], series(both, target)[1]
-    pearson, spearman = (
-        "undefined" if math.isnan(value) else f"{value:.2f}" for value in correlations(x, y)
-    )
-    heading = f"{title}: Pearson {pearson}, Spearman {spearman}, n = {len(x)}"
-
-    def paint(figure):
-        axes = _axes(
-            figure,
-            "realized, nats per token",
-            f"predicted, {'nats per token' if diagonal else 'relative scale'}",
-        )
-        axes.grid(True, axis="x")
-        axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-        axes.axvline(0.0, color=INK.muted, linewidth=0.8)
-        if diagonal:
-            ends = [min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0)]
-            axes.plot(ends, ends, color=INK.muted, linestyle="--", linewidth=1.0)
-        axes.plot(
-            x,
-            y,
-            color=INK.blue,
-            linestyle="",
-            marker="o",
-            markersize=3.5,
-            alpha=0.6,
-            markeredgewidth=0,
-        )
-
-    return Chart(heading, reading, svg.draw(paint, label=title, size=(5.2, 3.4)), (metric, target))
-
-
-def breakdown(rows: list[dict]) -> Chart:
-    """Draws each figure of the change of entropy by sign of the advantage and branch of the
-    polarity."""
-    title = "Where the change comes from"
-    reading = (
-        "The change of entropy at the states of four groups of tokens: the advantage's sign (reinforced or penalized) "
-        "by the polarity's branch (expanding or contracting). First order holds where prediction and outcome agree."
-    )
-    names = tuple(name for figure in _FIGURES for name in _group_metrics(figure))
-    shown = [
-        figure
-        for figure in _FIGURES
-        if any(len(series(rows, name)[1]) for name in _group_metrics(figure))
-    ]
-    if not shown:
-        return Chart(title, reading, "", names, wide=True)
-
-    def paint(figure):
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, name in zip(panels, shown):
-            _dress(axes, _FIGURES[name][1], "step")
-            axes.set_title(_FIGURES[name][0])
-            axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-            for metric, (label, color, stroke) in zip(_group_metrics(name), GROUPS.values()):
-                _stroke(axes, Line(metric, label, color, stroke), *series(rows, metric))
-        _share_scale([axes for axes, name in zip(panels, shown) if name != "polarity"])
-        figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(GROUPS)
-        )
-
-    return Chart(title, reading, svg.draw(paint, label=title, size=(10.8, 3.1)), names, wide=True)
-
-
-def durations(rows: list[dict]) -> Chart:
+def draw_durations(rows: list[dict]) -> Chart:
     """Stacks the seconds of a step by what they went into."""
     parts = ("rollout", "grade", "update")
     names = tuple(f"time/{part}" for part in parts)
     title = "Time per step"
-    reading = "Stacked; the top edge is the whole step. Down is better, and the thickest layer is the one to speed up."
-    timed = [row for row in rows if number(row.get("step")) is not None]
-    values = np.array([[number(row.get(name)) or 0.0 for row in timed] for name in names])
+    reading = (
+        "Stacked; the top edge is the whole step. Down is better, and the thickest layer is the"
+        " one to speed up."
+    )
+    timed = [row for row in rows if finite_number(row.get("step")) is not None]
+    values = np.array([[finite_number(row.get(name)) or 0.0 for row in timed] for name in names])
     if not values.any():
-        return Chart(title, reading, "", names)
+        return Chart(title=title, reading=reading, svg="", metrics=names)
 
-    def paint(figure):
-        axes = _axes(figure, "seconds")
-        steps = series(timed, "step")[1]
+    def paint_figure(figure: Figure) -> None:
+        axes = add_axes(figure, "seconds")
+        steps, stack = metric_series(timed, "step")[1], values
         if len(steps) == 1:  # an area over one step has no width
             steps, stack = np.array([steps[0] - 0.5, steps[0] + 0.5]), np.repeat(values, 2, axis=1)
-        else:
-            stack = values
-        axes.stackplot(
-            steps, stack, labels=parts, colors=(INK.blue, INK.purple, INK.orange), alpha=0.75
-        )
+        colors = (INK.blue, INK.purple, INK.orange)
+        axes.stackplot(steps, stack, labels=parts, colors=colors, alpha=0.75)
         figure.legend(loc="outside upper left", ncols=len(parts))
 
-    return Chart(title, reading, svg.draw(paint, label=title), names)
+    svg = render_svg(paint_figure, label=title)
+    return Chart(title=title, reading=reading, svg=svg, metrics=names)
 
 
-def progress(points: list[tuple[float, float, float, float]], label: str) -> Chart:
-    """Draws a figure of the evaluation panel over training.
+def draw_progress(points: list[ProgressPoint], name: str) -> Chart:
+    """Draws a figure of the evaluation set over training.
 
     Args:
-      points: (step, value, low, high) of each evaluation, shares of one.
-      label: the name of the figure, written by this program and not by a model.
+      points: of the evaluations.
+      name: of the figure, written by this program and not by a model.
 
     Returns:
       The chart; empty below two points.
     """
+    title = "Evaluation set over training"
     reading = "Up is better. The band is the 95 % bootstrap interval over problems."
     if len(points) < 2:
-        return Chart("Panel over training", reading, "", (label,))
-    step, value, low, high = np.array(points, dtype=float).T
+        return Chart(title=title, reading=reading, svg="", metrics=(name,))
+    steps, values, low, high = np.array(points, dtype=float).T
 
-    def paint(figure):
-        axes = _axes(figure, f"{label}, %")
-        axes.fill_between(step, 100 * low, 100 * high, color=INK.blue, alpha=0.18, linewidth=0)
-        axes.plot(step, 100 * value, color=INK.blue, marker="o", markersize=3.5)
+    def paint_figure(figure: Figure) -> None:
+        axes = add_axes(figure, f"{name}, %")
+        axes.fill_between(steps, 100 * low, 100 * high, color=INK.blue, alpha=0.18, linewidth=0)
+        axes.plot(steps, 100 * values, color=INK.blue, marker="o", markersize=3.5)
 
-    return Chart(
-        "Panel over training", reading, svg.draw(paint, label="Panel over training"), (label,)
-    )
+    svg = render_svg(paint_figure, label=title)
+    return Chart(title=title, reading=reading, svg=svg, metrics=(name,))
 
 
-def _axes(
-    figure: matplotlib_figure.Figure, unit: str, horizontal: str = "step"
-) -> matplotlib_axes.Axes:
+def add_axes(figure: Figure, unit: str, horizontal: str = "step") -> Axes:
+    """Adds axes with their labels to an empty figure."""
     axes = figure.subplots()
-    _dress(axes, unit, horizontal)
+    label_axes(axes, unit, horizontal)
     return axes
 
 
-def _dress(axes: matplotlib_axes.Axes, unit: str, horizontal: str) -> None:
+def label_axes(axes: Axes, unit: str, horizontal: str) -> None:
+    """Labels axes; steps get whole numbers as ticks."""
     axes.set_ylabel(unit)
     axes.set_xlabel(horizontal)
     axes.grid(False, axis="x")
@@ -279,7 +186,8 @@ def _dress(axes: matplotlib_axes.Axes, unit: str, horizontal: str) -> None:
         axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
 
 
-def _stroke(axes: matplotlib_axes.Axes, line: Line, steps: np.ndarray, values: np.ndarray) -> None:
+def plot_line(axes: Axes, line: Line, steps: np.ndarray, values: np.ndarray) -> None:
+    """Plots values over steps; few of them are marked, and smooth lines get a running mean."""
     marker = "o" if len(values) <= _FEW else ""
     if line.smooth and len(values) > 5:
         axes.plot(steps, values, color=line.color, alpha=0.3, linewidth=0.9)
@@ -295,18 +203,13 @@ def _stroke(axes: matplotlib_axes.Axes, line: Line, steps: np.ndarray, values: n
     )
 
 
-def _limit(axes: matplotlib_axes.Axes, values: np.ndarray, low: float, high: float | None) -> None:
-    """Pins the ends of the vertical axis, with room for a line that lies on an end."""
-    top = max(high or 0.0, 1.08 * values.max()) or 1.0
-    axes.set_ylim(min(low, values.min()) - 0.03 * top, top if high is None else 1.03 * top)
-
-
-def _group_metrics(figure: str) -> tuple[str, ...]:
-    return tuple(f"entropy_change/{figure}/{group}" for group in GROUPS)
-
-
-def _share_scale(panels: list[matplotlib_axes.Axes]) -> None:
-    """Gives panels of one unit one scale, since they are there to be compared."""
-    ends = [end for axes in panels for end in axes.get_ylim()]
-    for axes in panels:
-        axes.set_ylim(min(ends), max(ends))
+def _scale_axis(axes: Axes, values: np.ndarray, limits: tuple[float, float | None] | None) -> None:
+    """Scales the vertical axis: to its limits, or logarithmic for values of several decades."""
+    if limits is not None:
+        # Leave room for a line that lies on an end.
+        low, high = limits
+        top = max(high or 0.0, 1.08 * values.max()) or 1.0
+        axes.set_ylim(min(low, values.min()) - 0.03 * top, top if high is None else 1.03 * top)
+    elif values.min() > 0 and values.max() > _LOG_RANGE * values.min():
+        axes.set_yscale("log")
+        axes.minorticks_off()

@@ -1,12 +1,13 @@
-"""Series out of the rows of a metrics file, and the two statistics that the report takes of
-them."""
+"""Series out of the rows of a metrics file, their running mean and their correlations."""
 
 import math
 
 import numpy as np
 
+from papo_jax.json_files import finite_number
 
-def series(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
+
+def metric_series(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Picks a metric's finite values out of the rows.
 
     Args:
@@ -16,22 +17,16 @@ def series(rows: list[dict], metric: str) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       Steps and values, two float arrays of one length, in the order of the rows.
     """
-    pairs = [(number(row.get("step")), number(row.get(metric))) for row in rows]
+    pairs = [(finite_number(row.get("step")), finite_number(row.get(metric))) for row in rows]
     found = np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
     return found[:, 0], found[:, 1]
 
 
-def number(value: object) -> float | None:
-    """Returns a finite number as a float, and None for anything else."""
-    if not isinstance(value, (int, float)) or (
-        isinstance(value, float) and not math.isfinite(value)
-    ):
-        return None
-    return float(value) if abs(value) < 1e300 else None  # an integer of JSON may exceed any float
-
-
 def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
     """Averages each value with those before it, over a twentieth of the run and at least 5 values.
+
+    Returns:
+      The means, as many as there are values, and the number of values that a mean takes.
 
     >>> running_mean(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))[0].tolist()
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]
@@ -43,23 +38,22 @@ def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
     return (total[ends] - total[starts]) / (ends - starts), width
 
 
-def correlations(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Returns Pearson's and Spearman's correlation; NaN below 3 points or where one side is
-    constant.
+def pearson_and_spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Returns both correlations; NaN below 3 points or where one side is constant.
 
-    >>> correlations(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 4.0, 9.0, 16.0]))[1]
+    >>> pearson_and_spearman(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 4.0, 9.0, 16.0]))[1]
     1.0
     """
-    return _pearson(x, y), _pearson(_ranks(x), _ranks(y))
+    return _pearson_correlation(x, y), _pearson_correlation(_mean_ranks(x), _mean_ranks(y))
 
 
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
+def _pearson_correlation(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
     return float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks values from 0; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts) - 1

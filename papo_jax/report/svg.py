@@ -1,5 +1,4 @@
-"""Matplotlib figures as inline SVG whose colors the page decides, so that one drawing serves light
-and dark.
+"""Matplotlib figures as inline SVG whose colors the page decides: one drawing for light and dark.
 
 Colors are drawn as placeholder values and then renamed to CSS variables of the page. Text stays
 text, so it takes the page's font and can be searched.
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import matplotlib
-from matplotlib import figure as matplotlib_figure
+from matplotlib.figure import Figure
 
 
 class Ink(NamedTuple):
@@ -28,15 +27,15 @@ class Ink(NamedTuple):
 
 INK = Ink()
 _VARIABLES = Ink(
-    "var(--ink)",
-    "var(--muted)",
-    "var(--grid)",
-    "var(--c-blue)",
-    "var(--c-orange)",
-    "var(--c-green)",
-    "var(--c-purple)",
+    text="var(--ink)",
+    muted="var(--muted)",
+    grid="var(--grid)",
+    blue="var(--c-blue)",
+    orange="var(--c-orange)",
+    green="var(--c-green)",
+    purple="var(--c-purple)",
 )
-_LOOK = {
+_STYLE = {
     "svg.fonttype": "none",
     "font.size": 9.0,
     "text.color": INK.text,
@@ -71,16 +70,13 @@ _SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*"([^>]*?)')
 _HEIGHT = re.compile(r'(<svg[^>]*?) height="[^"]*"')
 
 
-def draw(
-    paint: Callable[[matplotlib_figure.Figure], None],
-    *,
-    label: str,
-    size: tuple[float, float] = (5.2, 2.75),
+def render_svg(
+    paint_figure: Callable[[Figure], None], *, label: str, size: tuple[float, float] = (5.2, 2.75)
 ) -> str:
-    """Draws a figure; the same figure always gives the same text.
+    """Renders a figure; the same figure always gives the same text.
 
     Args:
-      paint: fills the empty figure that it is given.
+      paint_figure: fills the empty figure that it is given.
       label: what a screen reader says; unique on the page, since it also keeps the names inside the
         SVG apart.
       size: width and height in inches; the page stretches the width and keeps the ratio.
@@ -88,21 +84,21 @@ def draw(
     Returns:
       An `<svg>` element.
     """
-    with matplotlib.rc_context({**_LOOK, "svg.hashsalt": label}):
-        drawing = matplotlib_figure.Figure(figsize=size, layout="constrained")
-        paint(drawing)
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": label}):
+        figure = Figure(figsize=size, layout="constrained")
+        paint_figure(figure)
         buffer = io.StringIO()
         no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        drawing.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    return _inline(buffer.getvalue(), label)
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    return _adapt_to_page(buffer.getvalue(), label)
 
 
-def _inline(text: str, label: str) -> str:
-    """Strips what only a file needs, and gives the colors over to the page."""
+def _adapt_to_page(text: str, label: str) -> str:
+    """Strips what only a file needs, and leaves the colors to the page."""
     text = text[text.index("<svg") :].strip()
     text = _HEIGHT.sub(r"\1", _SIZE.sub(r"\1\2", text, count=1), count=1)
     text = _GROUP_NAMES.sub("", text)
     text = text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    for placeholder, variable in zip(INK, _VARIABLES):
+    for placeholder, variable in zip(INK, _VARIABLES, strict=True):
         text = text.replace(placeholder, variable)
     return text

@@ -9,10 +9,9 @@ from typing import Any
 
 from papo_jax import grading, tasks
 from papo_jax.config.settings import Settings
-from papo_jax.errors import InputError, TrainingStopped
-from papo_jax.evaluation import estimators
+from papo_jax.errors import InputError
+from papo_jax.evaluation.estimators import eval_set_fingerprint
 from papo_jax.grading import Judgment
-from papo_jax.grading.judgment import ERROR
 from papo_jax.models import Policy
 from papo_jax.rollout import prompts as prompting
 from papo_jax.tasks import Task, overlap
@@ -46,7 +45,7 @@ class Problems:
             "held_out": len(self.train.held_out),
             "fingerprint": self.train.fingerprint,
             "evaluated": {"task": self.evaluated.name, "fingerprint": self.evaluated.fingerprint},
-            "panel": estimators.panel_fingerprint(self.panel),
+            "panel": eval_set_fingerprint(self.panel),
             "notes": [*self.train.notes, *self.checked],
             "graders": grading.versions(),
         }
@@ -134,35 +133,6 @@ def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
     for grader, _, _ in asked:
         seen[grader] += 1
         yield grader == "math" or seen[grader] <= PROBES
-
-
-def judge(
-    pool: grading.Pool, problems: Sequence[Problem], texts: Sequence[str], *, what: str, **options
-) -> list[Judgment]:
-    """Has the answers to some problems judged.
-
-    Args:
-      pool: of grading processes.
-      problems: that were asked.
-      texts: the same number for each problem, side by side.
-      what: they are, for the message.
-      options: of `Pool.judge`.
-
-    Returns:
-      A `Judgment` a text.
-
-    Raises:
-      TrainingStopped: if not one could be judged.
-    """
-    asked = [problem for problem in problems for _ in range(len(texts) // len(problems))]
-    found = pool.judge(
-        [(p.grader, p.answer, text) for p, text in zip(asked, texts, strict=True)], **options
-    )
-    if all(judgment.verdict == ERROR for judgment in found):
-        raise TrainingStopped(
-            f"not one of {what} {len(found)} answers could be judged (the first: {found[0].reason}); look at the graders"
-        )
-    return found
 
 
 def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from papo_jax.evaluation.judging import judge_completions
 from papo_jax.grading.judgment import RIGHT, Judgment
 from papo_jax.learner.state import Stream, TrainState, stream_key
 from papo_jax.learner.trajectories import Trajectories
 from papo_jax.rollout.generate import Completions
 from papo_jax.tasks import order
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.problems import judge
 from papo_jax.training.session import Session
 from papo_jax.training.step_clock import Clock
 
@@ -139,7 +139,7 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
         state.params, trajectories
     )  # in the background, while answers are judged
     entropy = programs.entropy_sum(stats, trajectories.mask)
-    judgments = judge(session.pool, problems, texts, what=f"step {step}'s")
+    judgments = judge_completions(session.pool, problems, texts, owner=f"step {step}")
     clock.lap("grade")
     return Draw(problems, completions, trajectories, stats, texts, judgments, np.asarray(entropy))
 

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 from papo_jax import grading, models, parallel
 from papo_jax.config import settings as settings_module
 from papo_jax.config.settings import Settings
-from papo_jax.evaluation.evaluator import Evaluator, Record
+from papo_jax.evaluation.evaluation_file import EvaluationFile
+from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.learner import state
 from papo_jax.models import lora
 from papo_jax.models.config import Lora
@@ -59,7 +60,7 @@ class Session:
     problems: problems.Problems
     store: prompting.Store
     evaluator: Evaluator
-    evaluations: Record | None
+    evaluations: EvaluationFile | None
     pool: grading.Pool
     mesh: Mesh
     programs: programs.Programs
@@ -141,7 +142,9 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         )
         lock = held.enter_context(workdirs.hold(workdir))
         evaluations = (
-            Record(workdir / "evaluation.json", evaluator, asked.evaluated.name)
+            EvaluationFile(
+                workdir / "evaluation.json", evaluator.describe_evaluation(asked.evaluated.name)
+            )
             if settings.evaluation.every
             else None
         )

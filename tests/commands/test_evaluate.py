@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 import run
-from papo_jax.evaluation.evaluator import sentence
 from papo_jax.grading import Judgment, Pool
 from papo_jax.tasks import load
 from papo_jax.telemetry import runfiles
@@ -92,7 +91,7 @@ def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
     wider = ("--config.evaluation.problems=20", "--config.evaluation.samples=2")
     assert evaluate(trained, *wider) == 2
     assert (
-        "holds an evaluation of another panel; move it away, or give this one an --output of its own"
+        "holds an evaluation of another evaluation set; move it away, or give this one an --output of its own"
         in capsys.readouterr().err
     )
     assert evaluate(trained, *wider, f"--output={tmp_path / 'wide.json'}") == 0
@@ -188,7 +187,7 @@ def test_a_run_whose_panel_has_changed_does_not_go_on(command_line, tmp_path, ca
     kept = {place: place.read_bytes() for place in (tmp_path / "run").glob("*.json*")}
     capsys.readouterr()
     assert run.main(command_line(tmp_path / "run", {**panel, "training.steps": 2})) == 2
-    assert "holds an evaluation of another panel" in capsys.readouterr().err
+    assert "holds an evaluation of another evaluation set" in capsys.readouterr().err
     assert {place: place.read_bytes() for place in (tmp_path / "run").glob("*.json*")} == kept
     document = read(tmp_path / "run" / "evaluation.json")
     (tmp_path / "run" / "evaluation.json").write_text(json.dumps({**document, "entries": [{}]}))
@@ -236,7 +235,7 @@ def test_an_evaluation_without_a_verdict_is_none(command_line, monkeypatch, caps
     monkeypatch.setattr(Pool, "judge", nothing)
     assert run.main([*command_line(tmp_path / "base"), "--mode=evaluate"]) == 3
     assert (
-        "not one of the panel's 64 answers could be judged (the first: no luck)"
+        "not one of the evaluation set's 64 answers could be judged (the first: no luck)"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "base" / "evaluation.json").exists()
@@ -319,12 +318,6 @@ def test_what_went_before_and_after_a_resume_is_on_record_once(command_line, tmp
         1,
         2,
     }
-
-
-def test_what_is_said_of_an_evaluation():
-    figures = {"avg_at_k": {"value": 0.5, "low": 0.25, "high": 0.75}, "errors": 3, "timeouts": 1}
-    assert sentence(figures, 4) == "avg@4 0.500 [0.250, 0.750], 3 answers could not be judged"
-    assert sentence({**figures, "errors": 0}, 4) == "avg@4 0.500 [0.250, 0.750]"
 
 
 def test_a_panel_with_a_gold_that_its_grader_cannot_use_or_with_training_questions_is_refused(

@@ -1,26 +1,27 @@
-"""Comparing runs: figures by hand, pairing, means over seeds, what is refused, and what a hostile
-file cannot do."""
+"""Comparison of runs: figures by hand, pairing, means over seeds, refusals, hostile files."""
 
 import csv
 
 import numpy as np
 import pytest
 
-from experiments import compare, estimates
+from experiments import compare, paired_estimates
+from experiments.comparison_text import format_cell
 from papo_jax.evaluation import estimators
-from papo_jax.report.evaluation_figures import Interval
+from papo_jax.evaluation.figures import Interval
+from papo_jax.evaluation.schema import Scores
 from papo_jax.telemetry import runfiles
 from tests.support.seeds import make_rng
 
 SAMPLES = 4
 
 
-def entry(step, right, votes=None, **more):
+def make_entry(step, right, votes=None, **more):
     votes = [float(2 * count > SAMPLES) for count in right] if votes is None else votes
     return {"step": step, "right": right, "majority": votes, "errors": 0, "timeouts": 0, **more}
 
 
-def write(workdir, entries, /, *, method="grpo", seed=0, config=None, **changed):
+def write_run(workdir, entries, /, *, method="grpo", seed=0, config=None, **changed):
     """Writes a run's evaluation and config, and returns its directory."""
     document = {
         "panel": {"task": "sums", "problems": len(entries[0]["right"]), "fingerprint": "f" * 64},
@@ -37,7 +38,7 @@ def write(workdir, entries, /, *, method="grpo", seed=0, config=None, **changed)
     return workdir
 
 
-def line(text, start):
+def find_cells(text, start):
     """The cells of the first line that starts with a label, taken apart at two blanks."""
     found = next(line for line in text.splitlines() if line.startswith(start))
     return [cell.strip() for cell in found.split("  ") if cell.strip()]
@@ -45,34 +46,17 @@ def line(text, start):
 
 def test_two_runs_by_hand(tmp_path):
     # avg@4: 2/4 and 3/4 for all problems; pass@4: 100 % both; maj@4: a tie of 0 votes, then all
-    one = write(tmp_path / "one", [entry(0, [0] * 9), entry(5, [2] * 9)])
-    two = write(tmp_path / "two", [entry(5, [3] * 9)], method="papo", seed=7)
-    text, records = compare.compare([one, two])
+    one = write_run(tmp_path / "one", [make_entry(0, [0] * 9), make_entry(5, [2] * 9)])
+    two = write_run(tmp_path / "two", [make_entry(5, [3] * 9)], method="papo", seed=7)
+    text, records = compare.compare_runs([one, two])
     assert text.startswith(
-        "sums, 9 problems (panel ffffffffffff), 4 samples each at temperature 1, model tiny\n"
+        "sums, 9 problems (fingerprint ffffffffffff), 4 samples each at temperature 1, model tiny\n"
     )
-    assert line(text, "run") == [
-        "run",
-        "method",
-        "seed",
-        "step",
-        "avg@4, %",
-        "pass@4, %",
-        "maj@4, %",
-    ]
-    assert line(text, "one") == [
-        "one",
-        "grpo",
-        "0",
-        "5",
-        "50.0 [ 50.0,",
-        "50.0]",
-        "100.0 [100.0, 100.0]",
-        "0.0 [",
-        "0.0,",
-        "0.0]",
-    ]
-    assert line(text, "two")[:5] == ["two", "papo", "7", "5", "75.0 [ 75.0,"]
+    header = "run|method|seed|step|avg@4, %|pass@4, %|maj@4, %"
+    assert find_cells(text, "run") == header.split("|")
+    cells = "one|grpo|0|5|50.0 [ 50.0,|50.0]|100.0 [100.0, 100.0]|0.0 [|0.0,|0.0]"
+    assert find_cells(text, "one") == cells.split("|")
+    assert find_cells(text, "two")[:5] == ["two", "papo", "7", "5", "75.0 [ 75.0,"]
     assert "+25.0 [+25.0, +25.0]*" in text and "+100.0 [+100.0, +100.0]*" in text
     assert "+0.0 [ +0.0,  +0.0]  " in text  # no star
     assert "not over seeds" in text and "With 9 problems" in text
@@ -88,19 +72,26 @@ def test_two_runs_by_hand(tmp_path):
 def test_the_difference_is_the_paired_one_of_the_evaluation(tmp_path):
     rng = make_rng(0)
     chance = rng.random(60)
-    runs = [entry(0, rng.binomial(SAMPLES, chance).tolist()) for _ in range(2)]
-    _, records = compare.compare([write(tmp_path / name, [run]) for name, run in zip("ab", runs)])
-    expected = estimators.paired(*runs, SAMPLES)
-    for record, figure in zip(
-        records[3:6], (expected["avg_at_k"], expected["pass_at_k"]["4"], expected["maj_at_k"])
-    ):
+    runs = [make_entry(0, rng.binomial(SAMPLES, chance).tolist()) for _ in range(2)]
+    _, records = compare.compare_runs(
+        [write_run(tmp_path / name, [run]) for name, run in zip("ab", runs, strict=True)]
+    )
+    first, last = (
+        Scores(figures={}, right=tuple(run["right"]), majority=tuple(run["majority"]))
+        for run in runs
+    )
+    expected = estimators.paired_difference(first, last, SAMPLES)
+    for record, figure in zip(records[3:6], ("avg@4", "pass@4", "maj@4"), strict=True):
         found = [record[name] for name in ("difference", "difference_low", "difference_high")]
-        np.testing.assert_allclose(found, [*figure.values()])
+        np.testing.assert_allclose(found, expected[figure])
 
 
 def test_a_single_run_is_compared_with_its_first_step(tmp_path):
-    run = write(tmp_path / "one", [entry(10, [1, 2, 2]), entry(0, [1, 1, 1]), entry(5, [4, 4, 4])])
-    text, _ = compare.compare([run])
+    run = write_run(
+        tmp_path / "one",
+        [make_entry(10, [1, 2, 2]), make_entry(0, [1, 1, 1]), make_entry(5, [4, 4, 4])],
+    )
+    text, _ = compare.compare_runs([run])
     rows = [
         row for row in text.splitlines() if row.startswith(("first", "best ", "last", "  less"))
     ]
@@ -110,16 +101,16 @@ def test_a_single_run_is_compared_with_its_first_step(tmp_path):
         ("last", "10"),
     ]
     assert sum("less first" in row for row in rows) == 2
-    assert "chosen by avg@k on this very panel, hence optimiztic" in text
-    text, _ = compare.compare([run], "10")
-    assert line(text, "10")[3] == "10" and "optimiztic" not in text
-    alone, _ = compare.compare([write(tmp_path / "two", [entry(0, [1, 1, 1])])])
+    assert "chosen by avg@k on this very evaluation set, hence optimistic" in text
+    text, _ = compare.compare_runs([run], "10")
+    assert find_cells(text, "10")[3] == "10" and "optimistic" not in text
+    alone, _ = compare.compare_runs([write_run(tmp_path / "two", [make_entry(0, [1, 1, 1])])])
     assert alone.count("\nfirst, best, last") == 1
 
 
 def test_steps_are_chosen(tmp_path):
     runs = [
-        write(tmp_path / name, [entry(0, [1]), entry(5, [high]), entry(9, [3])])
+        write_run(tmp_path / name, [make_entry(0, [1]), make_entry(5, [high]), make_entry(9, [3])])
         for name, high in (("a", 4), ("b", 3))
     ]
     for step, steps in (
@@ -128,9 +119,9 @@ def test_steps_are_chosen(tmp_path):
         ("5", ["5", "5"]),
         (None, ["9", "9"]),
     ):
-        text, records = compare.compare(runs, step)
+        text, records = compare.compare_runs(runs, step)
         assert [record["step"] for record in records[::3]] == steps
-        assert ("optimiztic" in text) == (step == "best")
+        assert ("optimistic" in text) == (step == "best")
 
 
 def test_seeds_are_averaged_where_nothing_else_differs(tmp_path):
@@ -139,17 +130,21 @@ def test_seeds_are_averaged_where_nothing_else_differs(tmp_path):
         for seed, right in enumerate(rights):
             config = {"mesh": {"data": seed}}  # which changes nothing
             runs.append(
-                write(
+                write_run(
                     tmp_path / f"{method}-{seed}",
-                    [entry(5, [right] * 9)],
+                    [make_entry(5, [right] * 9)],
                     method=method,
                     seed=seed,
                     config=config,
                 )
             )
-    odd = write(tmp_path / "odd", [entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}})
-    copy = write(tmp_path / "copy", [entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}})
-    _, records = compare.compare([*runs, odd])
+    odd = write_run(
+        tmp_path / "odd", [make_entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}}
+    )
+    copy = write_run(
+        tmp_path / "copy", [make_entry(5, [4] * 9)], seed=2, config={"training": {"steps": 7}}
+    )
+    _, records = compare.compare_runs([*runs, odd])
     means = [
         record
         for record in records
@@ -165,7 +160,7 @@ def test_seeds_are_averaged_where_nothing_else_differs(tmp_path):
         means[1]["difference"] == 0.25
         and means[1]["difference_low"] < 0 < means[1]["difference_high"]
     )
-    _, records = compare.compare([runs[0], odd, copy])  # one seed twice is no second seed
+    _, records = compare.compare_runs([runs[0], odd, copy])  # one seed twice is no second seed
     assert not any(record["run"].startswith("mean of") for record in records)
 
 
@@ -178,15 +173,22 @@ def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
     widths, rng = [], make_rng(0)
     for _ in range(10):
         values = rng.normal(0, 0.2, (20, 1)) + rng.normal(0, 0.3, 50)
-        draws = estimators.resample(values)
+        resamples = estimators.bootstrap_means(values)
         rows = [
-            estimates.Row("", "", "", "0", {"avg_at_k": estimates.Estimate(v.mean(), d)}, {})
-            for v, d in zip(values, draws.T)
+            paired_estimates.Row(
+                label="",
+                method="",
+                seed="",
+                step="0",
+                estimates={"avg@1": paired_estimates.Estimate(row.mean(), means)},
+                recorded={},
+            )
+            for row, means in zip(values, resamples.T, strict=True)
         ]
         runs = [Run() for _ in rows]
         for seed, run in enumerate(runs):
             run.seed = seed
-        found = estimates.over_seeds(runs, rows)[0].interval("avg_at_k")
+        found = paired_estimates.average_over_seeds(runs, rows)[0].find_interval("avg@1")
         widths.append(found.high - found.low)
     np.testing.assert_allclose(np.mean(widths), 2 * 1.96 * np.sqrt(0.04 / 20 + 0.09 / 50), rtol=0.1)
 
@@ -198,15 +200,17 @@ def test_sources_and_what_differs_are_shown(tmp_path):
         "pass_at_k": {"4": 0.5},
         "maj_at_k": "x",
     }
-    one = write(tmp_path / "one", [entry(0, [1, 2], by_source={"gsm8k": part, "odd": 3}, errors=3)])
-    two = write(
+    one = write_run(
+        tmp_path / "one", [make_entry(0, [1, 2], by_source={"gsm8k": part, "odd": 3}, errors=3)]
+    )
+    two = write_run(
         tmp_path / "two",
-        [entry(0, [2, 2])],
+        [make_entry(0, [2, 2])],
         graders={"versions": {"integer": "2"}},
         sampling={"max_new_tokens": 48},
     )
-    text, records = compare.compare([one, two])
-    assert line(text, "run  source")[:3] == ["run", "source", "problems"]
+    text, records = compare.compare_runs([one, two])
+    assert find_cells(text, "run  source")[:3] == ["run", "source", "problems"]
     row = next(line for line in text.splitlines() if "gsm8k" in line)
     assert row.split() == ["one", "gsm8k", "2", "25.0", "[", "20.0,", "30.0]", "50.0", "-"]
     assert "Answers of 8 without a verdict, which count as not right: one 3." in text
@@ -222,26 +226,28 @@ def test_sources_and_what_differs_are_shown(tmp_path):
 
 def test_a_file_of_old_goes_as_far_as_it_can(tmp_path):
     old = {"step": 0, "right": [1, 2], "maj_at_k": {"value": 0.5, "low": 0.0, "high": 1.0}}
-    one = write(tmp_path / "one", [old], sampling=None, graders=None, grader="integer")
-    two = write(tmp_path / "two", [entry(0, [2, 2])], config={"seed": None})
+    one = write_run(tmp_path / "one", [old], sampling=None, graders=None, grader="integer")
+    two = write_run(tmp_path / "two", [make_entry(0, [2, 2])], config={"seed": None})
     (two / "config.json").unlink()
-    text, records = compare.compare([one, two])
+    text, records = compare.compare_runs([one, two])
     assert (
         records[2]["value"] == 0.5
         and "difference" not in records[5]
         and records[3]["difference"] == 0.125
     )
     assert "maj@k has no difference: one." in text and "Models differ: one: tiny; two: -." in text
-    assert line(text, "two")[:4] == ["two", "-", "-", "0"]
+    assert find_cells(text, "two")[:4] == ["two", "-", "-", "0"]
 
 
 def test_long_names_have_a_line_of_their_own_and_nothing_is_wider_than_the_page(tmp_path):
     runs = [
-        write(tmp_path / "sweep" / f"a-long-name-for-a-run-{n}", [entry(1000, [n] * 40)], seed=n)
+        write_run(
+            tmp_path / "sweep" / f"a-long-name-for-a-run-{n}", [make_entry(1000, [n] * 40)], seed=n
+        )
         for n in range(4)
     ]
-    text, _ = compare.compare(
-        [*runs, write(tmp_path / "other", [entry(1000, [4] * 40)], method="papo")]
+    text, _ = compare.compare_runs(
+        [*runs, write_run(tmp_path / "other", [make_entry(1000, [4] * 40)], method="papo")]
     )
     assert "\nsweep/a-long-name-for-a-run-0\n" in text
     assert "\nmean of sweep/a-long-name-for-a-run-0, ..., sweep/a-long-name-for-a-run-3\n" in text
@@ -258,11 +264,15 @@ BROKEN = {
     "temperature is None": {"temperature": float("nan")},
     "it holds no evaluation": {"entries": []},
     "step of entry 0 is None": {"entries": ["x"]},
-    "step of entry 0 is -1": {"entries": [{**entry(0, [1, 2]), "step": -1}]},
-    "two of its evaluations have one step": {"entries": [entry(0, [1, 2])] * 2},
-    "`right` of entry 0 is no list of 2 counts from 0 to 4": {"entries": [entry(0, [1, 5])]},
-    "`right` of entry 1 is no list": {"entries": [entry(0, [1, 2]), {"step": 1, "right": "12"}]},
-    "`majority` of entry 0 is no list of 2 shares": {"entries": [entry(0, [1, 2], [0.5, 1.5])]},
+    "step of entry 0 is -1": {"entries": [{**make_entry(0, [1, 2]), "step": -1}]},
+    "two of its evaluations have one step": {"entries": [make_entry(0, [1, 2])] * 2},
+    "`right` of entry 0 is no list of 2 counts from 0 to 4": {"entries": [make_entry(0, [1, 5])]},
+    "`right` of entry 1 is no list": {
+        "entries": [make_entry(0, [1, 2]), {"step": 1, "right": "12"}]
+    },
+    "`majority` of entry 0 is no list of 2 shares": {
+        "entries": [make_entry(0, [1, 2], [0.5, 1.5])]
+    },
 }
 
 
@@ -270,13 +280,13 @@ BROKEN = {
 def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
     content = BROKEN[complaint]
     good, bad = (
-        write(tmp_path / "good", [entry(0, [1, 2])]),
-        write(tmp_path / "bad", [entry(0, [1, 2])]),
+        write_run(tmp_path / "good", [make_entry(0, [1, 2])]),
+        write_run(tmp_path / "bad", [make_entry(0, [1, 2])]),
     )
     if isinstance(content, str):
         (bad / "evaluation.json").write_text(content)
     else:
-        write(bad, [entry(0, [1, 2])], **content)
+        write_run(bad, [make_entry(0, [1, 2])], **content)
     assert compare.main([str(good), str(bad)]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1
@@ -290,7 +300,8 @@ def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
             {
                 "panel": {"task": "products", "problems": 2, "fingerprint": "f" * 63 + "0"}
             },  # to the last character
-            "different panels: good on 2 problems of sums (ffffffffffff), bad on 2 problems of products",
+            "different evaluation sets: good on 2 problems of sums (ffffffffffff),"
+            " bad on 2 problems of products",
         ),
         ({"samples": 5}, "different samples: good has 4, bad has 5"),
         ({"temperature": 0.6}, "different temperature: good has 1, bad has 0.6"),
@@ -298,15 +309,15 @@ def test_ill_formed_files_are_refused_in_one_line(tmp_path, capsys, complaint):
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys, change, complaint):
     good, bad = (
-        write(tmp_path / "good", [entry(0, [1, 2])]),
-        write(tmp_path / "bad", [entry(0, [1, 2])], **change),
+        write_run(tmp_path / "good", [make_entry(0, [1, 2])]),
+        write_run(tmp_path / "bad", [make_entry(0, [1, 2])], **change),
     )
     assert compare.main([str(good), str(bad)]) == 2
     assert complaint in capsys.readouterr().err
 
 
 def test_other_refusals(tmp_path, capsys):
-    run = write(tmp_path / "run", [entry(0, [1, 2]), entry(5, [1, 2])])
+    run = write_run(tmp_path / "run", [make_entry(0, [1, 2]), make_entry(5, [1, 2])])
     (tmp_path / "link").symlink_to(run)
     for arguments, complaint in (
         ([run, tmp_path], "has no evaluation.json"),
@@ -329,11 +340,11 @@ def test_other_refusals(tmp_path, capsys):
 def test_text_of_a_file_commands_no_terminal(tmp_path):
     hostile = "\x1b[2J\r\n\u202e" + "x" * 1000
     part = {"problems": 2, "avg_at_k": 0.5}
-    entries = [entry(0, [1, 2], by_source={hostile: part})]
+    entries = [make_entry(0, [1, 2], by_source={hostile: part})]
     about = {"task": hostile, "problems": 2, "fingerprint": hostile}
     config = {"method": {"name": hostile}, "model": {"path": hostile}}
     one, two = (
-        write(
+        write_run(
             tmp_path / name,
             entries,
             panel=about,
@@ -342,14 +353,14 @@ def test_text_of_a_file_commands_no_terminal(tmp_path):
         )
         for name in "ab"
     )
-    text, _ = compare.compare([one, two])
+    text, _ = compare.compare_runs([one, two])
     assert all(character.isprintable() or character == "\n" for character in text)
     assert "x" * 61 not in text
 
 
 def test_the_csv_file_holds_shares(tmp_path, capsys):
     runs = [
-        write(tmp_path / name, [entry(5, [right, 2])], seed=right)
+        write_run(tmp_path / name, [make_entry(5, [right, 2])], seed=right)
         for name, right in (("a", 1), ("b", 3))
     ]
     assert compare.main([*map(str, runs), f"--csv={tmp_path / 'out.csv'}"]) == 0
@@ -371,10 +382,8 @@ def test_the_csv_file_holds_shares(tmp_path, capsys):
 
 
 def test_a_star_says_that_zero_is_outside():
-    from experiments.comparison import _cell
-
-    assert _cell(Interval(0.1, 0.01, 0.2), "+") == "+10.0 [ +1.0, +20.0]*"
-    assert _cell(Interval(-0.1, -0.2, 0.0), "+") == "-10.0 [-20.0,  +0.0]"
-    assert _cell(Interval(0.1, 0.01, 0.2)) == " 10.0 [  1.0,  20.0]"
-    assert _cell(Interval(-0.0004, -0.2, 0.2), "+").startswith(" +0.0")
-    assert (_cell(None), _cell(Interval(0.5, None, None))) == ("    -", " 50.0")
+    assert format_cell(Interval(0.1, 0.01, 0.2), "+") == "+10.0 [ +1.0, +20.0]*"
+    assert format_cell(Interval(-0.1, -0.2, 0.0), "+") == "-10.0 [-20.0,  +0.0]"
+    assert format_cell(Interval(0.1, 0.01, 0.2)) == " 10.0 [  1.0,  20.0]"
+    assert format_cell(Interval(-0.0004, -0.2, 0.2), "+").startswith(" +0.0")
+    assert (format_cell(None), format_cell(Interval(0.5, None, None))) == ("    -", " 50.0")

@@ -1,5 +1,4 @@
-"""The report page: what it says, that it escapes, that it stands alone, and that no partial run
-breaks it."""
+"""Report page: its words and figures, escaping, one file without references, partial runs."""
 
 import html.parser
 import json
@@ -10,13 +9,12 @@ import pytest
 
 from papo_jax.report import (
     charts,
-    evaluation_figures,
+    entropy_change_plots,
     findings,
-    page,
-    plots,
+    markup,
+    report_page,
     run_data,
     series,
-    write_report,
 )
 from papo_jax.telemetry import runfiles
 from tests.support.seeds import make_rng
@@ -48,7 +46,7 @@ class Checker(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def check(text):
+def check_page(text):
     checker = Checker()
     checker.feed(text)
     checker.close()
@@ -56,20 +54,20 @@ def check(text):
     return checker
 
 
-def interval(value):
+def make_interval(value):
     return {"value": value, "low": value - 0.05, "high": value + 0.05}
 
 
-def entry(step, value):
+def make_entry(step, value):
     return {
         "step": step,
-        "avg_at_k": interval(value),
-        "pass_at_k": {"16": interval(value + 0.2), "2": interval(value + 0.1)},
-        "maj_at_k": {"16": interval(value)},
+        "avg_at_k": make_interval(value),
+        "pass_at_k": {"16": make_interval(value + 0.2), "2": make_interval(value + 0.1)},
+        "maj_at_k": {"16": make_interval(value)},
     }
 
 
-def metrics(step):
+def make_row(step):
     """A row with two figures known by hand: realized = directional = step - 2, polarity its
     cube."""
     row = {
@@ -79,7 +77,7 @@ def metrics(step):
         "entropy_change/polarity": float((step - 2) ** 3),
     }
     row |= {"entropy_change/directional": step - 2.0, "entropy_change/realized": step - 2.0}
-    row |= {f"entropy_change/realized/{group}": 0.1 for group in plots.GROUPS}
+    row |= {f"entropy_change/realized/{group}": 0.1 for group in entropy_change_plots.GROUPS}
     return row | {
         "time/rollout": 60.0,
         "time/grade": 1.0,
@@ -90,7 +88,7 @@ def metrics(step):
 
 def write_run(workdir, *, steps=5, text="tiny"):
     for step in range(steps):
-        runfiles.append_row(workdir / "metrics.jsonl", metrics(step))
+        runfiles.append_row(workdir / "metrics.jsonl", make_row(step))
         sample = {"step": step, "problem": text, "prompt": text, "completion": text, "answer": text}
         runfiles.append_row(
             workdir / "samples.jsonl", sample | {"reward": 1.0, "advantage": 0.5, "truncated": True}
@@ -100,7 +98,7 @@ def write_run(workdir, *, steps=5, text="tiny"):
         "panel": about,
         "samples": 16,
         "temperature": 1.0,
-        "entries": [entry(0, 0.3), entry(5, 0.6)],
+        "entries": [make_entry(0, 0.3), make_entry(5, 0.6)],
     }
     runfiles.write_json(workdir / "evaluation.json", evaluation)
     config = {
@@ -116,24 +114,27 @@ def write_run(workdir, *, steps=5, text="tiny"):
 def test_the_headline_says_what_happened(tmp_path):
     write_run(tmp_path)
     # 5 steps of 60 + 1 + 9 seconds are 350 seconds
-    assert findings.headline(run_data.load(tmp_path)) == (
-        "tiny trained tiny on tiny for 5 of 8 steps in 5 min 50 s of rollout, grading and updates; on 64 panel "
-        "problems, avg@16 went from 30.0 % [25.0, 35.0] at step 0 to 60.0 % [55.0, 65.0] at step 5, a change of "
-        "+30.0 points, where the two intervals do not overlap."
+    assert findings.write_headline(run_data.load_run_data(tmp_path)) == (
+        "tiny trained tiny on tiny for 5 of 8 steps in 5 min 50 s of rollout, grading and updates;"
+        " on the 64 problems of the evaluation set, avg@16 went from 30.0 % [25.0, 35.0] at step 0"
+        " to 60.0 % [55.0, 65.0] at step 5, a change of +30.0 points, where the two intervals do"
+        " not overlap."
     )
 
 
 def test_a_paired_difference_is_preferred(tmp_path):
     write_run(tmp_path)
     path = tmp_path / "evaluation.json"
-    runfiles.write_json(path, json.loads(path.read_text()) | {"paired_difference": interval(0.25)})
-    assert "a paired difference of +25.0 points [+20.0, +30.0]" in findings.headline(
-        run_data.load(tmp_path)
+    runfiles.write_json(
+        path, json.loads(path.read_text()) | {"paired_difference": make_interval(0.25)}
     )
-    assert "+25.0 points [+20.0, +30.0], paired" in write_report.write(tmp_path).read_text()
+    assert "a paired difference of +25.0 points [+20.0, +30.0]" in findings.write_headline(
+        run_data.load_run_data(tmp_path)
+    )
+    assert "+25.0 points [+20.0, +30.0], paired" in report_page.write_report(tmp_path).read_text()
 
 
-def test_the_page_says_how_the_panel_was_judged(tmp_path):
+def test_the_page_says_how_the_evaluation_set_was_judged(tmp_path):
     write_run(tmp_path)
     path = tmp_path / "evaluation.json"
     document = json.loads(path.read_text())
@@ -142,16 +143,16 @@ def test_the_page_says_how_the_panel_was_judged(tmp_path):
         "graders": {"versions": {"integer": "1", "<b>": "2"}},
     }
     first, last = document["entries"]
-    for place, value in ((first, 0.25), (last, 0.5)):
-        place["by_source"] = {
-            "<math>": {"problems": 3, **entry(0, value)},
+    for found, value in ((first, 0.25), (last, 0.5)):
+        found["by_source"] = {
+            "<math>": {"problems": 3, **make_entry(0, value)},
             "odd": {"problems": "x"},
         }
     last |= {"errors": 12, "timeouts": 5}
     runfiles.write_json(path, document)
     (tmp_path / "metrics.jsonl").unlink()  # an evaluation alone has its warnings too
-    text = write_report.write(tmp_path).read_text()
-    check(text)
+    text = report_page.write_report(tmp_path).read_text()
+    check_page(text)
     assert "token limit 24; sampling seed 7; graders integer 1, &lt;b&gt; 2; fingerprint" in text
     for cell in (
         "<td>1 of 2 evaluations</td>",
@@ -175,15 +176,15 @@ def test_an_evaluation_with_every_verdict_is_no_warning(tmp_path):
     write_run(tmp_path)
     assert not [
         caution
-        for caution in findings.cautions(run_data.load(tmp_path))
+        for caution in findings.find_cautions(run_data.load_run_data(tmp_path))
         if caution.what == "Evaluation without verdicts"
     ]
-    assert "Source" not in write_report.write(tmp_path).read_text()
+    assert "Source" not in report_page.write_report(tmp_path).read_text()
 
 
-def test_the_page_shows_the_panel_and_every_part(tmp_path):
+def test_the_page_shows_the_evaluation_set_and_every_part(tmp_path):
     write_run(tmp_path)
-    text = write_report.write(tmp_path).read_text()
+    text = report_page.write_report(tmp_path).read_text()
     for name in ("avg@16", "pass@2", "pass@16", "maj@16"):
         assert f'<th scope="row">{name}</th>' in text
     assert text.index("pass@2<") < text.index("pass@16<")
@@ -204,16 +205,16 @@ def test_the_page_shows_the_panel_and_every_part(tmp_path):
 
 def test_all_text_of_a_run_is_escaped(tmp_path):
     write_run(tmp_path, text=HOSTILE)
-    text = write_report.write(tmp_path).read_text()
-    assert "script" not in check(text).tags
+    text = report_page.write_report(tmp_path).read_text()
+    assert "script" not in check_page(text).tags
     assert "<script" not in text
-    # title twice, headline, panel note, samples, config, provenance
+    # title twice, headline, evaluation note, samples, config, provenance
     assert text.count("&lt;script&gt;") > 20
 
 
 def test_the_page_stands_alone_and_is_sound(tmp_path):
     write_run(tmp_path)
-    found = check(write_report.write(tmp_path).read_text())
+    found = check_page(report_page.write_report(tmp_path).read_text())
     assert len(found.identifiers) == len(set(found.identifiers))
     assert all(reference.startswith("#") for reference in found.references)
     assert {reference[1:] for reference in found.references} <= set(found.identifiers)
@@ -222,19 +223,19 @@ def test_the_page_stands_alone_and_is_sound(tmp_path):
 
 def test_the_same_files_give_the_same_bytes(tmp_path):
     write_run(tmp_path)
-    first = write_report.write(tmp_path).read_bytes()
-    assert write_report.write(tmp_path).read_bytes() == first
+    first = report_page.write_report(tmp_path).read_bytes()
+    assert report_page.write_report(tmp_path).read_bytes() == first
 
 
 def test_colors_belong_to_the_page(tmp_path):
-    chart = charts.learning([metrics(0), metrics(1)])[0]
+    chart = charts.draw_learning([make_row(0), make_row(1)])[0]
     assert "var(--c-blue)" in chart.svg
     assert "#a100" not in chart.svg
 
 
 def test_an_empty_directory_has_a_report(tmp_path):
-    text = write_report.write(tmp_path).read_text()
-    check(text)
+    text = report_page.write_report(tmp_path).read_text()
+    check_page(text)
     for name in (
         "metrics.jsonl",
         "samples.jsonl",
@@ -250,7 +251,7 @@ def test_an_empty_directory_has_a_report(tmp_path):
 def test_a_run_of_one_step_has_a_report(tmp_path):
     write_run(tmp_path, steps=1)
     (tmp_path / "evaluation.json").unlink()
-    text = write_report.write(tmp_path).read_text()
+    text = report_page.write_report(tmp_path).read_text()
     assert "for 1 of 8 steps" in text
     assert "Pearson undefined, Spearman undefined, n = 1" in text
     assert "reward/all_right" in text  # named among the metrics that are not there
@@ -274,38 +275,44 @@ def test_no_nonsense_breaks_the_report(tmp_path, seed):
         "$x^2",
     ]
 
-    def some():
+    def pick_junk():
         return junk[rng.integers(len(junk))]
 
     lines = [
-        json.dumps({name: some() for name in metrics(0)} | {"step": step})
+        json.dumps({name: pick_junk() for name in make_row(0)} | {"step": step})
         for step in (0, "x", 2, None)
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, "[]", '{"step": 7, "ent']))
     (tmp_path / "samples.jsonl").write_text(
-        "\n".join(json.dumps({"step": 0, "prompt": some()}) for _ in range(3))
+        "\n".join(json.dumps({"step": 0, "prompt": pick_junk()}) for _ in range(3))
     )
     odd = {
-        "step": some(),
-        "avg_at_k": some(),
-        "pass_at_k": some(),
-        "errors": some(),
-        "by_source": {"a": some(), "b": entry(0, 0.1)},
+        "step": pick_junk(),
+        "avg_at_k": pick_junk(),
+        "pass_at_k": pick_junk(),
+        "errors": pick_junk(),
+        "by_source": {"a": pick_junk(), "b": make_entry(0, 0.1)},
     }
-    last = {"errors": 3, "by_source": {"a": {"problems": some(), "avg_at_k": 0.5}}, **entry(3, 0.1)}
-    entries = [some(), entry(0, 0.5), odd, last]
+    last = {
+        "errors": 3,
+        "by_source": {"a": {"problems": pick_junk(), "avg_at_k": 0.5}},
+        **make_entry(3, 0.1),
+    }
+    entries = [pick_junk(), make_entry(0, 0.5), odd, last]
     document = {
-        "panel": some(),
-        "samples": some(),
-        "sampling": some(),
-        "graders": {"versions": some()},
+        "panel": pick_junk(),
+        "samples": pick_junk(),
+        "sampling": pick_junk(),
+        "graders": {"versions": pick_junk()},
         "entries": entries,
     }
     runfiles.write_json(tmp_path / "evaluation.json", document)
-    (tmp_path / "config.json").write_text(json.dumps({"model": some(), "method": {"name": some()}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": pick_junk(), "method": {"name": pick_junk()}})
+    )
     (tmp_path / "provenance.json").write_text("{")
-    text = write_report.write(tmp_path).read_text()
-    check(text)
+    text = report_page.write_report(tmp_path).read_text()
+    check_page(text)
     assert "metrics.jsonl: 2 damaged line(s)" in text
     assert "provenance.json is not valid JSON." in text
 
@@ -323,8 +330,7 @@ def test_cautions_name_metric_place_and_extent(tmp_path):
         "entropy_change/realized/a": None,
     }
     found = {
-        caution.what: caution
-        for caution in findings.cautions(run_data.Run(rows, [], {}, {}, {}, []))
+        caution.what: caution for caution in findings.find_cautions(run_data.RunData(rows=rows))
     }
     assert set(found) == {
         "Update skipped",
@@ -341,13 +347,15 @@ def test_cautions_name_metric_place_and_extent(tmp_path):
 def test_correlations_by_hand():
     # ranks of y with its tie: 0.5, 0.5, 2, 3 against 0, 1, 2, 3: covariance 4.5, variances 5 and
     # 4.5
-    pearson, spearman = series.correlations(
+    pearson, spearman = series.pearson_and_spearman(
         np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 9.0])
     )
     np.testing.assert_allclose(spearman, 4.5 / math.sqrt(5 * 4.5))
     # deviations (-1.5, -0.5, 0.5, 1.5) and (-2.25, -2.25, -1.25, 5.75): 12.5 / sqrt(5 * 44.75)
     np.testing.assert_allclose(pearson, 12.5 / math.sqrt(5 * 44.75))
-    assert all(math.isnan(value) for value in series.correlations(np.ones(4), np.arange(4.0)))
+    assert all(
+        math.isnan(value) for value in series.pearson_and_spearman(np.ones(4), np.arange(4.0))
+    )
 
 
 def test_a_series_leaves_out_what_is_not_a_finite_number():
@@ -358,24 +366,13 @@ def test_a_series_leaves_out_what_is_not_a_finite_number():
         {"x": 3.0},
         {"step": 4, "x": 2.5},
     ]
-    steps, values = series.series(rows, "x")
+    steps, values = series.metric_series(rows, "x")
     assert steps.tolist() == [0, 4]
     assert values.tolist() == [1, 2.5]
 
 
-def test_bare_figures_take_the_number_of_samples():
-    found = evaluation_figures.measures(
-        {"avg_at_k": 0.5, "maj_at_k": {"value": 0.25, "low": 0.2, "high": 0.3}}, 8
-    )
-    assert found == {
-        "avg@8": evaluation_figures.Interval(0.5, None, None),
-        "maj@8": evaluation_figures.Interval(0.25, 0.2, 0.3),
-    }
-
-
 def test_markup_passes_and_text_does_not():
-    assert page.element("td", page.element("b", 1), "<b>") == "<td><b>1</b>&lt;b&gt;</td>"
-    assert (
-        page.tree({"<k>": [1, "<v>"]})
-        == "<dl><div><dt>&lt;k&gt;</dt><dd><code>1, &lt;v&gt;</code></dd></div></dl>"
-    )
+    cell = markup.build_element("td", markup.build_element("b", 1), "<b>")
+    assert cell == "<td><b>1</b>&lt;b&gt;</td>"
+    tree = markup.build_tree({"<k>": [1, "<v>"]})
+    assert tree == "<dl><div><dt>&lt;k&gt;</dt><dd><code>1, &lt;v&gt;</code></dd></div></dl>"

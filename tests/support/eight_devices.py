@@ -23,7 +23,7 @@ from papo_jax.learner.gradients import accumulate
 from papo_jax.learner.trajectories import Batch
 from papo_jax.methods import calling, phase, presets
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.report import write_report
+from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
 from papo_jax.training.session import Session, prepare
 from tests.support.seeds import make_key, make_rng
@@ -303,7 +303,7 @@ def whole_run(settings: Settings, place: pathlib.Path) -> dict:
 def main(mesh: str, place: pathlib.Path) -> None:
     """Measures and writes found.json."""
     assert jax.device_count() == 8
-    write_report.write = lambda workdir: workdir
+    report_page.write_report = lambda workdir: workdir
     settings = pickle.loads((place / "settings").read_bytes())
     found = measure(settings, mesh, place)
     if mesh == "data2_fsdp2_tensor2":
