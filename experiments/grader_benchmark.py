@@ -106,6 +106,8 @@ def measure_formula_speed(problems: Sequence[Problem], **options: Any) -> Iterat
     formulas = list_formulas(problems)
     if not formulas:
         return
+
+    # Pairs of a reference and an answer.
     others = [(one, other) for one in formulas for other in formulas if one != other]
     rewritten = [
         (formula, rf"\frac{{{letter} \cdot ({formula})}}{{{letter}}}")
@@ -113,6 +115,7 @@ def measure_formula_speed(problems: Sequence[Problem], **options: Any) -> Iterat
         for letter in "ghjquvw"
         if not {letter, "_"} & set(formula)
     ]
+
     with grading.Pool(**options) as pool:
         pool.grade([("math", "2x", r"\boxed{x+x}")] * 8)  # ready from here on
         for name, pairs in (

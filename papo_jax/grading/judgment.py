@@ -23,5 +23,9 @@ class Judgment(NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """True if the verdict is "right"; an error is not."""
+        """True if the verdict is "right"; an error is not right.
+
+        >>> Judgment(RIGHT, "42").is_right, Judgment(ERROR, None, TIMEOUT).is_right
+        (True, False)
+        """
         return self.verdict == RIGHT

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from experiments import grader_benchmark, hostile_answers
+from experiments import grader_benchmark
+from experiments.hostile_answers import ANSWERS, REFERENCE
 from papo_jax import tasks
 from papo_jax.grading import GRADERS, Pool
 
@@ -14,29 +15,24 @@ DATA = ROOT.parent / "shared" / "data"
 
 
 def test_no_hostile_answer_is_paid_executed_or_waited_for():
-    assert len(hostile_answers.ANSWERS) >= 60
+    assert len(ANSWERS) >= 60
     grader_benchmark.EXECUTED.unlink(missing_ok=True)
-    answers = [
-        (grader, hostile_answers.REFERENCE, text)
-        for grader in GRADERS
-        for text in hostile_answers.ANSWERS.values()
-    ]
+    requests = [(grader, REFERENCE, text) for grader in GRADERS for text in ANSWERS.values()]
     with Pool(deadline=2.0) as pool:
-        pool.grade(
-            [(grader, hostile_answers.REFERENCE, hostile_answers.REFERENCE) for grader in GRADERS]
-        )
+        pool.grade([(grader, REFERENCE, REFERENCE) for grader in GRADERS])  # warms up
         started = time.monotonic()
-        found = pool.judge(answers)
+        judgments = pool.judge(requests)
         seconds = time.monotonic() - started
-        assert pool.grade(
-            [(grader, hostile_answers.REFERENCE, r"\boxed{42}") for grader in GRADERS]
-        ) == ["right"] * len(GRADERS)
-    assert [
-        answer
-        for answer, judgment in zip(answers, found, strict=True)
+        boxed = [(grader, REFERENCE, r"\boxed{42}") for grader in GRADERS]
+        assert pool.grade(boxed) == ["right"] * len(GRADERS)
+
+    paid = [
+        request
+        for request, judgment in zip(requests, judgments, strict=True)
         if judgment.verdict == "right"
-    ] == []
-    assert {judgment.verdict for judgment in found} == {"wrong"}  # not even a deadline was needed
+    ]
+    assert paid == []
+    assert {judgment.verdict for judgment in judgments} == {"wrong"}  # and no deadline was needed
     assert seconds < 20.0
     assert not grader_benchmark.EXECUTED.exists()
 
@@ -45,7 +41,7 @@ def test_no_hostile_answer_is_paid_executed_or_waited_for():
     "reference", ["6\\sqrt{2}", "x^2-1", "(2,3)", "[2,\\infty)", "\\text{Evelyn}", "2\\pi"]
 )
 def test_hostile_answers_are_no_formula_either(reference):
-    answers = [("math", reference, text) for text in hostile_answers.ANSWERS.values()]
+    answers = [("math", reference, text) for text in ANSWERS.values()]
     with Pool(deadline=2.0) as pool:
         found = pool.judge(answers)
     assert {judgment.verdict for judgment in found} == {"wrong"}
@@ -65,21 +61,17 @@ def test_golds_are_right_and_those_of_the_next_problem_only_where_they_are_equal
     written = [
         grader_benchmark.format_answer(problem.grader, problem.answer) for problem in problems
     ]
+    shifted = [*written[1:], written[0]]
     with Pool() as pool:
-        own = pool.grade(
-            [(p.grader, p.answer, text) for p, text in zip(problems, written, strict=True)]
-        )
-        following = [
-            (p.grader, p.answer, text)
-            for p, text in zip(problems, [*written[1:], written[0]], strict=True)
-        ]
-        other = pool.grade(following)
-    assert own.count("right") >= least * len(problems)
+        own = grader_benchmark.judge_all(pool, problems, written)
+        other = grader_benchmark.judge_all(pool, problems, shifted)
+    assert sum(judgment.is_right for judgment in own) >= least * len(problems)
+
     paid = {
-        (reference, text)
-        for (_, reference, text), verdict in zip(following, other, strict=True)
-        if verdict == "right"
+        (problem.answer, text)
+        for problem, text, judgment in zip(problems, shifted, other, strict=True)
+        if judgment.is_right
     }
     unequal = {(reference, text) for reference, text in paid if reference not in text}
     assert unequal == set() and len(paid) < 20
-    assert "error" not in other
+    assert "error" not in {judgment.verdict for judgment in other}

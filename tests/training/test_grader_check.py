@@ -1,4 +1,4 @@
-"""The self-test of graders on reference answers and their neighbors."""
+"""Check of graders on reference answers and on wrong neighbors of them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from papo_jax.tasks.problem import Problem
 from papo_jax.training.grader_check import MATH_SAMPLE, check_reference_answers, perturb_answer
 
 
-def problems(grader, references, source=""):
+def make_problems(grader, references, source=""):
     return [
         Problem(i, f"question {i}", reference, grader, source)
         for i, reference in enumerate(references)
@@ -40,7 +40,7 @@ def problems(grader, references, source=""):
     ],
 )
 def test_good_golds(grader, references):
-    found = check_reference_answers(problems(grader, references))
+    found = check_reference_answers(make_problems(grader, references))
     assert (found.reference_counts, found.failures, found.summary_lines()) == (
         {grader: len(references)},
         (),
@@ -95,30 +95,30 @@ def test_neighbor(reference, expected):
 )
 def test_bad_golds_are_named(grader, references, message):
     with pytest.raises(InputError, match=message) as caught:
-        check_reference_answers(problems(grader, references))
+        check_reference_answers(make_problems(grader, references))
     assert "\n" not in str(caught.value)
 
 
 def test_a_grader_that_pays_for_a_neighbor_is_refused():
-    def generous(asked):
+    def call_all_right(asked):
         return [Judgment("right", "42") for _ in asked]
 
     for grader in GRADERS:
         with pytest.raises(InputError, match="it should say 'wrong'"):
-            check_reference_answers(problems(grader, ["42"]), generous)
+            check_reference_answers(make_problems(grader, ["42"]), call_all_right)
 
 
 def test_a_few_formulas_may_be_beyond_math():
     references = [str(number) for number in range(98)] + [r"\binom{2n}{n}"] * 2
-    found = check_reference_answers(problems("math", references, "hard"))
+    found = check_reference_answers(make_problems("math", references, "hard"))
     assert len(found.failures) == 2
     assert found.summary_lines()[0].startswith(
         r"grader 'math' says 'error' to '\\boxed{\\binom{3n}{n}}' on problem 98"
     )
     with pytest.raises(InputError, match="3 of the 100 reference answers of hard"):
-        check_reference_answers(problems("math", references[1:] + references[-1:], "hard"))
+        check_reference_answers(make_problems("math", references[1:] + references[-1:], "hard"))
     assert check_reference_answers(
-        problems("math", references * 5, "hard"), math_sample=50
+        make_problems("math", references * 5, "hard"), math_sample=50
     ).reference_counts == {"math": 50}
 
 
@@ -130,9 +130,9 @@ def test_math_is_tried_on_a_sample_of_every_source():
         return [judge(*question) for question in questions]
 
     many = (
-        problems("math", map(str, range(2000)), "many")
-        + problems("math", ["1", "2"], "few")
-        + problems("integer", ["1"] * 600)
+        make_problems("math", map(str, range(2000)), "many")
+        + make_problems("math", ["1", "2"], "few")
+        + make_problems("integer", ["1"] * 600)
     )
     assert check_reference_answers(many, judge_all).reference_counts == {
         "integer": 600,
@@ -148,7 +148,7 @@ def test_math_is_tried_on_a_sample_of_every_source():
 
 def test_many_failures_are_cut_short():
     references = [str(number) for number in range(400)] + [r"\binom{2n}{n}"] * 5
-    assert check_reference_answers(problems("math", references)).summary_lines()[3:] == [
+    assert check_reference_answers(make_problems("math", references)).summary_lines()[3:] == [
         "and 2 more like these"
     ]
 
@@ -158,7 +158,7 @@ def test_nothing_to_test():
 
 
 def test_a_deadline_that_is_too_short_is_said_to_be():
-    def late(asked):
+    def time_out_all(asked):
         return [Judgment("error", None, "timeout")] * len(asked)
 
     with pytest.raises(
@@ -166,4 +166,4 @@ def test_a_deadline_that_is_too_short_is_said_to_be():
         match=r"\(timeout\): mend that reference answer or choose another grader, "
         "or give it more time$",
     ):
-        check_reference_answers([Problem(0, "1+1=", "2")], late)
+        check_reference_answers([Problem(0, "1+1=", "2")], time_out_all)

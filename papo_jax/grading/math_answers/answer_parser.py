@@ -141,7 +141,7 @@ def _parse_matrix(text: str) -> ParsedAnswer | None:
 
 
 def _parse_relation(text: str, sides: list[str], relations: list[str]) -> ParsedAnswer:
-    """Parses x = 5, x+y = 2, x \\in S, x \\approx 5 or an interval written as an inequality."""
+    r"""Parses x = 5, x+y = 2, x \in S, x \approx 5 or an interval written as an inequality."""
     is_named = _NAME.fullmatch(sides[0]) is not None
     if relations == [r"\in"] and is_named:
         return _parse(sides[1])

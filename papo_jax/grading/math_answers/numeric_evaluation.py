@@ -44,7 +44,7 @@ def evaluate_real_formula(formula: Any, *, digits: int) -> Fraction | None:
     import mpmath
 
     value = evaluate_formula(formula, {}, digits=digits)
-    return None if value is None or value.imag else Fraction(mpmath.nstr(value.real, digits))
+    return None if value is None or value.imag else Fraction(str(mpmath.nstr(value.real, digits)))
 
 
 def _evaluate(formula: Any, point: Mapping) -> Any:
@@ -80,5 +80,5 @@ def _to_mpmath(rational: Any) -> Any:
     import mpmath
     import sympy
 
-    exact = sympy.Rational(rational)
-    return mpmath.mpf(int(exact.p)) / int(exact.q)
+    numerator, denominator = sympy.Rational(rational).as_numer_denom()
+    return mpmath.mpf(int(numerator)) / int(denominator)

@@ -151,7 +151,12 @@ def _has_pending_arithmetic(formula: Any) -> bool:
         numbers = [part for part in node.args if part.is_Number and part != -1]
         if (node.is_Add or node.is_Mul) and len(numbers) > 1:
             return True
-        if node.is_Pow and node.base.is_Rational and node.exp.is_Integer and node.exp > 1:
+        if (
+            isinstance(node, sympy.Pow)
+            and node.base.is_Rational
+            and node.exp.is_Integer
+            and node.exp > 1
+        ):
             return True
         if isinstance(node, sympy.factorial) and numbers:
             return True

@@ -70,14 +70,15 @@ def _estimate_bits(formula: Any) -> float:
 
     if formula.is_Rational:
         return max(abs(formula.p).bit_length(), formula.q.bit_length())
-    inner = [_estimate_bits(part) for part in formula.args]
+    parts = formula.args
+    inner = [_estimate_bits(part) for part in parts]
     if formula.is_Mul:
         return sum(inner)
     if formula.is_Pow:
         power = abs(formula.exp.p) if formula.exp.is_Rational else 2.0 ** min(inner[1], 100)
         return max(inner[0], 1) * max(power, 1)
     if isinstance(formula, sympy.factorial):
-        argument = formula.args[0]
+        argument = parts[0]
         if argument.free_symbols or (argument.is_Integer and argument <= _MAX_FACTORIAL):
             return 0
         return math.inf

@@ -38,7 +38,7 @@ class Deadlines:
     def kill_overdue(self, workers: WorkerSet, now: float) -> list[WorkerProcess]:
         """Kills and replaces every process that has missed a deadline, its own or the batch's.
 
-        At the end of the batch a process that still warms up goes on, for the next batch.
+        At the end of the batch a process that still warms up is spared, for the next batch.
 
         Args:
           workers: of the pool.

@@ -52,8 +52,8 @@ class WorkerProcess:
         try:
             self._popen = subprocess.Popen(
                 command + arguments,
-                stdin=worker_socket,
-                stdout=worker_socket,
+                stdin=worker_socket.fileno(),
+                stdout=worker_socket.fileno(),
                 stderr=subprocess.DEVNULL,
                 cwd=os.sep,
                 env=_make_environment(),

@@ -3,7 +3,7 @@
     python -m papo_jax.grading.workers.worker MODULE MEMORY DEADLINE LIFE
 
 MODULE holds `judge` and `warm_up`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that
-closes when the pool is gone. It never imports jax: the packages above load their modules on first
+closes when the pool is gone. A worker never imports jax, for `papo_jax` loads its packages on first
 use.
 """
 

@@ -10,21 +10,22 @@ import time
 import pytest
 
 from papo_jax.grading import Pool
+from papo_jax.grading.workers import process
 from tests.support.pools import MODULE
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
-def gone(numbers, within: float) -> bool:
+def have_all_ended(numbers, within: float) -> bool:
     end = time.monotonic() + within
     while time.monotonic() < end:
-        if not any(_exists(number) for number in numbers):
+        if not any(_is_running(number) for number in numbers):
             return True
         time.sleep(0.05)
     return False
 
 
-def _exists(number: int) -> bool:
+def _is_running(number: int) -> bool:
     try:
         return pathlib.Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -40,9 +41,9 @@ needs_proc = pytest.mark.skipif(
 def test_closing_leaves_no_process():
     pool = Pool(module=MODULE)
     numbers = [process._popen.pid for process in pool._workers.processes]
-    assert len(numbers) == 3 and all(map(_exists, numbers))
+    assert len(numbers) == 3 and all(map(_is_running, numbers))
     pool.close()
-    assert not any(map(_exists, numbers))
+    assert not any(map(_is_running, numbers))
     pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         pool.grade([("same", "a", "a")])
@@ -53,16 +54,16 @@ def test_a_forgotten_pool_leaves_no_process():
     pool = Pool(module=MODULE)
     numbers = [process._popen.pid for process in pool._workers.processes]
     del pool
-    assert gone(numbers, within=2.0)
+    assert have_all_ended(numbers, within=2.0)
 
 
 @needs_proc
 def test_what_a_process_started_goes_with_it():
     with Pool(workers=1, spares=0, module=MODULE) as pool:
         children = [int(judgment.answer) for judgment in pool.judge([("parent", "a", "")])]
-        assert all(map(_exists, children))
+        assert all(map(_is_running, children))
         assert pool.judge([("parent", "a", "abort")])[0].reason == "crash (signal 6)"
-        assert gone(children, within=1.0)
+        assert have_all_ended(children, within=1.0)
 
 
 # Prints the numbers of its processes, one of which then computes for ever.
@@ -88,7 +89,7 @@ def test_a_killed_run_leaves_no_process(grader):
     time.sleep(0.7)
     run.kill()
     run.communicate()
-    assert gone(numbers, within=1.0)
+    assert have_all_ended(numbers, within=1.0)
 
 
 FORKED = """
@@ -139,11 +140,11 @@ def test_it_works_from_any_program_anywhere(tmp_path, how):
 def test_a_thread_may_own_a_pool_and_leave_it():
     found = []
 
-    def use():
+    def use_pool():
         found.append(Pool(workers=1, module=MODULE))
         found.append(found[0].grade([("same", "a", "a")]))
 
-    thread = threading.Thread(target=use)
+    thread = threading.Thread(target=use_pool)
     thread.start()
     thread.join(30)
     own, verdicts = found
@@ -166,3 +167,10 @@ def test_processes_stay_light(pool):
         maps = pathlib.Path(f"/proc/{light._workers.processes[0]._popen.pid}/maps")
         if maps.exists():
             assert not any(name in maps.read_text() for name in ("jaxlib", "numpy", "sympy"))
+
+
+def test_site_packages_is_not_put_before_the_standard_library(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    assert process._make_environment()["PYTHONPATH"] == f"{ROOT}{os.pathsep}elsewhere"
+    monkeypatch.setattr(process.site, "getsitepackages", lambda: [str(ROOT)])  # as if installed
+    assert process._make_environment()["PYTHONPATH"] == "elsewhere"

@@ -1,4 +1,4 @@
-"""What a grading process may not do, and what is not taken for it."""
+"""The sandbox of a worker process: events that it refuses, and events that graders need."""
 
 import os
 
@@ -46,14 +46,14 @@ def test_what_graders_need_is_not_refused(pool):
 
 
 def test_the_hook_by_hand():
-    def refused(event, *arguments):
+    def is_refused(event, *arguments):
         return _is_refused(event, arguments, __file__)
 
-    assert refused("exec", compile("1", "<string>", "eval"))
-    assert not refused("exec", compile("1", "/lib/module.py", "exec"))
-    assert refused("open", "f", "w", 0) and refused("open", "f", None, os.O_RDWR)
-    assert not refused("open", "f", "rb", os.O_RDONLY)
-    assert not refused("compile", b"1", "<unknown>") and not refused("import", "sympy")
+    assert is_refused("exec", compile("1", "<string>", "eval"))
+    assert not is_refused("exec", compile("1", "/lib/module.py", "exec"))
+    assert is_refused("open", "f", "w", 0) and is_refused("open", "f", None, os.O_RDWR)
+    assert not is_refused("open", "f", "rb", os.O_RDONLY)
+    assert not is_refused("compile", b"1", "<unknown>") and not is_refused("import", "sympy")
 
 
 def test_formulas_of_many_symbols_are_judged_without_a_refusal():
