@@ -1,4 +1,4 @@
-"""The polarity of a text, token by token, as a table: what one would look at first in a notebook.
+"""Inspection of a text: the polarity of its tokens, as a table or as HTML for a notebook.
 
 policy = papo_jax.models.load("tiny")
 print(papo_jax.inspection.table(papo_jax.inspection.read(policy, "12+7*3=", "12+21=33")))
@@ -23,8 +23,7 @@ class TokenReading(NamedTuple):
       text: of the token.
       probability: p_y under the policy.
       entropy: H of the state that it was drawn in, nats.
-      unit_polarity: T; reinforcing the token expands entropy where T > 0 and contracts it where T <
-        0.
+      unit_polarity: T; reinforcing the token expands entropy for T > 0 and contracts it for T < 0.
     """
 
     text: str
@@ -36,7 +35,7 @@ class TokenReading(NamedTuple):
 def read(
     policy: models.Policy, prompt: str, completion: str, *, temperature: float = 1.0
 ) -> list[TokenReading]:
-    """Reads the polarity of every token of a completion, and of the end of sequence after it.
+    """Reads the polarity of every token of a completion, and of the stop token after it.
 
     Args:
       policy: from `papo_jax.models.load`.
@@ -50,6 +49,7 @@ def read(
     Raises:
       ValueError: if the prompt has no token.
     """
+    # The completion ends with a stop token, whose polarity is read too.
     before = policy.tokenizer(prompt)["input_ids"]
     after = policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + [
         policy.stop_tokens[0]
@@ -58,6 +58,8 @@ def read(
         raise ValueError(
             "the prompt has no token: the first token of a text has no distribution before it"
         )
+
+    # One forward pass; the state before each token is that of the token before it.
     tokens = jnp.array([before + after])
     logits = jax.jit(models.logits, static_argnums=0)(policy.graph, policy.params, tokens)
     stats = token_stats(
@@ -65,7 +67,10 @@ def read(
     )
     columns = (np.exp(stats.logprob).tolist(), stats.entropy.tolist(), stats.unit_polarity.tolist())
     texts = policy.tokenizer.convert_ids_to_tokens(after)
-    return [TokenReading(*row) for row in zip(texts, *columns, strict=True)]
+    return [
+        TokenReading(text=text, probability=probability, entropy=entropy, unit_polarity=unit)
+        for text, probability, entropy, unit in zip(texts, *columns, strict=True)
+    ]
 
 
 def table(readings: Sequence[TokenReading]) -> str:
@@ -82,11 +87,11 @@ def table(readings: Sequence[TokenReading]) -> str:
     return "\n".join(lines)
 
 
-def colored(readings: Sequence[TokenReading]) -> str:
-    """Returns HTML with each token on orange where reinforcing it expands entropy, on blue where it
-    contracts.
+def render_html(readings: Sequence[TokenReading]) -> str:
+    """Renders the tokens as HTML: orange expands entropy when reinforced, blue contracts it.
 
-    The text is escaped; show it with `IPython.display.HTML`.
+    The stronger the color, the larger |T| beside the largest of the text. The text is escaped; show
+    it with `IPython.display.HTML`.
     """
     largest = max((abs(reading.unit_polarity) for reading in readings), default=0.0) or 1.0
     spans = []

@@ -57,7 +57,7 @@ def run(command: Command) -> None:
         pool = held.enter_context(open_pool(settings))
         asked = problems.check_graders(asked, pool, trained=False)
         policy = load_policy(settings, mesh)
-        made = provenance.describe(
+        made = provenance.describe_run(
             settings=settings_module.to_dict(settings),
             data=asked.describe(),
             params=policy.params,
@@ -138,4 +138,4 @@ def _policies(workdir: pathlib.Path, base):
 
 def _say(evaluations: EvaluationFile) -> None:
     rows = [(f"step {entry.step}", entry.format_headline()) for entry in evaluations.entries]
-    print(progress.table(f"{evaluations.path}", rows))
+    print(progress.format_table(f"{evaluations.path}", rows))

@@ -76,7 +76,7 @@ def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
         path, missing=f"{path} does not exist; it says which base the adapters belong to"
     )
     model = recorded.get("model")
-    if not isinstance(model, dict) or provenance.fingerprint(base.params) != model.get(
+    if not isinstance(model, dict) or provenance.fingerprint_params(base.params) != model.get(
         "fingerprint"
     ):
         raise InputError(

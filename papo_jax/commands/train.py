@@ -10,8 +10,8 @@ from papo_jax.config.checks import check, derived_sizes
 from papo_jax.config.settings import Settings
 from papo_jax.errors import TrainingStopped
 from papo_jax.learner.state import TrainState
-from papo_jax.telemetry import progress, runfiles, tensorboard
-from papo_jax.telemetry.recorder import Recorder
+from papo_jax.telemetry import progress, runfiles, tensorboard_events
+from papo_jax.telemetry.step_writer import StepWriter
 from papo_jax.training.session import Session, prepare
 from papo_jax.training.step import train_step
 
@@ -29,7 +29,7 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
     """
     check(settings)
     if settings.telemetry.tensorboard:
-        tensorboard.check_installed()
+        tensorboard_events.check_installed()
     with contextlib.closing(prepare(settings, workdir)) as session:
         _train(session)
         from papo_jax.report import report_page
@@ -43,13 +43,15 @@ def _train(session: Session) -> None:
     with progress.Progress(
         settings.training.steps, int(state.step), enabled=settings.telemetry.progress
     ) as shown:
-        shown.say(
-            progress.table("derived sizes", [*derived_sizes(settings), *found_sizes(session)])
+        shown.print_line(
+            progress.format_table(
+                "derived sizes", [*derived_sizes(settings), *found_sizes(session)]
+            )
         )
         with Interruption() as interruption:
             state = _steps(session, state, shown, interruption)
         if interruption.requested:
-            shown.say(
+            shown.print_line(
                 f"stopped by a signal after step {int(state.step)}; the same command resumes from here"
             )
 
@@ -72,9 +74,9 @@ def _steps(
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
-    with Recorder(
+    with StepWriter(
         session.workdir, step=int(state.step), events=settings.telemetry.tensorboard
-    ) as recorder:
+    ) as writer:
         while True:
             step = int(state.step)
             healthy = not int(
@@ -91,9 +93,9 @@ def _steps(
                 continue  # it came during the evaluation: save this step too
             if step >= total:
                 return state
-            shown.waiting_for("training" if trained else "compiling")
+            shown.show_status("training" if trained else "compiling")
             state, record = train_step(session, state, step)
-            recorder.add(*record)
+            writer.write_step(*record)
             if int(state.skipped) >= settings.training.max_skipped:
                 raise TrainingStopped(
                     f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
@@ -101,7 +103,7 @@ def _steps(
                 )
             rewards.append(record.row["reward/mean"])
             trained = True
-            shown.step(record.row)
+            shown.count_step(record.row)
 
 
 def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
@@ -114,10 +116,10 @@ def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progres
         or session.evaluations.has_step(step)
     ):
         return
-    shown.waiting_for("evaluating")
+    shown.show_status("evaluating")
     entry, rows = session.evaluator(state.params, step=step)
     session.evaluations.add_entry(entry, rows)
-    shown.say(f"evaluation set after {step} steps: {entry.format_headline()}")
+    shown.print_line(f"evaluation set after {step} steps: {entry.format_headline()}")
 
 
 class Interruption:

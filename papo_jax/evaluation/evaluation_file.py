@@ -49,7 +49,7 @@ class EvaluationFile:
 
     def add_entry(self, entry: Entry, rows: list[dict]) -> None:
         """Adds an entry, its raw verdicts first: a step with an entry has verdicts too."""
-        runfiles.drop(self.samples_path, lambda row: row.get("step") == entry.step)
+        runfiles.drop_rows(self.samples_path, lambda row: row.get("step") == entry.step)
         for row in rows:
             runfiles.append_row(self.samples_path, {"step": entry.step, **row})
         self.entries = tuple(sorted([*self.entries, entry], key=lambda entry: entry.step))
@@ -60,7 +60,7 @@ class EvaluationFile:
         kept = tuple(entry for entry in self.entries if entry.step <= step)
         if len(kept) < len(self.entries):
             self.entries = kept
-            runfiles.keep_before(self.samples_path, step + 1)
+            runfiles.keep_rows_before(self.samples_path, step + 1)
             self._write_document()
 
     def _write_document(self) -> None:

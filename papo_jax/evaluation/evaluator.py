@@ -93,7 +93,7 @@ class Evaluator:
         seconds = time.perf_counter() - started
         entry = Entry(
             step=step,
-            model=provenance.fingerprint(params),
+            model=provenance.fingerprint_params(params),
             scores=scores,
             truncated=truncated,
             seconds=seconds,

@@ -46,7 +46,7 @@ def load_run_data(workdir: pathlib.Path) -> RunData:
 
 def _read_rows(path: pathlib.Path, notes: list[str]) -> list[dict]:
     try:
-        found = runfiles.scan(path)
+        found = runfiles.scan_rows(path)
     except OSError as error:
         notes.append(f"{path.name} cannot be read: {error.strerror}.")
         return []

@@ -1,1 +1,1 @@
-"""Writers of a run's files."""
+"""Telemetry: writers of a run's files, its provenance, and the progress on the terminal."""

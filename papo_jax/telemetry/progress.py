@@ -1,5 +1,4 @@
-"""What a person sees while a run goes on: a bar where there is a terminal, a line now and then
-where there is none."""
+"""Progress of a run: a bar on a terminal, and a line now and then where there is none."""
 
 import sys
 import time
@@ -19,7 +18,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._enabled = enabled
         self._total = total
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
         self._bar = tqdm(
             total=total,
             initial=start,
@@ -28,28 +27,33 @@ class Progress:
             disable=not (enabled and self._terminal),
         )
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Prints a line without tearing the bar."""
-        if self._enabled:
-            tqdm.write(text, file=sys.stderr) if self._terminal else print(
-                text, file=sys.stderr, flush=True
-            )
+        if not self._enabled:
+            return
+        if self._terminal:
+            tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
-    def waiting_for(self, what: str) -> None:
-        """Tells what is awaited, so that a long compile does not look like a hang."""
-        self._bar.set_description(what)
+    def show_status(self, text: str) -> None:
+        """Shows what is awaited, so that a long compile does not look like a hang."""
+        self._bar.set_description(text)
 
-    def step(self, row: dict) -> None:
+    def count_step(self, row: dict) -> None:
         """Counts one step and shows its reward, entropy and speed."""
-        figures = f"reward {row['reward/mean']:.3f}  entropy {row['entropy']:.3f}  {row['tokens_per_second']:,.0f} tokens/s"
+        reward, entropy = row["reward/mean"], row["entropy"]
+        speed = f"{row['tokens_per_second']:,.0f} tokens/s"
+        figures = f"reward {reward:.3f}  entropy {entropy:.3f}  {speed}"
         self._bar.set_postfix_str(figures)
         self._bar.update(1)
+
+        # Without a terminal, print a line now and then, and one for the last step.
         now = time.monotonic()
-        if not self._terminal and (
-            now - self._told > QUIET_SECONDS or row["step"] + 1 == self._total
-        ):
-            self._told = now
-            self.say(f"step {row['step'] + 1}/{self._total}  {figures}")
+        due = now - self._last_line > QUIET_SECONDS or row["step"] + 1 == self._total
+        if not self._terminal and due:
+            self._last_line = now
+            self.print_line(f"step {row['step'] + 1}/{self._total}  {figures}")
 
     def __enter__(self) -> "Progress":
         return self
@@ -60,7 +64,13 @@ class Progress:
         self._bar.close()
 
 
-def table(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """Lays out (what, how much) pairs under a title."""
+def format_table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Lays out (name, value) pairs under a title.
+
+    >>> print(format_table("sizes", [("prompts", "16"), ("updates", "4")]))
+    sizes
+      prompts  16
+      updates  4
+    """
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])

@@ -1,4 +1,4 @@
-"""What made a run: versions, devices, seeds, fingerprints of data and weights."""
+"""Provenance of a run: versions, devices, seeds, fingerprints of data and weights."""
 
 import hashlib
 import importlib.metadata
@@ -19,17 +19,17 @@ PACKAGES = (
     "tensorflow-datasets",
     "numpy",
 )
-_PIECE = 2**24  # entries on the host at once
+_ENTRIES_AT_ONCE = 2**24  # on the host
 
 
-def describe(
+def describe_run(
     *, settings: dict[str, Any], data: dict[str, Any], params: Any, mesh: Any
 ) -> dict[str, Any]:
     """Returns what `provenance.json` holds.
 
     Args:
       settings: the resolved settings.
-      data: what is said of the problems: names, sizes, fingerprints.
+      data: names, sizes and fingerprints of the problems.
       params: the base policy's parameters.
       mesh: the device mesh.
 
@@ -39,7 +39,7 @@ def describe(
     return {
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
+            **{name: _package_version(name) for name in PACKAGES},
         },
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "devices": {
@@ -52,25 +52,25 @@ def describe(
         "model": {
             "path": settings["model"]["path"],
             "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),
-            "fingerprint": fingerprint(params),
+            "fingerprint": fingerprint_params(params),
         },
         "command": sys.argv[1:],
     }
 
 
-def fingerprint(params: Any) -> str:
+def fingerprint_params(params: Any) -> str:
     """Returns the SHA-256 over every parameter's path, shape, dtype and bytes."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
-        # In pieces, for the host need not have room for a parameter that many devices share.
-        rows = max(1, _PIECE * leaf.shape[0] // leaf.size)
+        # In pieces: the host need not have room for a parameter that is sharded over many devices.
+        rows = max(1, _ENTRIES_AT_ONCE * leaf.shape[0] // leaf.size)
         for start in range(0, leaf.shape[0], rows):
             digest.update(np.asarray(leaf[start : start + rows]).tobytes())
     return digest.hexdigest()
 
 
-def _version(name: str) -> str:
+def _package_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,5 +1,4 @@
-"""The files of a run's work directory: rows that are appended, and documents that are replaced
-whole.
+"""Files of a run's work directory: rows that are appended, and documents that are replaced whole.
 
 A run may die at any byte. A JSONL file can then end in a torn line, which readers leave out; every
 other file is replaced in one move, so it is either the old one or the new one.
@@ -19,8 +18,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Scan(NamedTuple):
-    """What a JSONL file holds, whole or damaged.
+class ScannedRows(NamedTuple):
+    """Contents of a JSONL file, whole or damaged.
 
     Attributes:
       rows: the objects that could be read, in order.
@@ -35,7 +34,7 @@ class Scan(NamedTuple):
     torn: bool
 
 
-def scan(path: pathlib.Path) -> Scan:
+def scan_rows(path: pathlib.Path) -> ScannedRows:
     """Reads a JSONL file as far as it can be read; a file that does not exist is empty."""
     # Bytes, split at the newline alone: str.splitlines would also cut at characters that JSON
     # allows in strings.
@@ -44,13 +43,14 @@ def scan(path: pathlib.Path) -> Scan:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        row = _object(line)
+        row = _parse_object(line)
         if row is None:
             damaged.append(number)
         else:
             rows.append(row)
             kept.append(line)
-    return Scan(rows, kept, damaged, torn=bool(damaged) and damaged[-1] == len(lines))
+    torn = bool(damaged) and damaged[-1] == len(lines)
+    return ScannedRows(rows=rows, lines=kept, damaged=damaged, torn=torn)
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
@@ -65,26 +65,25 @@ def read_rows(path: pathlib.Path) -> list[dict]:
     Raises:
       ValueError: if a line that is not the last holds no object; no interrupted run leaves that.
     """
-    return _whole(path).rows
+    return _scan_undamaged(path).rows
 
 
 def append_row(path: pathlib.Path, row: dict) -> None:
-    """Appends one row as one line, and hands it to the operating system before returning.
+    """Appends one row as one line, and hands it to the operating system.
 
     Args:
       path: the JSONL file, made if it does not exist.
       row: numbers, text, lists, dictionaries, and NumPy or JAX arrays; NaN and infinities become
         null.
     """
-    line = json.dumps(_plain(row), allow_nan=False).encode() + b"\n"
+    line = json.dumps(_plain_value(row), allow_nan=False).encode() + b"\n"
     with path.open("ab") as file:
         file.write(line)
         file.flush()
 
 
-def keep_before(path: pathlib.Path, step: int) -> None:
-    """Drops the rows of `step` and later, and a torn last line, so that a step run again appears
-    once.
+def keep_rows_before(path: pathlib.Path, step: int) -> None:
+    """Drops the rows of `step` and later, and a torn last line: a step run again appears once.
 
     Args:
       path: the JSONL file; nothing happens if it does not exist.
@@ -93,21 +92,24 @@ def keep_before(path: pathlib.Path, step: int) -> None:
     Raises:
       ValueError: if a line that is not the last holds no object.
     """
-    drop(path, lambda row: _step(row) >= step)
+    drop_rows(path, lambda row: _step_or_least(row) >= step)
 
 
-def drop(path: pathlib.Path, unwanted: Callable[[dict], bool]) -> None:
-    """Drops the rows that `unwanted` says true of, and a torn last line; nothing happens if there
-    is no such file.
+def drop_rows(path: pathlib.Path, unwanted: Callable[[dict], bool]) -> None:
+    """Drops unwanted rows and a torn last line.
+
+    Args:
+      path: the JSONL file; nothing happens if it does not exist.
+      unwanted: returns True for a row that goes.
 
     Raises:
       ValueError: if a line that is not the last holds no object.
     """
     if not path.exists():
         return
-    found = _whole(path)
-    kept = [line for line, row in zip(found.lines, found.rows) if not unwanted(row)]
-    _replace(path, b"".join(line + b"\n" for line in kept))
+    found = _scan_undamaged(path)
+    kept = [line for line, row in zip(found.lines, found.rows, strict=True) if not unwanted(row)]
+    _replace_file(path, b"".join(line + b"\n" for line in kept))
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -117,24 +119,23 @@ def write_json(path: pathlib.Path, value: Any) -> None:
       path: the file; what it held before is there until all of the new text is.
       value: what `append_row` takes.
     """
-    _replace(path, json.dumps(_plain(value), indent=2, allow_nan=False).encode() + b"\n")
+    _replace_file(path, json.dumps(_plain_value(value), indent=2, allow_nan=False).encode() + b"\n")
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes text as UTF-8 in one move; a lone surrogate, which UTF-8 has no bytes for, is spelled
-    out."""
-    _replace(path, text.encode("utf-8", errors="backslashreplace"))
+    """Writes text as UTF-8 in one move; a lone surrogate, which UTF-8 lacks, is spelled out."""
+    _replace_file(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def _whole(path: pathlib.Path) -> Scan:
-    found = scan(path)
+def _scan_undamaged(path: pathlib.Path) -> ScannedRows:
+    found = scan_rows(path)
     inside = found.damaged[:-1] if found.torn else found.damaged
     if inside:
-        raise ValueError(f"{path}: line {inside[0]} holds no JSON object; remove it to go on")
+        raise ValueError(f"{path}: line {inside[0]} holds no JSON object; remove it to continue")
     return found
 
 
-def _object(line: bytes) -> dict | None:
+def _parse_object(line: bytes) -> dict | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -142,28 +143,27 @@ def _object(line: bytes) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
-def _step(row: dict) -> float:
+def _step_or_least(row: dict) -> float:
     step = row.get("step")
     return step if isinstance(step, (int, float)) else -math.inf
 
 
-def _plain(value: Any) -> Any:
-    """Turns arrays into lists or numbers, paths into text, and numbers that JSON lacks into
-    None."""
+def _plain_value(value: Any) -> Any:
+    """Turns arrays into lists or numbers, paths into text, and NaN and infinities into None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain_value(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _plain_value(value.tolist())
     return value
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
+def _replace_file(path: pathlib.Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

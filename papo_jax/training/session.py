@@ -115,7 +115,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         store, panel_store = (
             problems.encode(settings, policy, some) for some in (asked.train.train, asked.panel)
         )
-        made = provenance.describe(
+        made = provenance.describe_run(
             settings=config, data=asked.describe(), params=policy.params, mesh=mesh
         )
         workdirs.check_fingerprints(workdir, made)

@@ -144,7 +144,7 @@ def claim(
         ("evaluation_samples.jsonl", step + 1),
     ):
         try:
-            runfiles.keep_before(workdir / name, first)
+            runfiles.keep_rows_before(workdir / name, first)
         except ValueError as error:  # a line in the middle that is no row
             raise InputError(str(error)) from None
     describe(workdir, config, provenance)

@@ -50,8 +50,7 @@ def test_pass_at_k_of_many_samples_neither_overflows_nor_dawdles():
 
 
 def judge_words(text):
-    """Judgments from words such as "7", "8!" (wrong), "8?" (timed out) and "" (wrong, without an
-    answer)."""
+    """Makes judgments of words: "7" is right, "8!" wrong, "8?" timed out, "!" has no answer."""
     verdicts = {"!": "wrong", "?": "error"}
     return [
         Judgment(verdicts[word[-1]], word[:-1] or None, "timeout" if word[-1] == "?" else "")

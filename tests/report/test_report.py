@@ -24,8 +24,7 @@ VOID = {"meta", "br"}
 
 
 class Checker(html.parser.HTMLParser):
-    """Collects tags, identifiers and references of a page, and checks that every element is
-    closed."""
+    """Collects tags, identifiers and references of a page; every element must be closed."""
 
     def __init__(self):
         super().__init__()
@@ -68,8 +67,7 @@ def make_entry(step, value):
 
 
 def make_row(step):
-    """A row with two figures known by hand: realized = directional = step - 2, polarity its
-    cube."""
+    """Makes a row with figures known by hand: realized = directional = step - 2, polarity cubed."""
     row = {
         "step": step,
         "reward/mean": step / 10,

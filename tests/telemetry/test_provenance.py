@@ -1,4 +1,4 @@
-"""The fingerprint of weights: of all of their bytes, whatever pieces they are read in."""
+"""Fingerprint of weights: of all of their bytes, whatever pieces they are read in."""
 
 import hashlib
 
@@ -21,7 +21,7 @@ def test_fingerprint_is_that_of_the_whole_bytes(monkeypatch):
         + values[:5].astype(jnp.bfloat16).tobytes()
     )
     for entries in (2**24, 13, 1):
-        monkeypatch.setattr(provenance, "_PIECE", entries)
-        assert provenance.fingerprint(params) == hashlib.sha256(text).hexdigest()
+        monkeypatch.setattr(provenance, "_ENTRIES_AT_ONCE", entries)
+        assert provenance.fingerprint_params(params) == hashlib.sha256(text).hexdigest()
     changed = {**params, "c": params["c"].at[4].add(1)}
-    assert provenance.fingerprint(changed) != provenance.fingerprint(params)
+    assert provenance.fingerprint_params(changed) != provenance.fingerprint_params(params)

@@ -1,4 +1,4 @@
-"""Rows and documents of a work directory: what survives a kill, and what a resume keeps."""
+"""Rows and documents of a work directory: a kill, damage, and the rows that a resume keeps."""
 
 import json
 
@@ -20,7 +20,7 @@ def test_rows_come_back_in_order(tmp_path):
 
 def test_a_missing_file_holds_no_rows(tmp_path):
     assert runfiles.read_rows(tmp_path / "metrics.jsonl") == []
-    runfiles.keep_before(tmp_path / "metrics.jsonl", 3)
+    runfiles.keep_rows_before(tmp_path / "metrics.jsonl", 3)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,7 +43,7 @@ def test_damage_inside_a_file_is_an_error_with_its_line(tmp_path, line):
     with pytest.raises(ValueError, match="line 2"):
         runfiles.read_rows(path)
     with pytest.raises(ValueError, match="line 2"):
-        runfiles.keep_before(path, 2)
+        runfiles.keep_rows_before(path, 2)
 
 
 def test_a_complete_damaged_last_line_is_not_torn(tmp_path):
@@ -77,7 +77,7 @@ def test_arrays_become_numbers_and_lists(tmp_path):
 def test_a_resume_keeps_each_step_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 0}\n{"step": 1, "x": 1e-07}\n{"step": 2}\n{"step": 3}\n{"st')
-    runfiles.keep_before(path, 2)
+    runfiles.keep_rows_before(path, 2)
     assert (
         path.read_bytes() == b'{"step": 0}\n{"step": 1, "x": 1e-07}\n'
     )  # kept lines keep their bytes
