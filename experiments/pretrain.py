@@ -90,9 +90,9 @@ def demonstrations(
         for row in range(batch):
             rng = random.Random(f"demonstration/{index}")
             difficulty = rng.choice(DIFFICULTIES)
-            problem = arithmetic.generate(DATA_SEED, "train", index, difficulty=difficulty)
+            problem = arithmetic.generate_problem(DATA_SEED, "train", index, difficulty=difficulty)
             index += 1
-            steps = arithmetic.worked(problem.prompt[:-1])
+            steps = arithmetic.solution_steps(problem.prompt[:-1])
             text = "=".join(steps) if rng.random() < worked_share else problem.answer
             prompt = tokenizer.encode(problem.prompt)
             answer = tokenizer.encode(text)[: COMPLETION - 1] + [tokenizer.eos_token_id]
@@ -115,7 +115,7 @@ def sampled_reward(
     """Share of right answers at temperature 1 on held-out problems, and of answers that are worked
     out."""
     chosen = [
-        arithmetic.generate(DATA_SEED, "held_out", i, difficulty=difficulty)
+        arithmetic.generate_problem(DATA_SEED, "held_out", i, difficulty=difficulty)
         for i in range(problems)
     ]
     encoded = tokenizer(

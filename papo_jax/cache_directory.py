@@ -1,12 +1,11 @@
-"""Where prepared files are kept between runs."""
+"""The directory of prepared files that are kept between runs."""
 
 import os
 from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """Returns `$XDG_CACHE_HOME/papo_jax`, or `~/.cache/papo_jax` where that variable is unset or
-    relative.
+    """Returns `$XDG_CACHE_HOME/papo_jax`, or `~/.cache/papo_jax` without that variable.
 
     >>> cache_directory().name
     'papo_jax'

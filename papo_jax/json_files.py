@@ -1,4 +1,4 @@
-"""Readers of JSON files that somebody else wrote, or may have changed."""
+"""Readers of JSON files that the user may have written or changed."""
 
 import json
 import math
@@ -13,7 +13,7 @@ def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
 
     Args:
       path: the file.
-      missing: what to say where it does not exist.
+      missing: the message for a file that does not exist.
 
     Returns:
       The object.

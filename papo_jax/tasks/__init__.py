@@ -1,4 +1,4 @@
-"""What the policy is asked: problems with checkable answers, generated or read from files.
+"""Tasks: problems with checkable answers, generated or read from files.
 
 The names load on first use, so that a worker process which only grades imports none of it.
 
@@ -9,14 +9,20 @@ The names load on first use, so that a worker process which only grades imports 
 
 import importlib
 
-_HOMES = {"Part": "task", "Problem": "problem", "Task": "task", "load": "loading", "panel": "task"}
+_MODULES = {
+    "Part": "task",
+    "Problem": "problem",
+    "Task": "task",
+    "choose_eval_set": "task",
+    "load": "loading",
+}
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'papo_jax.tasks' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"papo_jax.tasks.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"papo_jax.tasks.{_MODULES[name]}"), name)
 
 
 def __dir__():
-    return sorted(_HOMES)
+    return sorted(_MODULES)

@@ -1,4 +1,4 @@
-"""Every task by name: how its problems are made, and what decides them."""
+"""The catalog of tasks: what decides the problems of each, and the function that makes them."""
 
 import hashlib
 import inspect
@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.grading.integer_grader import canonical_integer
-from papo_jax.tasks import family, files, mixture, templates
-from papo_jax.tasks.problem import Made
+from papo_jax.tasks import files, mixture, templates
+from papo_jax.tasks.family import Family, locate_files, read_problems
+from papo_jax.tasks.problem import ProblemSplits
 from papo_jax.tasks.sources import (
     arithmetic,
     contests,
@@ -24,21 +25,26 @@ from papo_jax.tasks.sources import (
     olympiadbench,
 )
 
-_READERS = (gsm8k, hendrycks, math_500, minerva, olympiadbench, dapo_math, jsonl)
 FAMILIES = {
-    one.name: one
-    for one in (
-        *(module.FAMILY for module in _READERS),
+    family.name: family
+    for family in (
+        gsm8k.FAMILY,
+        hendrycks.FAMILY,
+        math_500.FAMILY,
+        minerva.FAMILY,
+        olympiadbench.FAMILY,
+        dapo_math.FAMILY,
+        jsonl.FAMILY,
         contests.AIME_2024,
         contests.AIME_2025,
         contests.AMC_2023,
     )
 }
-NAMES = (arithmetic.NAME, *sorted(FAMILIES), f"{gym.PREFIX}<family>")
+TASK_NAMES = (arithmetic.NAME, *sorted(FAMILIES), f"{gym.PREFIX}<family>")
 
 
-class Options(NamedTuple):
-    """What every part of a task is loaded with, as in `loading.load`."""
+class LoadOptions(NamedTuple):
+    """The options that all parts of a task are loaded with, as in `loading.load`."""
 
     seed: int
     difficulty: int
@@ -48,71 +54,102 @@ class Options(NamedTuple):
     template: str | None
 
 
-class Plan(NamedTuple):
-    """How the problems of one part are made.
+class PartPlan(NamedTuple):
+    """The way in which the problems of one part are made.
 
     Attributes:
       key: everything that decides them, as JSON.
-      template: what stands around the questions.
-      make: makes them.
+      template: the text around the questions.
+      make_problems: makes them.
     """
 
     key: dict
     template: str
-    make: Callable[[], Made]
+    make_problems: Callable[[], ProblemSplits]
 
 
-def plan(asked: mixture.Asked, options: Options) -> Plan:
-    """Finds out how a part is made.
+def plan_part(request: mixture.PartRequest, options: LoadOptions) -> PartPlan:
+    """Plans how a part is made.
 
     Args:
-      asked: its name and path.
+      request: its name and path.
       options: of the task.
 
     Returns:
-      The `Plan`; nothing has been made yet.
+      The `PartPlan`; nothing has been made yet.
 
     Raises:
       InputError: if there is no such task, or its files are missing.
     """
-    name = asked.name
+    name = request.name
     if name in FAMILIES:
-        found = _read(FAMILIES[name], asked.path, options)
-    elif asked.path:
+        plan = _plan_from_files(FAMILIES[name], request.path, options)
+    elif request.path:
         raise InputError(
-            f"task {name!r} reads no file; leave task.path empty, or set task.name to one of {', '.join(FAMILIES)}"
+            f"task {name!r} reads no file; leave task.path empty, "
+            f"or set task.name to one of {', '.join(FAMILIES)}"
         )
-    elif name == arithmetic.NAME or name.startswith(gym.PREFIX):
-        found = _generated(name, options)
+    elif name == arithmetic.NAME:
+        plan = _plan_arithmetic(options)
+    elif name.startswith(gym.PREFIX):
+        plan = _plan_gym(name, options)
     else:
         raise InputError(
-            f"task {name!r} is none of {', '.join(NAMES)}; the nearest is {mixture.nearest(name, NAMES)!r}"
+            f"task {name!r} is none of {', '.join(TASK_NAMES)}; "
+            f"the nearest is {mixture.find_nearest_name(name, TASK_NAMES)!r}"
         )
-    shared = {"task": name, "template": found.template, "grader": options.grader, "code": _code()}
-    return found._replace(key={**shared, **found.key})
+    shared_key = {
+        "task": name,
+        "template": plan.template,
+        "grader": options.grader,
+        "code": _digest_code(),
+    }
+    return plan._replace(key={**shared_key, **plan.key})
 
 
-def _read(one: family.Family, path: str | None, options: Options) -> Plan:
-    found, template = family.locate(one, path), options.template or one.template
-    key = {"files": {split: files.digest(paths) for split, paths in found.items()}}
-    return Plan(key, template, lambda: family.make(one, found, template, options.grader))
+def _plan_from_files(family: Family, path: str | None, options: LoadOptions) -> PartPlan:
+    located = locate_files(family, path)
+    template = options.template or family.template
+
+    def make_problems() -> ProblemSplits:
+        return read_problems(family, located, template, options.grader)
+
+    digests = {split: files.digest_files(paths) for split, paths in located.items()}
+    return PartPlan({"files": digests}, template, make_problems)
 
 
-def _generated(name: str, options: Options) -> Plan:
-    key = {field: getattr(options, field) for field in ("seed", "train_size", "held_out_size")}
-    if name == arithmetic.NAME:
-        key["difficulty"] = options.difficulty
-        template, grader = options.template or templates.PLACE, options.grader or "integer"
-        return Plan(key, template, lambda: arithmetic.make(**key, template=template, grader=grader))
-    grader = options.grader or gym_table.grader_of(name.removeprefix(gym.PREFIX))
-    template = options.template or gym.template_of(grader)
-    drawn = {**key, "template": template, "grader": grader}
-    return Plan({**key, "reasoning_gym": gym.version()}, template, lambda: gym.make(name, **drawn))
+def _plan_arithmetic(options: LoadOptions) -> PartPlan:
+    key = {**_generator_key(options), "difficulty": options.difficulty}
+    template = options.template or templates.PLACEHOLDER
+    grader = options.grader or "integer"
+
+    def make_problems() -> ProblemSplits:
+        return arithmetic.make_problems(**key, template=template, grader=grader)
+
+    return PartPlan(key, template, make_problems)
 
 
-def _code() -> str:
-    """The digest of the code that makes the problems: other code must not be served rows that it
-    did not make."""
+def _plan_gym(name: str, options: LoadOptions) -> PartPlan:
+    key = _generator_key(options)
+    grader = options.grader or gym_table.choose_grader(name.removeprefix(gym.PREFIX))
+    template = options.template or gym.choose_template(grader)
+
+    def make_problems() -> ProblemSplits:
+        return gym.make_problems(name, **key, template=template, grader=grader)
+
+    return PartPlan({**key, "reasoning_gym": gym.installed_version()}, template, make_problems)
+
+
+def _generator_key(options: LoadOptions) -> dict[str, int]:
+    """Returns the options that decide what a generator makes, apart from its own."""
+    return {name: getattr(options, name) for name in ("seed", "train_size", "held_out_size")}
+
+
+def _digest_code() -> str:
+    """Returns the digest of the code that makes the problems.
+
+    Rows that other code made must not be served in its name.
+    """
     sources = [
         *sorted(Path(__file__).parent.rglob("*.py")),
         Path(inspect.getfile(canonical_integer)),

@@ -1,36 +1,39 @@
-"""Families that are read from files: where the files are, what a row means, and which rows become
-which split."""
+"""Families of problems that are read from files: their files, rows and splits."""
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import files, overlap, templates
-from papo_jax.tasks.problem import Made, Problem
-from papo_jax.tasks.sources.arithmetic import split_of
+from papo_jax.tasks.problem import Problem, ProblemSplits
+from papo_jax.tasks.splits import SPLITS, assign_split
 
 
 class Example(NamedTuple):
-    """What a row says: a question without instructions, its gold answer, and the grader for that
-    answer."""
+    """The content of a row.
+
+    Attributes:
+      question: without instructions.
+      answer: the reference answer.
+      grader: the name of the grader for that answer.
+    """
 
     question: str
     answer: str
     grader: str
 
 
-class LeftOut(NamedTuple):
-    """A row that is no problem for us, and why, as in "rows left out, for they need their image:
-    3"."""
+class SkippedRow(NamedTuple):
+    """A row that cannot serve as a problem, and the reason, such as "they need their image"."""
 
     reason: str
 
 
-def as_read(examples: list[Example]) -> list[Example]:
-    """Leaves examples as they were read."""
+def keep_examples(examples: list[Example]) -> list[Example]:
+    """Returns the examples unchanged; the default of `Family.postprocess`."""
     return examples
 
 
@@ -40,23 +43,23 @@ class Family:
 
     Attributes:
       name: of the task.
-      template: what stands around a question, with "{question}" in its place.
-      parse: reads one row's fields; its ValueError says what is wrong with them.
+      template: the text around a question, with "{question}" in its place.
+      parse_row: parses one row's fields; its ValueError says what is wrong with them.
       evaluation_only: every row is held out.
-      published: a question that has two answers is left out, with a note, for nobody is to edit a
+      published: a question with two answers is left out, with a note, since nobody is to edit a
         published file; in a file of the user's own it is an error.
-      settle: looks at all examples of a split together.
+      postprocess: changes all examples of a split together.
     """
 
     name: str
     template: str
-    parse: Callable[[Mapping], Example | LeftOut]
+    parse_row: Callable[[Mapping], Example | SkippedRow]
     evaluation_only: bool = False
     published: bool = True
-    settle: Callable[[list[Example]], list[Example]] = as_read
+    postprocess: Callable[[list[Example]], list[Example]] = keep_examples
 
 
-def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
+def locate_files(family: Family, path: str | None) -> dict[str, list[Path]]:
     """Finds the files of a family.
 
     Args:
@@ -73,29 +76,27 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
     """
     if not path:
         raise InputError(
-            f"task {family.name!r} needs its files: set task.path to a file ({', '.join(files.SUFFIXES)}), "
-            "or to a directory with train.jsonl and test.jsonl"
+            f"task {family.name!r} needs its files: set task.path to a file "
+            f"({', '.join(files.SUFFIXES)}), or to a directory with train.jsonl and test.jsonl"
         )
-    place = Path(path)
-    alone = "held_out" if family.evaluation_only else "both"
-    if place.is_file():
-        return {alone: [place]}
-    if not place.is_dir():
+    location = Path(path)
+    if location.is_file():
+        return {"held_out" if family.evaluation_only else "both": [location]}
+    if not location.is_dir():
         raise InputError(
             f"task.path {path} does not exist; it should be a file or a directory with train.jsonl"
         )
-    test, train = _of_split(place, "test"), _of_split(place, "train")
-    if family.evaluation_only:  # some are published as a split "train", others as files of any name
-        found = (
-            test
-            or train
-            or sorted(file for file in place.iterdir() if file.suffix in files.SUFFIXES)
-        )
+    test, train = (_find_split_files(location, split) for split in ("test", "train"))
+
+    # Families for evaluation: some are published as a split "train", others as files of any name.
+    if family.evaluation_only:
+        found = test or train or _select_readable(location.iterdir())
         if not found:
             raise InputError(
                 f"task.path {path} is a directory without test.jsonl; put it there or name a file"
             )
         return {"held_out": found}
+
     if not train:
         raise InputError(
             f"task.path {path} is a directory without train.jsonl; put it there or name a file"
@@ -103,19 +104,28 @@ def locate(family: Family, path: str | None) -> dict[str, list[Path]]:
     return {"train": train, "held_out": test} if test else {"both": train}
 
 
-def _of_split(place: Path, split: str) -> list[Path]:
-    """A split's files: SPLIT.jsonl or SPLIT-00000-of-00001.parquet, here or a folder down, or
-    whatever SPLIT/ holds."""
+def _find_split_files(directory: Path, split: str) -> list[Path]:
+    """Finds the files of one split.
+
+    They are SPLIT.jsonl or SPLIT-00000-of-00001.parquet, in the directory or one folder down, or
+    else all files in SPLIT/ at any depth.
+    """
     for folder in ("", "*/"):
-        names = [
+        patterns = [
             folder + name + suffix for suffix in files.SUFFIXES for name in (split, f"{split}-*")
         ]
-        if found := sorted(file for name in names for file in place.glob(name)):
+        if found := sorted(file for pattern in patterns for file in directory.glob(pattern)):
             return found
-    return sorted(file for file in (place / split).rglob("[!.]*") if file.suffix in files.SUFFIXES)
+    return _select_readable((directory / split).rglob("[!.]*"))
 
 
-def make(family: Family, found: dict[str, list[Path]], template: str, grader: str | None) -> Made:
+def _select_readable(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix in files.SUFFIXES)
+
+
+def read_problems(
+    family: Family, located: dict[str, list[Path]], template: str, grader: str | None
+) -> ProblemSplits:
     """Reads both splits, which never share a question.
 
     Where the same files serve for both, the text of a question decides its split, so that added or
@@ -123,8 +133,8 @@ def make(family: Family, found: dict[str, list[Path]], template: str, grader: st
 
     Args:
       family: what the rows mean.
-      found: what `locate` found.
-      template: stands around every question.
+      located: the files, as `locate_files` returns them.
+      template: the text around every question.
       grader: of every problem; None for the family's own.
 
     Returns:
@@ -135,76 +145,90 @@ def make(family: Family, found: dict[str, list[Path]], template: str, grader: st
         empty, or if both splits hold the same question.
     """
     notes: list[str] = []
-    splits = {name: _examples(family, paths, notes) for name, paths in found.items()}
-    if "both" in splits:
-        question_of = overlap.comparer()
-        sides = {name: [] for name in ("train", "held_out")}
-        for example in splits["both"]:
-            sides[split_of(question_of(example.question))].append(example)
-        splits = sides
-    for name, examples in splits.items():
-        if not examples:
+    examples = {split: _read_examples(family, paths, notes) for split, paths in located.items()}
+
+    # Divide rows that serve for both splits.
+    if "both" in examples:
+        normalize_question = overlap.make_question_normalizer()
+        divided: dict[str, list[Example]] = {split: [] for split in SPLITS}
+        for example in examples["both"]:
+            divided[assign_split(normalize_question(example.question))].append(example)
+        examples = divided
+
+    for split, found in examples.items():
+        if not found:
             raise InputError(
-                f"task.path leaves no problem for the split {name!r} of {family.name}; "
-                "give more problems, or a directory with train.jsonl and test.jsonl that do not overlap"
+                f"task.path leaves no problem for the split {split!r} of {family.name}; give more "
+                "problems, or a directory with train.jsonl and test.jsonl that do not overlap"
             )
-    made = {
-        name: _numbered(family.name, examples, template, grader)
-        for name, examples in splits.items()
+    splits = {
+        split: _number_problems(family.name, found, template, grader)
+        for split, found in examples.items()
     }
-    overlap.check(made.get("train", ()), made["held_out"], used=(template,))
-    return Made(made, tuple(notes))
+    overlap.check_overlap(splits.get("train", ()), splits["held_out"], used=(template,))
+    return ProblemSplits(splits, tuple(notes))
 
 
-def _examples(family: Family, paths: Sequence[Path], notes: list[str]) -> list[Example]:
-    """The problems in some files, each question once."""
-    left_out: Counter[str] = Counter()
+def _read_examples(family: Family, paths: Sequence[Path], notes: list[str]) -> list[Example]:
+    """Reads the problems in some files, each question once; adds to the notes."""
+    skipped: Counter[str] = Counter()
 
-    def kept() -> Iterable[tuple[str, Example]]:
-        for place, found in files.read(paths, family.parse):
-            if isinstance(found, LeftOut):
-                left_out[found.reason] += 1
+    def read_located_examples() -> Iterator[tuple[str, Example]]:
+        for location, parsed in files.parse_rows(paths, family.parse_row):
+            if isinstance(parsed, SkippedRow):
+                skipped[parsed.reason] += 1
             else:
-                yield place, found
+                yield location, parsed
 
-    examples = _once(family, kept(), notes)
+    examples = _drop_repetitions(family, read_located_examples(), notes)
     notes.extend(
-        f"{family.name}: rows left out, for {reason}: {count}" for reason, count in left_out.items()
+        f"{family.name}: rows left out because {reason}: {count}"
+        for reason, count in skipped.items()
     )
-    return family.settle(examples)
+    return family.postprocess(examples)
 
 
-def _once(family: Family, placed: Iterable[tuple[str, Example]], notes: list[str]) -> list[Example]:
-    """Drops repetitions, so that no panel counts a problem twice, and questions with two
-    answers."""
+def _drop_repetitions(
+    family: Family, located_examples: Iterable[tuple[str, Example]], notes: list[str]
+) -> list[Example]:
+    """Drops repeated questions, and all questions that have two answers; adds to the notes."""
     first: dict[str, tuple[str, Example]] = {}
     repeated, contradictory = 0, set()
-    for place, example in placed:
-        before, known = first.setdefault(example.question, (place, example))
-        if before == place:
+    for location, example in located_examples:
+        first_location, known = first.setdefault(example.question, (location, example))
+        if first_location == location:
             continue
         repeated += 1
         if known.answer == example.answer:
             continue
         if not family.published:
             raise InputError(
-                f"{place}: the question of {before} again, with the answer {example.answer[:40]!r} "
-                f"instead of {known.answer[:40]!r}; keep one of the two"
+                f"{location}: the question of {first_location} again, "
+                f"with the answer {example.answer[:40]!r} instead of {known.answer[:40]!r}; "
+                "keep one of the two"
             )
         contradictory.add(example.question)
+
     if repeated:
-        notes.append(f"{family.name}: rows left out, for they repeat a question: {repeated}")
+        notes.append(f"{family.name}: rows left out because they repeat a question: {repeated}")
     if contradictory:
         notes.append(
-            f"{family.name}: questions left out, for they have more than one answer: {len(contradictory)}"
+            f"{family.name}: questions left out because they have more than one answer: "
+            f"{len(contradictory)}"
         )
     return [example for question, (_, example) in first.items() if question not in contradictory]
 
 
-def _numbered(
-    name: str, examples: list[Example], template: str, grader: str | None
+def _number_problems(
+    source: str, examples: list[Example], template: str, grader: str | None
 ) -> list[Problem]:
     return [
-        Problem(i, templates.fill(template, question), answer, grader or own, name)
-        for i, (question, answer, own) in enumerate(examples)
+        Problem(
+            identifier=identifier,
+            prompt=templates.fill_template(template, example.question),
+            answer=example.answer,
+            grader=grader or example.grader,
+            source=source,
+        )
+        for identifier, example in enumerate(examples)
     ]

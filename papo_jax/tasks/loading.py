@@ -1,4 +1,4 @@
-"""Tasks loaded by name: prepared on the first use, joined where the name asks for a mixture."""
+"""Loading of tasks by name: parts are prepared on the first use, and joined in a mixture."""
 
 import hashlib
 import json
@@ -27,16 +27,17 @@ def load(
     """Loads a task, preparing its problems on the first use.
 
     Args:
-      name: one of `catalog.NAMES`, or a mixture such as "gsm8k*3+math+arithmetic" with weights
+      name: one of `catalog.TASK_NAMES`, or a mixture such as "gsm8k*3+math+arithmetic" with weights
         after the stars.
-      path: of a task that reads files, a file or a directory; of a mixture see `mixture.parse`.
+      path: of a task that reads files, a file or a directory; of a mixture see
+        `mixture.parse_mixture`.
       seed: chooses the problems of a generated task.
       difficulty: of arithmetic, the number of operations, 1 to 8.
-      train_size: how many problems a generated task trains on.
-      held_out_size: how many problems a generated task holds out.
+      train_size: the number of problems that a generated task trains on.
+      held_out_size: the number of problems that a generated task holds out.
       grader: of all problems, instead of their families' own.
       template: around all questions, instead of their families' own; holds "{question}" once.
-      cache: where prepared problems are kept; None for the user's cache directory.
+      cache: the directory of prepared problems; None for the user's cache directory.
 
     Returns:
       The `Task`.
@@ -45,73 +46,99 @@ def load(
       InputError: if the name, the path, a number, the grader, the template or a file is wrong, or
         if problems to train on are held out too; says which part of a mixture it is.
     """
+    # Check what does not depend on the task.
     if train_size < 1 or held_out_size < 1:
         raise InputError(
             f"task sizes are at least 1, not {train_size} to train on and {held_out_size} held out"
         )
     if grader and grader not in GRADERS:
         raise InputError(
-            f"task.grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {mixture.nearest(grader, GRADERS)!r}"
+            f"task.grader {grader!r} is none of {', '.join(GRADERS)}; "
+            f"the nearest is {mixture.find_nearest_name(grader, GRADERS)!r}"
         )
     if template is not None:
-        templates.check(template)
-    place = Path(cache or cache_directory() / "tasks")
-    options = catalog.Options(seed, difficulty, train_size, held_out_size, grader or None, template)
-    asked = mixture.parse(name, path, catalog.FAMILIES)
-    if len(asked) == 1:
-        return _load(asked[0], options, place)
-    loaded = []
-    for part in asked:
+        templates.check_template(template)
+
+    options = catalog.LoadOptions(
+        seed=seed,
+        difficulty=difficulty,
+        train_size=train_size,
+        held_out_size=held_out_size,
+        grader=grader or None,
+        template=template,
+    )
+    directory = Path(cache or cache_directory() / "tasks")
+    requests = mixture.parse_mixture(name, path, catalog.FAMILIES)
+    if len(requests) == 1:
+        return _load_part(requests[0], options, directory)
+
+    # Load the parts of a mixture, each as a task of its own.
+    tasks = []
+    for request in requests:
         try:
-            loaded.append(_load(part, options, place))
+            tasks.append(_load_part(request, options, directory))
         except InputError as error:
-            raise InputError(f"part {part.name!r} of task {name!r}: {error}") from error
-    return _joined(name, [part.weight for part in asked], loaded)
+            raise InputError(f"part {request.name!r} of task {name!r}: {error}") from error
+    return _join_tasks(name, [request.weight for request in requests], tasks)
 
 
-def _load(asked: mixture.Asked, options: catalog.Options, cache: Path) -> Task:
-    """Loads one part, as a task of its own."""
-    from papo_jax.tasks import (
-        builder,
-    )  # here, for tensorflow_datasets takes half a second to import
+def _load_part(request: mixture.PartRequest, options: catalog.LoadOptions, cache: Path) -> Task:
+    """Loads one part as a task of its own."""
+    # Imported here, since tensorflow_datasets takes half a second.
+    from papo_jax.tasks.prepared_data import open_prepared
 
-    plan = catalog.plan(asked, options)
-    served = builder.serve(plan.key, plan.make, cache)
-    train, held_out = (served.splits.get(split, ()) for split in ("train", "held_out"))
-    part = Part(asked.name, 1.0, len(train), len(held_out), plan.template)
-    return Task(asked.name, train, held_out, (part,), served.fingerprint, served.notes)
+    plan = catalog.plan_part(request, options)
+    prepared = open_prepared(plan.key, plan.make_problems, cache)
+    train, held_out = (prepared.splits.get(split, ()) for split in ("train", "held_out"))
+    part = Part(
+        name=request.name,
+        weight=1.0,
+        train_size=len(train),
+        held_out_size=len(held_out),
+        template=plan.template,
+    )
+    return Task(
+        name=request.name,
+        train=train,
+        held_out=held_out,
+        parts=(part,),
+        fingerprint=prepared.fingerprint,
+        notes=prepared.notes,
+    )
 
 
-def _joined(name: str, weights: Sequence[float], tasks: Sequence[Task]) -> Task:
-    """One task of several; their problems stay where they are."""
-    whole = sum(weights)
+def _join_tasks(name: str, weights: Sequence[float], tasks: Sequence[Task]) -> Task:
+    """Joins tasks to a mixture; their problems stay where they are."""
+    # Weights become shares; a part must come at least once in each block of draws.
+    total = sum(weights)
     parts = tuple(
-        task.parts[0]._replace(weight=weight / whole)
+        task.parts[0]._replace(weight=weight / total)
         for task, weight in zip(tasks, weights, strict=True)
     )
-    trained = [part for part in parts if part.train]
-    small = shares.too_small([part.weight for part in trained]) if trained else None
-    if small is not None:
+    trained = [part for part in parts if part.train_size]
+    too_small = shares.find_too_small([part.weight for part in trained]) if trained else None
+    if too_small is not None:
         raise InputError(
-            f"part {trained[small].name!r} of task {name!r} would be drawn less than once in {shares.BLOCK:,} draws; "
-            "raise its weight"
+            f"part {trained[too_small].name!r} of task {name!r} would be drawn less than once in "
+            f"{shares.BLOCK:,} draws; raise its weight"
         )
-    train, held_out = (
-        mixture.Joined([getattr(task, split) for task in tasks]) for split in ("train", "held_out")
-    )
+
+    # No part may train on what another is evaluated on.
+    train = mixture.JoinedSplit([task.train for task in tasks])
+    held_out = mixture.JoinedSplit([task.held_out for task in tasks])
     try:
-        overlap.check(train, held_out, used=[part.template for part in parts])
+        overlap.check_overlap(train, held_out, used=[part.template for part in parts])
     except InputError as error:
         raise InputError(f"task {name!r}: {error}") from error
+
     fingerprints = [
         [part.name, part.weight, task.fingerprint] for part, task in zip(parts, tasks, strict=True)
     ]
-    fingerprint = hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest()
     return Task(
-        name,
-        train,
-        held_out,
-        parts,
-        fingerprint,
-        tuple(note for task in tasks for note in task.notes),
+        name=name,
+        train=train,
+        held_out=held_out,
+        parts=parts,
+        fingerprint=hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest(),
+        notes=tuple(note for task in tasks for note in task.notes),
     )

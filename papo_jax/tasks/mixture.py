@@ -1,7 +1,6 @@
-"""Tasks of several parts: what "gsm8k*3+math+arithmetic" means, and splits that run on from part to
-part.
+"""Mixtures: the parts of a name such as "gsm8k*3+math+arithmetic", and splits joined from parts.
 
->>> [(part.name, part.weight) for part in parse("gsm8k*3+arithmetic", None)]
+>>> [(part.name, part.weight) for part in parse_mixture("gsm8k*3+arithmetic", None)]
 [('gsm8k', 3.0), ('arithmetic', 1.0)]
 """
 
@@ -18,17 +17,16 @@ from papo_jax.errors import InputError
 from papo_jax.tasks.problem import Problem
 
 
-class Asked(NamedTuple):
-    """A part as the user asks for it: the task's name, its weight, and its path if it reads
-    files."""
+class PartRequest(NamedTuple):
+    """A part as the user asks for it: its task's name, its weight, and its path if it has files."""
 
     name: str
     weight: float
     path: str | None
 
 
-def parse(name: str, path: str | None, readers: Collection[str] = ()) -> list[Asked]:
-    """Reads the name of a task or of a mixture.
+def parse_mixture(name: str, path: str | None, readers: Collection[str] = ()) -> list[PartRequest]:
+    """Parses the name of a task or of a mixture.
 
     Args:
       name: task names joined by "+", each perhaps followed by "*" and a weight.
@@ -45,16 +43,18 @@ def parse(name: str, path: str | None, readers: Collection[str] = ()) -> list[As
     """
     pieces = [piece.partition("*") for piece in name.split("+")]
     names = [piece[0].strip() for piece in pieces]
-    weights = [_weight(part, text) if star else 1.0 for part, star, text in pieces]
-    twice = next((part for n, part in enumerate(names) if part in names[:n]), None)
-    if twice is not None:
+    weights = [_parse_weight(part, text) if star else 1.0 for part, star, text in pieces]
+    repeated = next((part for n, part in enumerate(names) if part in names[:n]), None)
+    if repeated is not None:
         raise InputError(
-            f"task {name!r} names the part {twice!r} twice; give it one weight, or put its files into one"
+            f"task {name!r} names the part {repeated!r} twice; "
+            "give it one weight, or put its files into one"
         )
-    return [Asked(*one) for one in zip(names, weights, _paths(names, path, readers), strict=True)]
+    paths = _assign_paths(names, path, readers)
+    return [PartRequest(*fields) for fields in zip(names, weights, paths, strict=True)]
 
 
-def _weight(part: str, text: str) -> float:
+def _parse_weight(part: str, text: str) -> float:
     try:
         weight = float(text)
     except ValueError:
@@ -66,30 +66,33 @@ def _weight(part: str, text: str) -> float:
     return weight
 
 
-def _paths(names: Sequence[str], path: str | None, readers: Collection[str]) -> list[str | None]:
+def _assign_paths(
+    names: Sequence[str], path: str | None, readers: Collection[str]
+) -> list[str | None]:
+    """Returns a path, or None, for each part."""
     if len(names) == 1 or not path:
         return [path or None] * len(names)
     entries = path.split(os.pathsep)
     if len(entries) == len(names):
         return [entry or None for entry in entries]
-    reading = [name in readers for name in names]
-    if sum(reading) == 1:
-        return [path if reads else None for reads in reading]
+    reads_files = [name in readers for name in names]
+    if sum(reads_files) == 1:
+        return [path if reads else None for reads in reads_files]
     raise InputError(
-        f"task.path has {len(entries)} entries for the {len(names)} parts {', '.join(names)}; give one a part, "
-        f"separated by {os.pathsep!r} and empty for a part that reads no file"
+        f"task.path has {len(entries)} entries for the {len(names)} parts {', '.join(names)}; "
+        f"give one a part, separated by {os.pathsep!r} and empty for a part that reads no file"
     )
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
+def find_nearest_name(name: str, names: Collection[str]) -> str:
     """Returns the name that is spelled most like this one."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
 
 
-class Joined(Sequence):
-    """Splits of several parts as one, read as they are used; `joined[i].identifier == i`.
+class JoinedSplit(Sequence[Problem]):
+    """One split of several parts, read as it is used; `joined[i].identifier == i`.
 
-    >>> joined = Joined([[Problem(0, "a", "1")], [], [Problem(0, "b", "2")]])
+    >>> joined = JoinedSplit([[Problem(0, "a", "1")], [], [Problem(0, "b", "2")]])
     >>> len(joined), joined[1]
     (2, Problem(identifier=1, prompt='b', answer='2', grader='integer', source=''))
     """

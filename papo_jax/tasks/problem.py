@@ -1,5 +1,4 @@
-"""A task is data: a problem is a prompt, the answer that a grader compares with, and which grader
-that is."""
+"""A problem: a prompt, its reference answer, and the name of the grader that compares answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,10 +8,10 @@ class Problem(NamedTuple):
     """One problem.
 
     Attributes:
-      identifier: unique within its split and stable between runs; frozen panels are stored as
-        these.
+      identifier: unique within its split and stable between runs; files of a run refer to problems
+        by it.
       prompt: the text that the policy continues, before any chat template.
-      answer: the gold answer as text.
+      answer: the reference answer as text.
       grader: the name of the grader that compares an answer with it, such as "integer"
         (`papo_jax.grading.registry`).
       source: the task that it comes from, which tells the parts of a mixture apart.
@@ -25,8 +24,8 @@ class Problem(NamedTuple):
     source: str = ""
 
 
-class Made(NamedTuple):
-    """Problems as a family makes them, before they are stored.
+class ProblemSplits(NamedTuple):
+    """The splits of a task as a source makes them, before they are stored.
 
     Attributes:
       splits: "train", "held_out" or both; identifiers run from 0 in each.

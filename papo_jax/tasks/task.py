@@ -1,5 +1,4 @@
-"""A task: the problems to train on, the problems held out, what they were made of, and the
-panel."""
+"""A task: the problems to train on, the problems held out, and the parts that they come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,16 @@ class Part(NamedTuple):
     Attributes:
       name: also `Problem.source` of its problems.
       weight: its share; those of a task sum to one.
-      train: how many problems there are to train on; none of a family that is only evaluated on.
-      held_out: how many problems are held out.
-      template: what stands around its questions.
+      train_size: the number of problems to train on; 0 for a family that only serves evaluation.
+      held_out_size: the number of problems held out.
+      template: the text around its questions.
     """
 
     name: str
     weight: float
-    train: int
-    held_out: int
-    template: str = templates.PLACE
+    train_size: int
+    held_out_size: int
+    template: str = templates.PLACEHOLDER
 
 
 @dataclass(frozen=True)
@@ -49,52 +48,53 @@ class Task:
     notes: tuple[str, ...] = ()
 
 
-def panel(task: Task, count: int) -> list[Problem]:
-    """Chooses the frozen panel: the first held-out problems of every part, as many as its weight
-    says.
+def choose_eval_set(task: Task, count: int) -> list[Problem]:
+    """Chooses the evaluation set: the first held-out problems of each part, by weight.
 
     Args:
-      task: with the problems.
-      count: of problems; what a part lacks is shared among the others.
+      task: the task to evaluate on.
+      count: the number of problems; what a part lacks is shared among the others.
 
     Returns:
       The problems, part by part.
 
     Raises:
-      InputError: if there are not as many.
+      InputError: if the task holds out fewer problems.
 
-    >>> held_out = [Problem(i, f"{i}+0=", str(i), source="ab"[i // 5]) for i in range(6)]
-    >>> [
-    ...     one.source
-    ...     for one in panel(
-    ...         Task("a+b", (), held_out, (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)), ""), 4
-    ...     )
-    ... ]
+    >>> sources = ["a"] * 5 + ["b"]
+    >>> held_out = [Problem(i, f"{i}+0=", str(i), source=name) for i, name in enumerate(sources)]
+    >>> task = Task("a+b", (), held_out, (Part("a", 0.5, 0, 5), Part("b", 0.5, 0, 1)), "")
+    >>> [problem.source for problem in choose_eval_set(task, 4)]
     ['a', 'a', 'a', 'b']
     """
     if count > len(task.held_out):
         raise InputError(
-            f"evaluation.problems = {count} is more than the {len(task.held_out)} held-out problems of {task.name}"
+            f"evaluation.problems = {count} is more than the {len(task.held_out)} "
+            f"held-out problems of {task.name}"
         )
     chosen, start = [], 0
-    for part, share in zip(task.parts, _shares(task.parts, count), strict=True):
+    for part, share in zip(task.parts, _eval_set_shares(task.parts, count), strict=True):
         chosen.extend(task.held_out[start : start + share])
-        start += part.held_out
+        start += part.held_out_size
     return chosen
 
 
-def _shares(parts: Sequence[Part], count: int) -> list[int]:
-    """Shares by weight; a part that has fewer gives all that it has."""
-    taken: dict[int, int] = {}
+def _eval_set_shares(parts: Sequence[Part], count: int) -> list[int]:
+    """Shares a number of problems by weight; a part that has fewer gives all that it has."""
+    settled: dict[int, int] = {}
     while True:
-        rest = [n for n in range(len(parts)) if n not in taken]
-        wanted = shares.apportion([parts[n].weight for n in rest], count - sum(taken.values()))
-        lacking = {
-            n: parts[n].held_out
-            for n, share in zip(rest, wanted, strict=True)
-            if share > parts[n].held_out
+        # Share what the settled parts leave among the others.
+        others = [n for n in range(len(parts)) if n not in settled]
+        weights = [parts[n].weight for n in others]
+        wanted = shares.apportion(weights, count - sum(settled.values()))
+        wanted_by_part = dict(zip(others, wanted, strict=True))
+
+        # Settle the parts that are too small for their share, and share again.
+        too_small = {
+            n: parts[n].held_out_size
+            for n, share in wanted_by_part.items()
+            if share > parts[n].held_out_size
         }
-        if not lacking:
-            taken.update(zip(rest, wanted, strict=True))
-            return [taken[n] for n in range(len(parts))]
-        taken.update(lacking)
+        settled.update(too_small or wanted_by_part)
+        if not too_small:
+            return [settled[n] for n in range(len(parts))]

@@ -82,9 +82,9 @@ def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Pro
         raise InputError(
             f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)} problems of {train.name}"
         )
-    chosen = tasks.panel(evaluated, settings.evaluation.problems)
+    chosen = tasks.choose_eval_set(evaluated, settings.evaluation.problems)
     if not base and evaluated is not train:
-        overlap.check(
+        overlap.check_overlap(
             train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)]
         )
     return Problems(train, evaluated, chosen)

@@ -127,7 +127,9 @@ def _draw(session: Session, state: TrainState, step: int, number: int, clock: Cl
     """The prompts that come next after `number` draws of this step."""
     settings, programs = session.settings, session.programs
     count, task = settings.rollout.prompts, session.problems.train
-    identifiers = order.draw(settings.seed, int(state.cursor) + number * count, count, task.parts)
+    identifiers = order.draw_identifiers(
+        settings.seed, int(state.cursor) + number * count, count, task.parts
+    )
     problems = [task.train[int(i)] for i in identifiers]
     key = stream_key(state.key, step, Stream.ROLLOUT)
     if number:  # a small task may come round to a prompt again, and should not be answered in the same words

@@ -67,7 +67,7 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     monkeypatch.setattr(prompts, "_BLOCK", 7)  # several blocks, the last one short
     tokenizer = models.load("tiny").tokenizer
     tokenizer.chat_template = template
-    problems = [arithmetic.generate(0, "train", i, difficulty=3) for i in range(40)]
+    problems = [arithmetic.generate_problem(0, "train", i, difficulty=3) for i in range(40)]
     texts = [problem.prompt + ("\n" if template else "") for problem in problems]
     expected = tokenizer(texts)["input_ids"]
     store, encoded = Store.of(tokenizer, problems), encode(tokenizer, problems)

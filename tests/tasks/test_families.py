@@ -1,5 +1,4 @@
-"""Every published data set in every format in which its authors publish it, by tiny files with
-known answers."""
+"""Every published data set in every format of its authors, by tiny files with known answers."""
 
 import json
 import re
@@ -9,21 +8,19 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import load
-from papo_jax.tasks.templates import BOXED, DAPO, fill
+from papo_jax.tasks.templates import BOXED, DAPO, fill_template
 
 ROOT = Path(__file__).resolve().parents[2]
 MATH_500 = ROOT.parent / "shared" / "data" / "math500" / "math500.jsonl"
 INSTRUCTION = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 
 
-def write(path, rows):
+def write_rows(path, rows):
     """Writes rows in the format that the suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         pyarrow = pytest.importorskip("pyarrow")
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), path)
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows))
     else:
@@ -31,21 +28,21 @@ def write(path, rows):
     return str(path)
 
 
-def golds(problems):
+def references_of(problems):
     return [(problem.answer, problem.grader) for problem in problems]
 
 
-def held_out(tmp_path, name, rows, file="rows.jsonl"):
+def load_held_out(tmp_path, name, rows, file="rows.jsonl"):
     """Loads a family that is only evaluated on."""
-    task = load(name, path=write(tmp_path / file, rows), cache=tmp_path / "cache")
-    assert (len(task.train), task.parts[0].train) == (0, 0)
+    task = load(name, path=write_rows(tmp_path / file, rows), cache=tmp_path / "cache")
+    assert (len(task.train), task.parts[0].train_size) == (0, 0)
     return task
 
 
-def refused(tmp_path, name, row) -> str:
+def refusal_of(tmp_path, name, row) -> str:
     """What is said of a file with this one row, behind its name and line."""
     with pytest.raises(InputError) as caught:
-        load(name, path=write(tmp_path / "bad.jsonl", [row]), cache=tmp_path / "cache")
+        load(name, path=write_rows(tmp_path / "bad.jsonl", [row]), cache=tmp_path / "cache")
     _, place, reason = str(caught.value).partition("bad.jsonl, line 1: ")
     assert place and "\n" not in reason
     return reason
@@ -54,28 +51,28 @@ def refused(tmp_path, name, row) -> str:
 # MATH
 
 
-def competition(number, gold):
+def math_row(number, reference):
     return {
         "problem": f"Problem {number}?",
         "level": "Level 3",
         "type": "Algebra",
-        "solution": f"So \\boxed{{0}}, no, $\\boxed{{{gold}}}$.",
+        "solution": f"So \\boxed{{0}}, no, $\\boxed{{{reference}}}$.",
     }
 
 
 def test_math_as_its_authors_publish_it(tmp_path):
-    for split, subject, number, gold in (
+    for split, subject, number, reference in (
         ("train", "algebra", 1, r"\frac{1}{2}"),
         ("train", "geometry", 1, "3"),
         ("test", "algebra", 2, r"\{1,2\}"),
     ):
-        write(
+        write_rows(
             tmp_path / "MATH" / split / subject / f"{number}.json",
-            competition(f"{split} {subject} {number}", gold),
+            math_row(f"{split} {subject} {number}", reference),
         )
     task = load("math", path=str(tmp_path / "MATH"), cache=tmp_path / "cache")
-    assert golds(task.train) == [(r"\frac{1}{2}", "math"), ("3", "math")]
-    assert golds(task.held_out) == [(r"\{1,2\}", "math")]
+    assert references_of(task.train) == [(r"\frac{1}{2}", "math"), ("3", "math")]
+    assert references_of(task.held_out) == [(r"\{1,2\}", "math")]
     assert task.held_out[0].prompt == "Problem test algebra 2?" + INSTRUCTION
     assert task.held_out[0].source == "math"
 
@@ -83,10 +80,10 @@ def test_math_as_its_authors_publish_it(tmp_path):
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
 def test_math_as_it_is_republished(tmp_path, suffix):
     file = "algebra/{}-00000-of-00001.parquet" if suffix == "parquet" else "{}." + suffix
-    write(tmp_path / file.format("train"), [competition(1, "x^2"), competition(2, "7")])
-    write(tmp_path / file.format("test"), [competition(3, r"\text{(A)}")])
+    write_rows(tmp_path / file.format("train"), [math_row(1, "x^2"), math_row(2, "7")])
+    write_rows(tmp_path / file.format("test"), [math_row(3, r"\text{(A)}")])
     task = load("math", path=str(tmp_path), cache=tmp_path / "cache")
-    assert golds([*task.train, *task.held_out]) == [
+    assert references_of([*task.train, *task.held_out]) == [
         ("x^2", "math"),
         ("7", "math"),
         (r"\text{(A)}", "math"),
@@ -94,7 +91,7 @@ def test_math_as_it_is_republished(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("solution", "gold"),
+    ("solution", "reference"),
     [
         (r"\boxed{\frac{a}{b}}", r"\frac{a}{b}"),
         (r"is $\boxed 5$", "5"),
@@ -103,23 +100,24 @@ def test_math_as_it_is_republished(tmp_path, suffix):
         (r"\boxed{\left\{ 1 \right\}}", r"\left\{ 1 \right\}"),
     ],
 )
-def test_the_last_box_is_the_gold(tmp_path, solution, gold):
+def test_the_last_box_is_the_reference_answer(tmp_path, solution, reference):
     rows = [{"problem": f"p{n}", "solution": solution} for n in range(30)]
-    task = load("math", path=write(tmp_path / "a.jsonl", rows), cache=tmp_path / "cache")
-    assert {problem.answer for problem in task.train} == {gold}
+    task = load("math", path=write_rows(tmp_path / "a.jsonl", rows), cache=tmp_path / "cache")
+    assert {problem.answer for problem in task.train} == {reference}
 
 
 def test_math_refusals(tmp_path):
     assert re.search(
         "the solution has no .boxed",
-        refused(tmp_path, "math", {"problem": "p", "solution": "none"}),
+        refusal_of(tmp_path, "math", {"problem": "p", "solution": "none"}),
     )
     assert re.search(
-        "empty or not closed", refused(tmp_path, "math", {"problem": "p", "solution": r"\boxed{1"})
+        "empty or not closed",
+        refusal_of(tmp_path, "math", {"problem": "p", "solution": r"\boxed{1"}),
     )
     assert re.search(
         "the field 'problem' is missing, empty or not text; the row has question",
-        refused(tmp_path, "math", {"question": "p"}),
+        refusal_of(tmp_path, "math", {"question": "p"}),
     )
 
 
@@ -129,13 +127,13 @@ def test_math_refusals(tmp_path):
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
 def test_math_500_in_both_forms(tmp_path, suffix):
     row = {"solution": "...", "subject": "Algebra", "level": 2, "unique_id": "test/algebra/1.json"}
-    published = held_out(
+    published = load_held_out(
         tmp_path,
         "math_500",
         [{"problem": "Half of 5?", "answer": r"\frac52", **row}],
         f"a.{suffix}",
     )
-    copied = held_out(
+    copied = load_held_out(
         tmp_path,
         "math_500",
         [{"prompt": "Half of 5?" + INSTRUCTION, "answer": r"\frac52"}],
@@ -175,39 +173,45 @@ def test_aime_2024_in_its_collections(tmp_path):
             "url": "https://x/2024_AIME_II_Problems/3",
         },
     ]
-    task = held_out(tmp_path, "aime_2024", rows)
-    assert golds(task.held_out) == [("204", "integer"), ("25", "integer"), ("33", "integer")]
+    task = load_held_out(tmp_path, "aime_2024", rows)
+    assert references_of(task.held_out) == [
+        ("204", "integer"),
+        ("25", "integer"),
+        ("33", "integer"),
+    ]
     assert task.held_out[0].prompt == "Walk?" + INSTRUCTION
-    assert task.notes == ("aime_2024: rows left out, for they are of another year: 1",)
+    assert task.notes == ("aime_2024: rows left out because they are of another year: 1",)
 
 
 def test_aime_2025_in_its_collections(tmp_path):
-    write(tmp_path / "d" / "aime2025-I.jsonl", [{"question": "Bases?", "answer": "70"}])
-    write(tmp_path / "d" / "aime2025-II.jsonl", [{"question": "Angle?", "answer": r"336^\circ"}])
+    write_rows(tmp_path / "d" / "aime2025-I.jsonl", [{"question": "Bases?", "answer": "70"}])
+    write_rows(
+        tmp_path / "d" / "aime2025-II.jsonl", [{"question": "Angle?", "answer": r"336^\circ"}]
+    )
     task = load("aime_2025", path=str(tmp_path / "d"), cache=tmp_path / "cache")
-    assert golds(task.held_out) == [("70", "integer"), ("336", "integer")]
+    assert references_of(task.held_out) == [("70", "integer"), ("336", "integer")]
     arena = [
         {"problem_idx": 1, "problem": "Bases?", "answer": 70, "problem_type": ["Number Theory"]}
     ]
-    assert golds(held_out(tmp_path, "aime_2025", arena, "a.parquet").held_out) == [
+    assert references_of(load_held_out(tmp_path, "aime_2025", arena, "a.parquet").held_out) == [
         ("70", "integer")
     ]
-    write(tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet", arena)
+    write_rows(tmp_path / "snapshot" / "data" / "train-00000-of-00001.parquet", arena)
     assert (
         len(load("aime_2025", path=str(tmp_path / "snapshot"), cache=tmp_path / "cache").held_out)
         == 1
     )
     assert re.search(
         "the answer should be an integer, not '1/2'",
-        refused(tmp_path, "aime_2025", {"problem": "p", "answer": "1/2"}),
+        refusal_of(tmp_path, "aime_2025", {"problem": "p", "answer": "1/2"}),
     )
     assert re.search(
         "'problem' or 'Problem' or 'question' is missing",
-        refused(tmp_path, "aime_2025", {"text": "p", "answer": "1"}),
+        refusal_of(tmp_path, "aime_2025", {"text": "p", "answer": "1"}),
     )
     assert re.search(
         "'answer' or 'Answer' is missing, empty or not text",
-        refused(tmp_path, "aime_2025", {"problem": "p", "answer": True}),
+        refusal_of(tmp_path, "aime_2025", {"problem": "p", "answer": True}),
     )
 
 
@@ -227,10 +231,10 @@ def test_amc_2023_in_its_collections(tmp_path, suffix):
             "url": "https://x/2022_AMC_12A_Problems/Problem_1",
         },
     ]
-    task = held_out(tmp_path, "amc_2023", rows, f"a.{suffix}")
-    assert golds(task.held_out) == [("27", "integer")]
-    assert golds(
-        held_out(
+    task = load_held_out(tmp_path, "amc_2023", rows, f"a.{suffix}")
+    assert references_of(task.held_out) == [("27", "integer")]
+    assert references_of(
+        load_held_out(
             tmp_path, "amc_2023", [{"question": "Meet?", "answer": "-1.0"}], f"b.{suffix}"
         ).held_out
     ) == [("-1", "integer")]
@@ -253,24 +257,26 @@ def test_minerva_in_both_forms(tmp_path, suffix):
         "E": "math",
     }
     boxed = [
-        {"problem": f"p{n}", "solution": f"\\boxed{{{gold}}}", "type": "8.282J", "idx": n}
-        for n, gold in enumerate(expected)
+        {"problem": f"p{n}", "solution": f"\\boxed{{{reference}}}", "type": "8.282J", "idx": n}
+        for n, reference in enumerate(expected)
     ]
-    plain = [{"question": f"p{n}", "answer": f"${gold}$"} for n, gold in enumerate(expected)]
+    plain = [
+        {"question": f"p{n}", "answer": f"${reference}$"} for n, reference in enumerate(expected)
+    ]
     for n, rows in enumerate((boxed, plain)):
-        task = held_out(tmp_path, "minerva", rows, f"{n}.{suffix}")
-        assert golds(task.held_out) == list(expected.items())
+        task = load_held_out(tmp_path, "minerva", rows, f"{n}.{suffix}")
+        assert references_of(task.held_out) == list(expected.items())
 
 
 # OlympiadBench
 
 
-def olympiad(number, golds, **more):
+def olympiad_row(number, references, **more):
     row = {
         "id": number,
         "question": f"Find {number}.",
         "solution": ["..."],
-        "final_answer": golds,
+        "final_answer": references,
         "context": None,
         "image_1": None,
         "is_multiple_answer": False,
@@ -285,69 +291,70 @@ def olympiad(number, golds, **more):
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
 def test_olympiadbench(tmp_path, suffix):
     rows = [
-        olympiad(1, ["$\\frac{1}{2 n+2}$"]),
-        olympiad(2, ["$(8,8)$", "$9$"], is_multiple_answer=True),
-        olympiad(3, ["4"], context="Let $x = 2$."),
-        olympiad(4, ["1.54"], error="1e-1"),
-        olympiad(5, ["5"], image_1="<image>"),
+        olympiad_row(1, ["$\\frac{1}{2 n+2}$"]),
+        olympiad_row(2, ["$(8,8)$", "$9$"], is_multiple_answer=True),
+        olympiad_row(3, ["4"], context="Let $x = 2$."),
+        olympiad_row(4, ["1.54"], error="1e-1"),
+        olympiad_row(5, ["5"], image_1="<image>"),
     ]
-    task = held_out(tmp_path, "olympiadbench", rows, f"a.{suffix}")
-    assert golds(task.held_out) == [
+    task = load_held_out(tmp_path, "olympiadbench", rows, f"a.{suffix}")
+    assert references_of(task.held_out) == [
         ("\\frac{1}{2 n+2}", "math"),
         ("(8,8), 9", "math"),
         ("4", "math"),
     ]
     assert task.held_out[2].prompt == "Let $x = 2$.\nFind 3." + INSTRUCTION
     assert task.notes == (
-        "olympiadbench: rows left out, for their answer has a tolerance of its own, which no grader here knows: 1",
-        "olympiadbench: rows left out, for they need their image: 1",
+        "olympiadbench: rows left out because their answer has a tolerance of its own, "
+        "which no grader here knows: 1",
+        "olympiadbench: rows left out because they need their image: 1",
     )
 
 
 def test_olympiadbench_refusals(tmp_path):
     assert re.search(
-        "problems to prove have none", refused(tmp_path, "olympiadbench", olympiad(1, None))
+        "problems to prove have none", refusal_of(tmp_path, "olympiadbench", olympiad_row(1, None))
     )
     assert re.search(
         "'is_multiple_answer' is not true",
-        refused(tmp_path, "olympiadbench", olympiad(1, ["1", "2"])),
+        refusal_of(tmp_path, "olympiadbench", olympiad_row(1, ["1", "2"])),
     )
     assert re.search(
         "'final_answer' is missing, empty or not text",
-        refused(tmp_path, "olympiadbench", olympiad(1, [""])),
+        refusal_of(tmp_path, "olympiadbench", olympiad_row(1, [""])),
     )
 
 
 # DAPO-Math-17k
 
 
-def dapo(question, gold):
+def dapo_row(question, reference):
     return {
         "data_source": "math_dapo",
-        "prompt": [{"role": "user", "content": fill(DAPO, question)}],
+        "prompt": [{"role": "user", "content": fill_template(DAPO, question)}],
         "ability": "MATH",
-        "reward_model": {"ground_truth": gold, "style": "rule-lighteval/MATH_v2"},
+        "reward_model": {"ground_truth": reference, "style": "rule-lighteval/MATH_v2"},
         "extra_info": {"index": question},
     }
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_dapo_as_published_has_every_problem_many_times(tmp_path, suffix):
-    rows = [dapo(f"Problem {n}?", str(n)) for n in range(40)] * 3 + [
-        dapo("Two answers?", "1"),
-        dapo("Two answers?", "2"),
+    rows = [dapo_row(f"Problem {n}?", str(n)) for n in range(40)] * 3 + [
+        dapo_row("Two answers?", "1"),
+        dapo_row("Two answers?", "2"),
     ]
     task = load(
-        "dapo_math_17k", path=write(tmp_path / f"a.{suffix}", rows), cache=tmp_path / "cache"
+        "dapo_math_17k", path=write_rows(tmp_path / f"a.{suffix}", rows), cache=tmp_path / "cache"
     )
     problems = [*task.train, *task.held_out]
     assert {(problem.prompt, problem.answer) for problem in problems} == {
-        (fill(BOXED, f"Problem {n}?"), str(n)) for n in range(40)
+        (fill_template(BOXED, f"Problem {n}?"), str(n)) for n in range(40)
     }
     assert len(problems) == 40
     assert task.notes == (
-        "dapo_math_17k: rows left out, for they repeat a question: 81",
-        "dapo_math_17k: questions left out, for they have more than one answer: 1",
+        "dapo_math_17k: rows left out because they repeat a question: 81",
+        "dapo_math_17k: questions left out because they have more than one answer: 1",
     )
 
 
@@ -362,23 +369,27 @@ def test_dapo_without_repetitions(tmp_path):
         for n in range(40)
     ]
     published = load(
-        "dapo_math_17k", path=write(tmp_path / "a.parquet", rows), cache=tmp_path / "cache"
+        "dapo_math_17k", path=write_rows(tmp_path / "a.parquet", rows), cache=tmp_path / "cache"
     )
     wrapped = load(
         "dapo_math_17k",
-        path=write(tmp_path / "b.parquet", [dapo(f"Problem {n}?", str(n)) for n in range(40)]),
+        path=write_rows(
+            tmp_path / "b.parquet", [dapo_row(f"Problem {n}?", str(n)) for n in range(40)]
+        ),
         cache=tmp_path / "cache",
     )
     assert list(published.train) == list(wrapped.train)
     assert re.search(
         "a text or a list of one message",
-        refused(tmp_path, "dapo_math_17k", {"prompt": ["text"], "solution": "1"}),
+        refusal_of(tmp_path, "dapo_math_17k", {"prompt": ["text"], "solution": "1"}),
     )
     assert re.search(
         "the answer should be an integer, not 'x'",
-        refused(tmp_path, "dapo_math_17k", {"prompt": "p", "solution": "x"}),
+        refusal_of(tmp_path, "dapo_math_17k", {"prompt": "p", "solution": "x"}),
     )
-    assert re.search("'prompt' is missing", refused(tmp_path, "dapo_math_17k", {"solution": "1"}))
+    assert re.search(
+        "'prompt' is missing", refusal_of(tmp_path, "dapo_math_17k", {"solution": "1"})
+    )
 
 
 # Where files are looked for
@@ -390,14 +401,14 @@ def test_directories_without_files(tmp_path):
         load("math", path=str(tmp_path / "empty"), cache=tmp_path)
     with pytest.raises(InputError, match="is a directory without test.jsonl"):
         load("math_500", path=str(tmp_path / "empty"), cache=tmp_path)
-    write(tmp_path / "all" / "test.jsonl", [{"problem": "a", "answer": "1"}])
-    write(tmp_path / "all" / "other.jsonl", [{"nothing": "here"}])
+    write_rows(tmp_path / "all" / "test.jsonl", [{"problem": "a", "answer": "1"}])
+    write_rows(tmp_path / "all" / "other.jsonl", [{"nothing": "here"}])
     assert (
         len(load("math_500", path=str(tmp_path / "all"), cache=tmp_path).held_out) == 1
     )  # a test file goes first
     with pytest.raises(InputError, match="leaves no problem for the split 'held_out' of amc_2023"):
         load(
             "amc_2023",
-            path=write(tmp_path / "old.jsonl", [{"problem": "p", "answer": 1, "year": 2022}]),
+            path=write_rows(tmp_path / "old.jsonl", [{"problem": "p", "answer": 1, "year": 2022}]),
             cache=tmp_path,
         )

@@ -6,18 +6,17 @@ import sys
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.files import digest, read, rows, scalar, text
+from papo_jax.tasks.files import digest_files, parse_rows, read_rows, read_text, read_text_or_number
 
 
-def parquet(path, table):
+def write_parquet(path, table):
     pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), path, row_group_size=2)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(table), path, row_group_size=2)
     return path
 
 
-def written(path, content):
+def write_bytes(path, content):
     path.write_bytes(content)
     return path
 
@@ -32,12 +31,12 @@ ROWS = [
 def test_the_three_formats_hold_the_same(tmp_path):
     lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
     found = [
-        list(rows(written(tmp_path / "a.jsonl", lines))),
-        list(rows(written(tmp_path / "a.json", json.dumps(ROWS, indent=1).encode()))),
-        list(rows(parquet(tmp_path / "a.parquet", ROWS))),
+        list(read_rows(write_bytes(tmp_path / "a.jsonl", lines))),
+        list(read_rows(write_bytes(tmp_path / "a.json", json.dumps(ROWS, indent=1).encode()))),
+        list(read_rows(write_parquet(tmp_path / "a.parquet", ROWS))),
     ]
     assert [[dict(row.fields) for row in one] for one in found] == [ROWS] * 3
-    assert [one[2].place for one in found] == [
+    assert [one[2].location for one in found] == [
         f"{tmp_path}/a.jsonl, line 3",
         f"{tmp_path}/a.json, row 3",
         f"{tmp_path}/a.parquet, row 3",
@@ -45,39 +44,44 @@ def test_the_three_formats_hold_the_same(tmp_path):
 
 
 def test_a_json_file_may_be_one_object(tmp_path):
-    path = written(tmp_path / "7.json", b'{"problem": "p"}')
-    assert [(row.place, row.fields) for row in rows(path)] == [(f"{path}, row 1", {"problem": "p"})]
+    path = write_bytes(tmp_path / "7.json", b'{"problem": "p"}')
+    assert [(row.location, row.fields) for row in read_rows(path)] == [
+        (f"{path}, row 1", {"problem": "p"})
+    ]
 
 
 def test_marks_and_ends_of_windows_files(tmp_path):
-    path = written(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"q": 1}\r\n{"q": 2}\r\n\r\n \n')
-    assert [row.fields for row in rows(path)] == [{"q": "1"}, {"q": "2"}]
+    path = write_bytes(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"q": 1}\r\n{"q": 2}\r\n\r\n \n')
+    assert [row.fields for row in read_rows(path)] == [{"q": "1"}, {"q": "2"}]
 
 
 def test_numbers_keep_their_digits():
     # 2^53 + 1 is no float, and 3.50 keeps its last digit.
     fields = json.loads('{"a": 9007199254740993, "b": true, "c": 27.0}')
-    assert [scalar(fields, name) for name in "ac"] == ["9007199254740993", "27.0"]
+    assert [read_text_or_number(fields, name) for name in "ac"] == ["9007199254740993", "27.0"]
     with pytest.raises(ValueError, match="'b' is missing, empty or not text"):
-        scalar(fields, "b")
+        read_text_or_number(fields, "b")
 
 
 def test_numbers_of_json_files_are_no_text(tmp_path):
-    path = written(tmp_path / "a.jsonl", b'{"answer": 3.50, "question": 12345678901234567890123}\n')
-    assert [found for _, found in read([path], lambda fields: scalar(fields, "answer"))] == ["3.50"]
+    path = write_bytes(
+        tmp_path / "a.jsonl", b'{"answer": 3.50, "question": 12345678901234567890123}\n'
+    )
+    parsed = parse_rows([path], lambda fields: read_text_or_number(fields, "answer"))
+    assert [found for _, found in parsed] == ["3.50"]
     with pytest.raises(
         InputError, match="'question' is missing, empty or not text; the row has answer, question"
     ):
-        list(read([path], lambda fields: text(fields, "question")))
+        list(parse_rows([path], lambda fields: read_text(fields, "question")))
 
 
 def test_the_first_field_that_is_there_counts():
-    assert text({"question": None, "Problem": "p"}, "question", "Problem") == "p"
+    assert read_text({"question": None, "Problem": "p"}, "question", "Problem") == "p"
     with pytest.raises(
         ValueError,
         match="the field 'question' or 'Problem' is missing, empty or not text; the row has id",
     ):
-        text({"id": 4}, "question", "Problem")
+        read_text({"id": 4}, "question", "Problem")
 
 
 @pytest.mark.parametrize(
@@ -109,16 +113,16 @@ def test_the_first_field_that_is_there_counts():
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, name, content, message):
-    path = written(tmp_path / name, content)
+    path = write_bytes(tmp_path / name, content)
     with pytest.raises(InputError, match=f"{name}.*{message}") as caught:
-        list(read([path], lambda fields: text(fields, "q")))
+        list(parse_rows([path], lambda fields: read_text(fields, "q")))
     assert "\n" not in str(caught.value)
 
 
 def test_broken_parquet(tmp_path):
     pytest.importorskip("pyarrow")
     with pytest.raises(InputError, match="a.parquet, row 1: ") as caught:
-        list(rows(written(tmp_path / "a.parquet", b"PAR1 and no more")))
+        list(read_rows(write_bytes(tmp_path / "a.parquet", b"PAR1 and no more")))
     assert "\n" not in str(caught.value)
 
 
@@ -126,22 +130,20 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(InputError, match="pip install pyarrow"):
-        list(rows(written(tmp_path / "a.parquet", b"")))
+        list(read_rows(write_bytes(tmp_path / "a.parquet", b"")))
 
 
 def test_missing_files(tmp_path):
     with pytest.raises(InputError, match="gone.jsonl cannot be read .No such file"):
-        list(rows(tmp_path / "gone.jsonl"))
+        list(read_rows(tmp_path / "gone.jsonl"))
     with pytest.raises(InputError, match="gone.jsonl cannot be read .No such file"):
-        digest([tmp_path / "gone.jsonl"])
+        digest_files([tmp_path / "gone.jsonl"])
 
 
 def test_the_digest_follows_contents_and_names(tmp_path):
-    first, second = written(tmp_path / "a.jsonl", b"1"), written(tmp_path / "b.jsonl", b"1")
-    assert (
-        len({digest([first]), digest([second]), digest([first, second]), digest([second, first])})
-        == 4
-    )
-    before = digest([first])
-    written(first, b"2")
-    assert digest([first]) != before
+    first, second = write_bytes(tmp_path / "a.jsonl", b"1"), write_bytes(tmp_path / "b.jsonl", b"1")
+    listings = ([first], [second], [first, second], [second, first])
+    assert len({digest_files(paths) for paths in listings}) == 4
+    before = digest_files([first])
+    write_bytes(first, b"2")
+    assert digest_files([first]) != before

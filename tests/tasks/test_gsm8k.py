@@ -1,4 +1,4 @@
-"""GSM8K from its files: golds, splits that never share a question, and malformed rows."""
+"""GSM8K from its files: reference answers, splits that share no question, and malformed rows."""
 
 import json
 from pathlib import Path
@@ -15,25 +15,25 @@ GSM8K = ROOT.parent / "shared" / "data" / "gsm8k"
 INSTRUCTION = MARKED.removeprefix("{question}\n")
 
 
-def write(path, rows):
+def write_rows(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def row(number, gold=None):
+def make_row(number, reference=None):
     return {
         "question": f"What is {number} + 0?",
-        "answer": f"It is {number}.\n#### {number if gold is None else gold}",
+        "answer": f"It is {number}.\n#### {number if reference is None else reference}",
     }
 
 
-def prompts(problems):
+def prompts_of(problems):
     return [problem.prompt for problem in problems]
 
 
 def test_two_files(tmp_path):
-    write(tmp_path / "train.jsonl", [row(1), row(2, "1,080")])
-    write(tmp_path / "test.jsonl", [row(3), row(4, "-7")])
+    write_rows(tmp_path / "train.jsonl", [make_row(1), make_row(2, "1,080")])
+    write_rows(tmp_path / "test.jsonl", [make_row(3), make_row(4, "-7")])
     task = load("gsm8k", path=str(tmp_path), cache=tmp_path / "cache")
     assert list(task.train) == [
         Problem(0, f"What is 1 + 0?\n{INSTRUCTION}", "1", "integer", "gsm8k"),
@@ -43,8 +43,8 @@ def test_two_files(tmp_path):
 
 
 def test_two_files_that_overlap_are_refused(tmp_path):
-    write(tmp_path / "train.jsonl", [row(1), row(3)])
-    write(tmp_path / "test.jsonl", [row(2), {**row(3), "question": "what is  3+0"}])
+    write_rows(tmp_path / "train.jsonl", [make_row(1), make_row(3)])
+    write_rows(tmp_path / "test.jsonl", [make_row(2), {**make_row(3), "question": "what is  3+0"}])
     with pytest.raises(
         InputError,
         match="also evaluated on: 1; the first is 'what is 3.0.*train gsm8k 1, held out gsm8k 1",
@@ -53,20 +53,22 @@ def test_two_files_that_overlap_are_refused(tmp_path):
 
 
 def test_one_file_is_split_by_the_text_alone(tmp_path):
-    rows = [row(number) for number in range(100)]
-    task = load("gsm8k", path=write(tmp_path / "a.jsonl", rows), cache=tmp_path)
-    turned = load("gsm8k", path=write(tmp_path / "b.jsonl", rows[::-1] + rows[:9]), cache=tmp_path)
-    assert set(prompts(task.held_out)) == set(prompts(turned.held_out))
-    assert not set(prompts(turned.held_out)) & set(prompts(turned.train))
+    rows = [make_row(number) for number in range(100)]
+    task = load("gsm8k", path=write_rows(tmp_path / "a.jsonl", rows), cache=tmp_path)
+    turned = load(
+        "gsm8k", path=write_rows(tmp_path / "b.jsonl", rows[::-1] + rows[:9]), cache=tmp_path
+    )
+    assert set(prompts_of(task.held_out)) == set(prompts_of(turned.held_out))
+    assert not set(prompts_of(turned.held_out)) & set(prompts_of(turned.train))
     assert len(task.train) + len(task.held_out) == len(turned.train) + len(turned.held_out) == 100
     assert 3 <= len(task.held_out) <= 30  # one in eight, about
-    assert turned.notes == ("gsm8k: rows left out, for they repeat a question: 9",)
+    assert turned.notes == ("gsm8k: rows left out because they repeat a question: 9",)
 
 
 def test_a_changed_file_is_read_again(tmp_path):
-    rows = [row(number) for number in range(50)]
-    before = load("gsm8k", path=write(tmp_path / "a.jsonl", rows), cache=tmp_path)
-    after = load("gsm8k", path=write(tmp_path / "a.jsonl", rows[:49]), cache=tmp_path)
+    rows = [make_row(number) for number in range(50)]
+    before = load("gsm8k", path=write_rows(tmp_path / "a.jsonl", rows), cache=tmp_path)
+    after = load("gsm8k", path=write_rows(tmp_path / "a.jsonl", rows[:49]), cache=tmp_path)
     assert len(before.train) + len(before.held_out) == 50
     assert len(after.train) + len(after.held_out) == 49
     assert before.fingerprint != after.fingerprint
@@ -91,7 +93,7 @@ def test_a_changed_file_is_read_again(tmp_path):
 )
 def test_malformed_lines(tmp_path, line, message):
     path = tmp_path / "bad.jsonl"
-    path.write_bytes(json.dumps(row(1)).encode() + b"\n" + line + b"\n")
+    path.write_bytes(json.dumps(make_row(1)).encode() + b"\n" + line + b"\n")
     with pytest.raises(InputError, match=f"bad.jsonl, {message}") as caught:
         load("gsm8k", path=str(path), cache=tmp_path / "cache")
     assert "\n" not in str(caught.value)
@@ -99,9 +101,9 @@ def test_malformed_lines(tmp_path, line, message):
 
 def test_empty_files_and_splits(tmp_path):
     with pytest.raises(InputError, match="line 1: the file is empty"):
-        load("gsm8k", path=write(tmp_path / "empty.jsonl", []), cache=tmp_path)
+        load("gsm8k", path=write_rows(tmp_path / "empty.jsonl", []), cache=tmp_path)
     with pytest.raises(InputError, match="leaves no problem for the split"):
-        load("gsm8k", path=write(tmp_path / "one.jsonl", [row(1)]), cache=tmp_path)
+        load("gsm8k", path=write_rows(tmp_path / "one.jsonl", [make_row(1)]), cache=tmp_path)
 
 
 @pytest.mark.skipif(not GSM8K.is_dir(), reason="the GSM8K files are not beside this checkout")
@@ -112,4 +114,4 @@ def test_the_real_gsm8k(tmp_path):
     assert {grade(one.grader, one.answer, one.answer) for one in (*task.train, *task.held_out)} == {
         "right"
     }
-    assert not set(prompts(task.train)) & set(prompts(task.held_out))
+    assert not set(prompts_of(task.train)) & set(prompts_of(task.held_out))

@@ -1,5 +1,4 @@
-"""Families of reasoning-gym: which grader each has, golds, notes, and the same problems in every
-process."""
+"""Families of reasoning-gym: graders, reference answers, and the same problems in every process."""
 
 import os
 import subprocess
@@ -16,20 +15,20 @@ from papo_jax.tasks.sources.gym_table import (
     MANY_FORMS,
     ONE_OF_MANY,
     WITH_SETTINGS,
-    WITHOUT_GOLD,
+    WITHOUT_REFERENCE,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"train_size": 20, "held_out_size": 5}
 
 
-def prompts(problems):
+def prompts_of(problems):
     return [problem.prompt for problem in problems]
 
 
 def test_the_table_covers_every_family():
     factory = pytest.importorskip("reasoning_gym.factory")
-    assert sorted(factory.DATASETS) == sorted([*GRADERS, *WITHOUT_GOLD, *WITH_SETTINGS])
+    assert sorted(factory.DATASETS) == sorted([*GRADERS, *WITHOUT_REFERENCE, *WITH_SETTINGS])
     assert len(factory.DATASETS) == 106
     assert {GRADERS[family] for family in ONE_OF_MANY | MANY_FORMS} == {"exact"}
 
@@ -40,8 +39,8 @@ def test_integers(tmp_path):
     problems = [*task.train, *task.held_out]
     assert {(one.grader, one.source) for one in problems} == {("integer", "reasoning_gym/gcd")}
     assert {grade("integer", one.answer, one.answer) for one in problems} == {"right"}
-    assert len(set(prompts(task.held_out))) == 5
-    assert not set(prompts(task.train)) & set(prompts(task.held_out))
+    assert len(set(prompts_of(task.held_out))) == 5
+    assert not set(prompts_of(task.train)) & set(prompts_of(task.held_out))
     assert task.notes == ()
 
 
@@ -55,7 +54,8 @@ def test_texts_that_go_over_lines(tmp_path):
         grade(first.grader, first.answer, f"Here.\n<answer>\n{first.answer}\n</answer>") == "right"
     )
     assert task.notes == (
-        "reasoning_gym/n_queens: the gold is one of many valid answers; exact comparison undercounts",
+        "reasoning_gym/n_queens: the reference answer is one of many valid ones; "
+        "exact comparison undercounts",
     )
 
 
@@ -85,7 +85,7 @@ def test_a_grader_of_ones_own_choice(tmp_path):
     [
         ("gcdd", "has no family 'gcdd'; the nearest are gcd"),
         ("composite", "cannot be made without settings"),
-        ("rush_hour", "has no gold answers"),
+        ("rush_hour", "has no reference answers"),
         ("mini_sudokus", "the nearest are mini_sudoku"),
     ],
 )
@@ -107,7 +107,11 @@ def test_the_same_problems_in_every_process(tmp_path, family):
     # Left to themselves, the first follows the order of a set and the second draws from the global
     # generator.
     pytest.importorskip("reasoning_gym")
-    code = "import sys; from papo_jax.tasks import load; print(load(sys.argv[1], cache=sys.argv[2], train_size=20, held_out_size=5).fingerprint)"
+    code = (
+        "import sys; from papo_jax.tasks import load; "
+        "task = load(sys.argv[1], cache=sys.argv[2], train_size=20, held_out_size=5); "
+        "print(task.fingerprint)"
+    )
     found = set()
     for seed in ("1", "2"):
         run = subprocess.run(

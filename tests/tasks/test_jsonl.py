@@ -8,25 +8,24 @@ from papo_jax.errors import InputError
 from papo_jax.tasks import load
 
 
-def write(path, rows):
+def write_rows(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def own(tmp_path, answers, **options):
-    """Loads a file whose prompt n is "Prompt n: " (with a space at its end) and whose answers are
-    these."""
+def load_own(tmp_path, answers, **options):
+    """Loads a file whose prompt n is "Prompt n: ", with a space at its end, and its answers."""
     rows = [
         {"prompt": f"Prompt {n}: ", "answer": answer, "difficulty": n}
         for n, answer in enumerate(answers)
     ]
     return load(
-        "jsonl", path=write(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache", **options
+        "jsonl", path=write_rows(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache", **options
     )
 
 
 def test_prompts_stand_as_they_are(tmp_path):
-    task = own(tmp_path, map(str, range(50)))
+    task = load_own(tmp_path, map(str, range(50)))
     problems = [*task.train, *task.held_out]
     assert {(one.prompt, one.answer, one.grader, one.source) for one in problems} == {
         (f"Prompt {n}: ", str(n), "integer", "jsonl") for n in range(50)
@@ -48,27 +47,29 @@ def test_prompts_stand_as_they_are(tmp_path):
     ],
 )
 def test_one_answer_decides_the_grader_of_all(tmp_path, answer, text, grader):
-    task = own(tmp_path, [*range(30), answer])
+    task = load_own(tmp_path, [*range(30), answer])
     problems = {problem.prompt: problem for problem in (*task.train, *task.held_out)}
     assert problems["Prompt 30: "].answer == text
     assert {problem.grader for problem in problems.values()} == {grader}
 
 
 def test_the_grader_and_the_template_can_be_chosen(tmp_path):
-    task = own(tmp_path, ["007"] * 30, grader="exact", template="{question}<answer>")
+    task = load_own(tmp_path, ["007"] * 30, grader="exact", template="{question}<answer>")
     assert {(problem.answer, problem.grader) for problem in task.train} == {("007", "exact")}
     assert all(problem.prompt.endswith(": <answer>") for problem in task.train)
 
 
 def test_two_files_are_used_whole(tmp_path):
-    write(tmp_path / "train.jsonl", [{"prompt": "a", "answer": 1}])
-    write(tmp_path / "test.jsonl", [{"prompt": "b", "answer": 2}, {"prompt": "b", "answer": 2}])
+    write_rows(tmp_path / "train.jsonl", [{"prompt": "a", "answer": 1}])
+    write_rows(
+        tmp_path / "test.jsonl", [{"prompt": "b", "answer": 2}, {"prompt": "b", "answer": 2}]
+    )
     task = load("jsonl", path=str(tmp_path), cache=tmp_path / "cache")
     assert ([one.prompt for one in task.train], [one.prompt for one in task.held_out]) == (
         ["a"],
         ["b"],
     )
-    assert task.notes == ("jsonl: rows left out, for they repeat a question: 1",)
+    assert task.notes == ("jsonl: rows left out because they repeat a question: 1",)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,8 @@ def test_two_files_are_used_whole(tmp_path):
     [
         (
             {"prompt": "Prompt 0: ", "answer": 5},
-            "line 31: the question of .*own.jsonl, line 1 again, with the answer '5' instead of '0'",
+            "line 31: the question of .*own.jsonl, line 1 again, "
+            "with the answer '5' instead of '0'",
         ),
         ({"prompt": "", "answer": 5}, "line 31: the field 'prompt' is missing, empty or not text"),
         (
@@ -105,5 +107,5 @@ def test_two_files_are_used_whole(tmp_path):
 def test_wrong_rows(tmp_path, row, message):
     rows = [{"prompt": f"Prompt {n}: ", "answer": n} for n in range(30)] + [row]
     with pytest.raises(InputError, match=f"own.jsonl, {message}") as caught:
-        load("jsonl", path=write(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache")
+        load("jsonl", path=write_rows(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache")
     assert "\n" not in str(caught.value)

@@ -1,23 +1,22 @@
 """The training order: pure, whole epochs, exact shares, and the same on every machine."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from papo_jax.tasks.order import draw, identifiers
+from papo_jax.tasks import Part
+from papo_jax.tasks.order import draw_epoch_identifiers, draw_identifiers
 from papo_jax.tasks.shares import BLOCK, apportion
 
 
-def part(weight, train):
-    return SimpleNamespace(weight=weight, train=train)
+def make_part(weight, train_size):
+    return Part("part", weight, train_size, held_out_size=0)
 
 
-MIXED = (part(0.5, 30), part(0.3, 7), part(0.15, 500), part(0.05, 1))
+MIXED = (make_part(0.5, 30), make_part(0.3, 7), make_part(0.15, 500), make_part(0.05, 1))
 
 
 def test_every_epoch_draws_each_problem_once():
-    drawn = identifiers(3, 0, 4 * 17, 17).reshape(4, 17)
+    drawn = draw_epoch_identifiers(3, 0, 4 * 17, 17).reshape(4, 17)
     assert drawn.dtype == np.int64
     np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(17), (4, 1)))
     assert len({tuple(epoch) for epoch in drawn.tolist()}) == 4
@@ -25,57 +24,67 @@ def test_every_epoch_draws_each_problem_once():
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_draws_compose(size):
-    whole = identifiers(5, 0, 50, size)
+    whole = draw_epoch_identifiers(5, 0, 50, size)
     parts, cursor = [], 0
     for count in (3, 0, 11, 1, 35):
-        parts.append(identifiers(5, cursor, count, size))
+        parts.append(draw_epoch_identifiers(5, cursor, count, size))
         assert len(parts[-1]) == count
         cursor += count
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_the_seed_and_the_epoch_choose_the_order():
-    orders = [identifiers(seed, epoch * 50, 50, 50).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    orders = [
+        draw_epoch_identifiers(seed, epoch * 50, 50, 50).tolist()
+        for seed in (0, 1)
+        for epoch in (0, 1)
+    ]
     assert len({tuple(order) for order in orders}) == 4
 
 
 def test_golden_order():
     # Written down once: a change of this order would break the resumption of every run under way.
-    assert identifiers(0, 0, 12, 6).tolist() == [0, 3, 5, 1, 2, 4, 3, 4, 2, 1, 5, 0]
+    assert draw_epoch_identifiers(0, 0, 12, 6).tolist() == [0, 3, 5, 1, 2, 4, 3, 4, 2, 1, 5, 0]
 
 
 def test_a_far_cursor_costs_no_more():
-    assert sorted(identifiers(0, 10**15, 10, 10).tolist()) == list(range(10))
-    assert len(draw(0, 10**15, 10, MIXED)) == 10
+    assert sorted(draw_epoch_identifiers(0, 10**15, 10, 10).tolist()) == list(range(10))
+    assert len(draw_identifiers(0, 10**15, 10, MIXED)) == 10
 
 
 @pytest.mark.parametrize("arguments", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, -1, 1), (0, 0, 1, 0)])
 def test_impossible_draws_are_refused(arguments):
     with pytest.raises(ValueError, match="cannot draw"):
-        identifiers(*arguments)
+        draw_epoch_identifiers(*arguments)
 
 
 def test_one_part_is_drawn_as_without_a_mixture():
-    for parts, offset in (([part(0.2, 9)], 0), ([part(0.5, 0), part(0.2, 9), part(0.3, 0)], 0)):
-        np.testing.assert_array_equal(draw(4, 5, 40, parts), identifiers(4, 5, 40, 9) + offset)
-
-
-def test_a_mixture_goes_on_anywhere():
-    whole = draw(5, 0, 3000, MIXED)
-    assert whole.dtype == np.int64
-    for cut in (0, 1, 1023, 1024, 1025, 2048, 2999, 3000):
+    for parts, offset in (
+        ([make_part(0.2, 9)], 0),
+        ([make_part(0.5, 0), make_part(0.2, 9), make_part(0.3, 0)], 0),
+    ):
         np.testing.assert_array_equal(
-            np.concatenate([draw(5, 0, cut, MIXED), draw(5, cut, 3000 - cut, MIXED)]), whole
+            draw_identifiers(4, 5, 40, parts), draw_epoch_identifiers(4, 5, 40, 9) + offset
         )
 
 
-def source_of(drawn, parts):
-    return np.searchsorted(np.cumsum([one.train for one in parts]), drawn, side="right")
+def test_a_mixture_goes_on_anywhere():
+    whole = draw_identifiers(5, 0, 3000, MIXED)
+    assert whole.dtype == np.int64
+    for cut in (0, 1, 1023, 1024, 1025, 2048, 2999, 3000):
+        before = draw_identifiers(5, 0, cut, MIXED)
+        after = draw_identifiers(5, cut, 3000 - cut, MIXED)
+        np.testing.assert_array_equal(np.concatenate([before, after]), whole)
+
+
+def source_index(drawn, parts):
+    return np.searchsorted(np.cumsum([one.train_size for one in parts]), drawn, side="right")
 
 
 def test_blocks_hold_their_quotas_and_shares_never_drift():
     blocks = 41
-    sources = source_of(draw(1, 0, blocks * BLOCK, MIXED), MIXED).reshape(blocks, BLOCK)
+    drawn = draw_identifiers(1, 0, blocks * BLOCK, MIXED)
+    sources = source_index(drawn, MIXED).reshape(blocks, BLOCK)
     counts = np.stack([(sources == n).sum(axis=1) for n in range(4)], axis=1)
     exact = np.array([one.weight for one in MIXED]) * BLOCK
     assert (abs(counts - exact) < 2).all()
@@ -84,28 +93,30 @@ def test_blocks_hold_their_quotas_and_shares_never_drift():
 
 
 def test_each_part_runs_through_its_own_epochs():
-    drawn = draw(2, 0, 4 * BLOCK, MIXED)
-    sources, start = source_of(drawn, MIXED), 0
+    drawn = draw_identifiers(2, 0, 4 * BLOCK, MIXED)
+    sources, start = source_index(drawn, MIXED), 0
     for n, one in enumerate(MIXED):
         own = drawn[sources == n] - start
-        own = own[: len(own) // one.train * one.train].reshape(-1, one.train)
+        own = own[: len(own) // one.train_size * one.train_size].reshape(-1, one.train_size)
         np.testing.assert_array_equal(
-            np.sort(own, axis=1), np.tile(np.arange(one.train), (len(own), 1))
+            np.sort(own, axis=1), np.tile(np.arange(one.train_size), (len(own), 1))
         )
-        start += one.train
+        start += one.train_size
 
 
 def test_parts_are_shuffled_and_differ():
-    drawn = draw(0, 0, BLOCK, [part(1, 50), part(1, 50)])
+    parts = [make_part(1, 50), make_part(1, 50)]
+    drawn = draw_identifiers(0, 0, BLOCK, parts)
     halves = drawn[drawn < 50], drawn[drawn >= 50] - 50
     assert halves[0][:50].tolist() != halves[1][:50].tolist()
     assert 400 < (np.diff(drawn < 50)).sum() < 620  # about every other draw changes the part
-    assert draw(1, 0, BLOCK, [part(1, 50), part(1, 50)]).tolist() != drawn.tolist()
+    assert draw_identifiers(1, 0, BLOCK, parts).tolist() != drawn.tolist()
 
 
 def test_golden_mixture():
     # Written down once, like `test_golden_order`.
-    assert draw(0, 0, 12, [part(2, 3), part(1, 2)]).tolist() == [2, 1, 0, 3, 4, 1, 3, 2, 0, 2, 4, 0]
+    drawn = draw_identifiers(0, 0, 12, [make_part(2, 3), make_part(1, 2)])
+    assert drawn.tolist() == [2, 1, 0, 3, 4, 1, 3, 2, 0, 2, 4, 0]
 
 
 def test_impossible_mixtures_are_refused():
@@ -113,12 +124,12 @@ def test_impossible_mixtures_are_refused():
         (-1, 0, 1, MIXED),
         (0, -1, 1, MIXED),
         (0, 0, -1, MIXED),
-        (0, 0, 1, [part(1, 0)]),
+        (0, 0, 1, [make_part(1, 0)]),
     ):
         with pytest.raises(ValueError, match="cannot draw"):
-            draw(*arguments)
+            draw_identifiers(*arguments)
     with pytest.raises(ValueError, match="less than one draw in 1,024"):
-        draw(0, 0, 1, [part(1, 5), part(2000, 5)])
+        draw_identifiers(0, 0, 1, [make_part(1, 5), make_part(2000, 5)])
 
 
 def test_apportion_by_hand():

@@ -1,5 +1,4 @@
-"""Training and evaluation problems with the same question are found, whatever stands around the
-question."""
+"""Overlap of training and evaluation problems, whatever text is around their questions."""
 
 import json
 from pathlib import Path
@@ -8,15 +7,15 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import Problem, load
-from papo_jax.tasks.overlap import check, comparer, normal
-from papo_jax.tasks.templates import BOXED, DAPO, MARKED, fill
+from papo_jax.tasks.overlap import check_overlap, make_question_normalizer, normalize_text
+from papo_jax.tasks.templates import BOXED, DAPO, MARKED, fill_template
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 LONG = "Janet’s ducks lay 16 eggs per day. How many are left after she eats three?"
 
 
-def problems(*prompts, source="gsm8k"):
+def make_problems(*prompts, source="gsm8k"):
     return [Problem(i, prompt, "1", "integer", source) for i, prompt in enumerate(prompts)]
 
 
@@ -34,7 +33,7 @@ def problems(*prompts, source="gsm8k"):
     ],
 )
 def test_the_same_question(left, right):
-    assert normal(left) == normal(right)
+    assert normalize_text(left) == normalize_text(right)
 
 
 @pytest.mark.parametrize(
@@ -50,48 +49,58 @@ def test_the_same_question(left, right):
     ],
 )
 def test_other_questions(left, right):
-    assert normal(left) != normal(right)
+    assert normalize_text(left) != normalize_text(right)
 
 
 def test_known_instructions_come_off():
-    question = comparer()
-    expected = normal(LONG)
-    assert {question(fill(template, LONG)) for template in (BOXED, MARKED, DAPO, "{question}")} == {
-        expected
-    }
-    assert question(fill(MARKED, fill(BOXED, LONG))) == expected
-    assert comparer(["Q: {question}\nA:"])(f"Q: {LONG}\nA:") == expected
+    normalize_question = make_question_normalizer()
+    expected = normalize_text(LONG)
+    assert {
+        normalize_question(fill_template(template, LONG))
+        for template in (BOXED, MARKED, DAPO, "{question}")
+    } == {expected}
+    assert normalize_question(fill_template(MARKED, fill_template(BOXED, LONG))) == expected
+    assert make_question_normalizer(["Q: {question}\nA:"])(f"Q: {LONG}\nA:") == expected
 
 
 def test_what_is_refused_and_what_is_said():
-    train = problems("Something else?", fill(MARKED, LONG.upper()), fill(BOXED, LONG))
+    train = make_problems(
+        "Something else?", fill_template(MARKED, LONG.upper()), fill_template(BOXED, LONG)
+    )
     with pytest.raises(
         InputError,
         match="also evaluated on: 2; the first is 'Janet.*train gsm8k 1, held out math 0.; take",
     ) as caught:
-        check(train, problems(fill(BOXED, LONG), source="math"))
+        check_overlap(train, make_problems(fill_template(BOXED, LONG), source="math"))
     assert "\n" not in str(caught.value)
-    check(problems("Something else?"), problems(LONG))
-    check(problems("Something else?"), [])
+    check_overlap(make_problems("Something else?"), make_problems(LONG))
+    check_overlap(make_problems("Something else?"), [])
 
 
 def test_inside_a_prompt_of_the_users_own():
     wrapped = f"Question one: {LONG}\nLet us think. Answer:"
     with pytest.raises(InputError, match="also evaluated on: 1;"):
-        check(problems(wrapped, source="jsonl"), problems(LONG))
-    check(
-        problems(wrapped), problems(LONG)
+        check_overlap(make_problems(wrapped, source="jsonl"), make_problems(LONG))
+    check_overlap(
+        make_problems(wrapped), make_problems(LONG)
     )  # of a published file the instruction is known, so this is another question
-    check(problems(wrapped, source="jsonl"), problems(LONG, source="jsonl"))
-    check(problems(wrapped.replace("three", "four"), source="jsonl"), problems(LONG))
-    check(problems(wrapped.replace("three", "threefold"), source="jsonl"), problems(LONG))
+    check_overlap(make_problems(wrapped, source="jsonl"), make_problems(LONG, source="jsonl"))
+    check_overlap(
+        make_problems(wrapped.replace("three", "four"), source="jsonl"), make_problems(LONG)
+    )
+    check_overlap(
+        make_problems(wrapped.replace("three", "threefold"), source="jsonl"), make_problems(LONG)
+    )
 
 
 def test_short_questions_inside_have_a_line_of_their_own():
-    held_out = problems(r"Compute $\sin 60^\circ$.")
-    check(problems(r"Compute $\sin 60^\circ + 1$.", source="jsonl"), held_out)
+    held_out = make_problems(r"Compute $\sin 60^\circ$.")
+    check_overlap(make_problems(r"Compute $\sin 60^\circ + 1$.", source="jsonl"), held_out)
     with pytest.raises(InputError, match="also evaluated on: 1;"):
-        check(problems("Solve this:\nCompute $\\sin 60^\\circ$\nAnswer:", source="jsonl"), held_out)
+        check_overlap(
+            make_problems("Solve this:\nCompute $\\sin 60^\\circ$\nAnswer:", source="jsonl"),
+            held_out,
+        )
 
 
 @pytest.mark.skipif(
@@ -135,6 +144,6 @@ def test_math_500_inside_the_test_split_of_math(tmp_path, form):
 
 
 def test_prompts_of_punctuation_alone():
-    check(problems("...", "\n\n", source="jsonl"), problems("???"))
+    check_overlap(make_problems("...", "\n\n", source="jsonl"), make_problems("???"))
     with pytest.raises(InputError, match="also evaluated on: 1;"):
-        check(problems("???"), problems("???"))
+        check_overlap(make_problems("???"), make_problems("???"))

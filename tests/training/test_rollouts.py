@@ -73,7 +73,7 @@ def gathered(session, *draws):
 
 def drawn_prompts(session, places):
     """The prompts that come at some places of the order."""
-    identifiers = order.identifiers(session.settings.seed, 0, 12, 64)
+    identifiers = order.draw_epoch_identifiers(session.settings.seed, 0, 12, 64)
     return [session.problems.train.train[int(identifiers[place])].prompt for place in places]
 
 
@@ -241,7 +241,7 @@ def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
         "no luck",
     ]
     assert {failure["problem"] for failure in record.failures} == {
-        int(order.identifiers(0, 0, 12, 64)[2])
+        int(order.draw_epoch_identifiers(0, 0, 12, 64)[2])
     }
     assert [sample["completion"] for sample in record.samples] == found.chosen.texts[::4]
     assert [sample["prompt"] for sample in record.samples] == prompts(found.chosen)

@@ -182,7 +182,7 @@ class Laboratory:
 def own_answers(laboratory: Laboratory, seed: int, *, prompts: int, difficulty: int = 3) -> States:
     """The policy's own answers to arithmetic, with their group-normalized advantages."""
     problems = [
-        arithmetic.generate(5, "train", seed * prompts + n, difficulty=difficulty)
+        arithmetic.generate_problem(5, "train", seed * prompts + n, difficulty=difficulty)
         for n in range(prompts)
     ]
     asked = [problem.prompt for problem in problems]

@@ -106,7 +106,9 @@ class Trainer:
         """
         numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
         state = _start(self.policy.params, seed)
-        rows = order.identifiers(seed, 0, rollouts * PROMPTS, POOL).reshape(rollouts, PROMPTS)
+        rows = order.draw_epoch_identifiers(seed, 0, rollouts * PROMPTS, POOL).reshape(
+            rollouts, PROMPTS
+        )
         metrics, counts = [], {0: self._evaluate(state.params)} if curve else {}
         for first in range(0, rollouts, evaluate_every):
             made = first + evaluate_every

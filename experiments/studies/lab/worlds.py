@@ -92,7 +92,7 @@ def problems(world: World, split: str, count: int) -> Problems:
 def _problems(world: World, split: str, count: int):
     seen, index = set(), 0
     while len(seen) < count:
-        problem = arithmetic.generate(11, split, index, difficulty=world.difficulty)
+        problem = arithmetic.generate_problem(11, split, index, difficulty=world.difficulty)
         index += 1
         fits = len(problem.prompt) <= world.slots and int(problem.answer) < 10**WIDTH
         if fits and problem.prompt not in seen:
@@ -105,10 +105,10 @@ def demonstration(world: World, index: int, worked_share: float) -> tuple[str, s
     worked out."""
     rng = random.Random(f"{world.name}/{index}")
     while True:
-        problem = arithmetic.generate(
+        problem = arithmetic.generate_problem(
             12, "train", rng.randrange(2**30), difficulty=world.difficulty
         )
-        steps = arithmetic.worked(problem.prompt[:-1])
+        steps = arithmetic.solution_steps(problem.prompt[:-1])
         worked = rng.random() < worked_share
         text = "=".join([*steps[:-1], fixed(steps[-1])]) if worked else fixed(steps[-1])
         if (

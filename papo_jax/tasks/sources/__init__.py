@@ -1,1 +1,1 @@
-"""Data sets and generators of problems, a file each."""
+"""The sources of problems: data sets and generators, a file each."""

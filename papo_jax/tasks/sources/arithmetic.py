@@ -1,46 +1,43 @@
-"""Arithmetic that we generate: sums, products and parentheses over small integers, at a chosen
-difficulty.
+"""Generated arithmetic: sums, products and parentheses over small integers, at a chosen difficulty.
 
-A problem is a pure function of (seed, split, index), so nothing has to be shipped or fetched. The
-two splits
-cannot overlap: the text of a prompt decides its split.
+A problem is a pure function of (seed, split, index, difficulty), so nothing is shipped or
+downloaded. The two splits cannot overlap: the text of a prompt decides its split.
 
->>> problem = generate(0, "train", 0, difficulty=2)
->>> problem == generate(0, "train", 0, difficulty=2)
+>>> problem = generate_problem(0, "train", 0, difficulty=2)
+>>> problem == generate_problem(0, "train", 0, difficulty=2)
 True
->>> worked("(3+4)*12-5")
+>>> solution_steps("(3+4)*12-5")
 ['7*12-5', '84-5', '79']
 """
 
 import random
 import re
-import zlib
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import templates
-from papo_jax.tasks.problem import Made, Problem
+from papo_jax.tasks.problem import Problem, ProblemSplits
+from papo_jax.tasks.splits import SPLITS, assign_split
 
 NAME = "arithmetic"
-SPLITS = ("train", "held_out")
 MAX_DIFFICULTY = 8
-_HELD_OUT_SHARE = 8  # one prompt text in eight is held out
-_DISTINCT_DRAWS = 1000  # repeats in a row after which no new held-out prompt is expected
+_MOST_REPEATS = 1000  # in a row, after which no new held-out prompt is expected
 _PARENTHESES = re.compile(r"\((\d+)([-+*])(\d+)\)")
 _PRODUCT = re.compile(r"(\d+)(\*)(\d+)")
 _SUM = re.compile(r"^(\d+)([-+])(\d+)")
 
 
-def generate(seed: int, split: str, index: int, *, difficulty: int) -> Problem:
-    """Draws problem number `index` of a split.
+def generate_problem(seed: int, split: str, index: int, *, difficulty: int) -> Problem:
+    """Generates problem number `index` of a split.
 
     Args:
       seed: chooses the whole data set.
       split: "train" or "held_out".
-      index: which problem; also its identifier.
+      index: the problem's number and identifier.
       difficulty: the number of operations, 1 to 8; operands grow with it.
 
     Returns:
-      A `Problem` whose prompt is an expression and "=", and whose answer is a non-negative integer.
+      A `Problem` whose prompt is an expression and "=", and whose reference answer is a
+      non-negative integer.
 
     Raises:
       ValueError: if the split or the difficulty does not exist.
@@ -52,23 +49,23 @@ def generate(seed: int, split: str, index: int, *, difficulty: int) -> Problem:
     # Seeding by text goes through SHA-512: the same problems on every machine and Python version.
     rng = random.Random(f"arithmetic/{seed}/{split}/{index}/{difficulty}")
     while True:
-        expression = _expression(rng, difficulty)
-        steps = worked(expression)
-        if steps and split_of(f"{expression}=") == split:
+        expression = _random_expression(rng, difficulty)
+        steps = solution_steps(expression)
+        if steps and assign_split(f"{expression}=") == split:
             return Problem(index, f"{expression}=", steps[-1], source=NAME)
 
 
-def make(
+def make_problems(
     *, seed: int, difficulty: int, train_size: int, held_out_size: int, template: str, grader: str
-) -> Made:
-    """Draws both splits.
+) -> ProblemSplits:
+    """Generates both splits.
 
     Args:
       seed: chooses the whole data set.
-      difficulty: as in `generate`.
-      train_size: how many problems to train on; prompts may repeat.
-      held_out_size: how many problems to hold out, all with different prompts.
-      template: stands around every expression.
+      difficulty: as in `generate_problem`.
+      train_size: the number of problems to train on; prompts may repeat.
+      held_out_size: the number of problems to hold out, all with different prompts.
+      template: the text around every expression.
       grader: of every problem.
 
     Raises:
@@ -76,56 +73,56 @@ def make(
     """
     if not 1 <= difficulty <= MAX_DIFFICULTY:
         raise InputError(f"task.difficulty is 1 to {MAX_DIFFICULTY}, not {difficulty}")
-    train = [generate(seed, "train", i, difficulty=difficulty) for i in range(train_size)]
-    splits = {"train": train, "held_out": _distinct(seed, difficulty, held_out_size)}
-    return Made(
+    splits = {
+        "train": [
+            generate_problem(seed, "train", index, difficulty=difficulty)
+            for index in range(train_size)
+        ],
+        "held_out": _generate_distinct(seed, difficulty, held_out_size),
+    }
+    return ProblemSplits(
         {
-            name: [_asked(problem, template, grader) for problem in rows]
-            for name, rows in splits.items()
+            split: [_put_into_template(problem, template, grader) for problem in problems]
+            for split, problems in splits.items()
         }
     )
 
 
-def _asked(problem: Problem, template: str, grader: str) -> Problem:
-    return problem._replace(prompt=templates.fill(template, problem.prompt), grader=grader)
+def _put_into_template(problem: Problem, template: str, grader: str) -> Problem:
+    return problem._replace(prompt=templates.fill_template(template, problem.prompt), grader=grader)
 
 
-def _distinct(seed: int, difficulty: int, size: int) -> list[Problem]:
-    """The first `size` held-out problems with distinct prompts, numbered from 0."""
-    found, index, last = {}, 0, 0
+def _generate_distinct(seed: int, difficulty: int, size: int) -> list[Problem]:
+    """Generates the first `size` held-out problems with distinct prompts, numbered from 0."""
+    found: dict[str, Problem] = {}
+    index, last_new = 0, 0
     while len(found) < size:
-        problem = generate(seed, "held_out", index, difficulty=difficulty)
+        problem = generate_problem(seed, "held_out", index, difficulty=difficulty)
         if problem.prompt not in found:
             found[problem.prompt] = problem._replace(identifier=len(found))
-            last = index
-        elif index - last > _DISTINCT_DRAWS:
+            last_new = index
+        elif index - last_new > _MOST_REPEATS:
             raise InputError(
-                f"arithmetic at difficulty {difficulty} has about {len(found)} distinct held-out problems, "
-                f"not {size}; hold out fewer or raise task.difficulty"
+                f"arithmetic at difficulty {difficulty} has about {len(found)} distinct held-out "
+                f"problems, not {size}; hold out fewer or raise task.difficulty"
             )
         index += 1
     return list(found.values())
 
 
-def split_of(prompt: str) -> str:
-    """Returns the one split that may hold this prompt text, whatever the seed."""
-    return "held_out" if zlib.crc32(prompt.encode()) % _HELD_OUT_SHARE == 0 else "train"
+def solution_steps(expression: str) -> list[str]:
+    """Reduces an expression by one operation at a time.
 
-
-def worked(expression: str) -> list[str]:
-    """Reduces an expression one operation at a time: parentheses, then products, then sums from the
-    left.
+    Parentheses go first, then products, then sums from the left.
 
     Returns:
       The expression after each operation, the value last; empty if some step would be negative.
     """
     steps = []
     while not expression.isdigit():
-        for pattern in (_PARENTHESES, _PRODUCT, _SUM):
-            match = pattern.search(expression)
-            if match:
-                break
-        value = _apply(int(match[1]), match[2], int(match[3]))
+        searches = (pattern.search(expression) for pattern in (_PARENTHESES, _PRODUCT, _SUM))
+        match = next(match for match in searches if match)
+        value = _apply_operator(int(match[1]), match[2], int(match[3]))
         if value < 0:
             return []
         expression = expression[: match.start()] + str(value) + expression[match.end() :]
@@ -133,15 +130,14 @@ def worked(expression: str) -> list[str]:
     return steps
 
 
-def _apply(left: int, operator: str, right: int) -> int:
+def _apply_operator(left: int, operator: str, right: int) -> int:
     if operator == "*":
         return left * right
     return left + right if operator == "+" else left - right
 
 
-def _expression(rng: random.Random, difficulty: int) -> str:
-    """A chain of `difficulty` operations; some neighbors become a product or a factor in
-    parentheses."""
+def _random_expression(rng: random.Random, difficulty: int) -> str:
+    """Draws a chain of `difficulty` operations, some within products or parentheses."""
     largest = 10 + 10 * difficulty
     terms, operations = [str(rng.randint(1, largest))], 0
     while operations < difficulty:
@@ -156,6 +152,8 @@ def _expression(rng: random.Random, difficulty: int) -> str:
         else:
             terms += [rng.choice("+-"), str(rng.randint(1, largest))]
             operations += 1
-    if rng.random() < 0.5:  # let the compound term come first half of the time
-        terms = terms[2:] + ["+", terms[0]] if len(terms) > 2 else terms
+
+    # Let the compound term come first half of the time.
+    if rng.random() < 0.5 and len(terms) > 2:
+        terms = [*terms[2:], "+", terms[0]]
     return "".join(terms)

@@ -1,6 +1,6 @@
-r"""Gold answers out of the LaTeX of solutions.
+r"""Reference answers in LaTeX: the last box of a solution, and dollar signs around an answer.
 
->>> last_boxed(r"so $x = \boxed{\frac{1}{2}}$.")
+>>> last_boxed_answer(r"so $x = \boxed{\frac{1}{2}}$.")
 '\\frac{1}{2}'
 """
 
@@ -9,9 +9,10 @@ import re
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 
 
-def last_boxed(solution: str) -> str:
-    r"""Returns what stands in the last box of a solution: `\boxed{...}`, `\fbox{...}`, or the token
-    in `\boxed 5`.
+def last_boxed_answer(solution: str) -> str:
+    r"""Returns the content of a solution's last box.
+
+    A box is `\boxed{...}` or `\fbox{...}`; of `\boxed 5` it is the one token.
 
     Args:
       solution: of the data set's author.
@@ -23,30 +24,29 @@ def last_boxed(solution: str) -> str:
     if not starts:
         raise ValueError(r"the solution has no \boxed{} answer")
     rest = solution[starts[-1] :]
-    content = _braced(rest) if rest.startswith("{") else re.split(r"[\s$]", rest, maxsplit=1)[0]
+    if rest.startswith("{"):
+        content = _braced_content(rest)
+    else:
+        content = re.split(r"[\s$]", rest, maxsplit=1)[0]
     if not content.strip():
         raise ValueError(r"the last \boxed{} of the solution is empty or not closed")
     return content.strip()
 
 
-def bare(answer: str) -> str:
-    """Takes the dollar signs off a whole answer.
+def strip_dollar_signs(answer: str) -> str:
+    """Takes off the dollar signs around a whole answer.
 
-    >>> bare(" $2^{1009}$ ")
+    >>> strip_dollar_signs(" $2^{1009}$ ")
     '2^{1009}'
     """
     answer = answer.strip()
-    inside = answer.strip("$").strip()
-    return (
-        inside
-        if answer.startswith("$") and answer.endswith("$") and inside and "$" not in inside
-        else answer
-    )
+    content = answer.strip("$").strip()
+    is_one_formula = answer.startswith("$") and answer.endswith("$") and "$" not in content
+    return content if is_one_formula and content else answer
 
 
-def _braced(text: str) -> str:
-    """What stands between the brace that a text begins with and its partner; empty if that never
-    comes."""
+def _braced_content(text: str) -> str:
+    """Returns the content of the braces that a text begins with; empty if they are not closed."""
     depth = 0
     for position, character in enumerate(text):
         escaped = position and text[position - 1] == "\\"

@@ -1,12 +1,10 @@
-r"""AIME 2024, AIME 2025 and AMC 2023: contests of the Mathematical Association of America, answers
-are integers.
+r"""AIME 2024, AIME 2025 and AMC 2023: contests with integer answers.
 
-The problems are the association's; the collections below are republications, each with the license
-that its page says.
-Fields that are read: problem, Problem or question; answer or Answer, a text or a number such as
-27.0, else the last box of solution; and url or year, by which rows of other years are left out
-(AI-MO/aimo-validation-aime has 2022 to 2024, AI-MO/aimo-validation-amc the AMC 12 of 2022 and
-2023).
+The problems are the Mathematical Association of America's; the collections below are
+republications, each with the license that its page says. The fields that are read: problem, Problem
+or question; answer or Answer, a text or a number such as 27.0, else the last box of solution; and
+url or year, by which rows of other years are left out (AI-MO/aimo-validation-aime has 2022 to 2024,
+AI-MO/aimo-validation-amc the AMC 12 of 2022 and 2023).
 
 AIME 2024: Maxwell-Jia/AIME_2024 (ID, Problem, Solution, Answer), HuggingFaceH4/aime_2024,
   math-ai/aime24.
@@ -21,45 +19,47 @@ from collections.abc import Mapping
 
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family, LeftOut
-from papo_jax.tasks.files import scalar, text
-from papo_jax.tasks.sources.boxed_latex import bare, last_boxed
+from papo_jax.tasks.family import Example, Family, SkippedRow
+from papo_jax.tasks.files import read_text, read_text_or_number
+from papo_jax.tasks.sources.boxed_latex import last_boxed_answer, strip_dollar_signs
 
 _DEGREES = re.compile(r"\^\{?\\circ\}?$")
 _YEAR = re.compile(r"(?<![0-9])20[0-9]{2}(?![0-9])")
 
 
-def parse(fields: Mapping, *, year: str) -> Example | LeftOut:
-    """Reads a row.
+def parse_row(fields: Mapping, *, year: str) -> Example | SkippedRow:
+    """Parses a row.
 
     Args:
       fields: of the row.
       year: rows that say another one are left out.
 
-    >>> parse({"ID": "2024-I-1", "Problem": "Walk?", "Answer": 204}, year="2024").answer
+    >>> parse_row({"ID": "2024-I-1", "Problem": "Walk?", "Answer": 204}, year="2024").answer
     '204'
 
     Raises:
       ValueError: if a field is missing or the answer is no integer.
     """
-    said = _YEAR.findall(f"{fields.get('year') or ''} {fields.get('url') or ''}")
-    if said and year not in said:
-        return LeftOut("they are of another year")
-    question = text(fields, "problem", "Problem", "question").strip()
+    years = _YEAR.findall(f"{fields.get('year') or ''} {fields.get('url') or ''}")
+    if years and year not in years:
+        return SkippedRow("they are of another year")
+    question = read_text(fields, "problem", "Problem", "question").strip()
     if fields.get("answer", fields.get("Answer")) is None and "solution" in fields:
-        gold = last_boxed(text(fields, "solution"))
+        reference = last_boxed_answer(read_text(fields, "solution"))
     else:
-        gold = scalar(fields, "answer", "Answer")
-    answer = canonical_integer(_DEGREES.sub("", bare(gold)))
+        reference = read_text_or_number(fields, "answer", "Answer")
+    answer = canonical_integer(_DEGREES.sub("", strip_dollar_signs(reference)))
     if answer is None:
-        raise ValueError(f"the answer should be an integer, not {gold[:40]!r}")
+        raise ValueError(f"the answer should be an integer, not {reference[:40]!r}")
     return Example(question, answer, "integer")
 
 
-def _family(name: str, year: str) -> Family:
-    return Family(name, templates.BOXED, functools.partial(parse, year=year), evaluation_only=True)
+def _make_family(name: str, year: str) -> Family:
+    return Family(
+        name, templates.BOXED, functools.partial(parse_row, year=year), evaluation_only=True
+    )
 
 
-AIME_2024 = _family("aime_2024", "2024")
-AIME_2025 = _family("aime_2025", "2025")
-AMC_2023 = _family("amc_2023", "2023")
+AIME_2024 = _make_family("aime_2024", "2024")
+AIME_2025 = _make_family("aime_2025", "2025")
+AMC_2023 = _make_family("amc_2023", "2023")

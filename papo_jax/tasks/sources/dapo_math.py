@@ -1,4 +1,4 @@
-"""DAPO-Math-17k, competition problems whose answers were rewritten as integers.
+"""DAPO-Math-17k: competition problems whose answers were rewritten as integers.
 
 Source: Yu et al. 2025, arXiv 2503.14476; Apache 2.0. BytedTsinghua-SIA/DAPO-Math-17k (parquet,
 every problem about a hundred times): prompt, a list of one message with an instruction before and
@@ -12,35 +12,39 @@ from collections.abc import Mapping
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.family import Example, Family
-from papo_jax.tasks.files import scalar, text
+from papo_jax.tasks.files import read_text, read_text_or_number
 
 
-def parse(fields: Mapping) -> Example:
-    """Reads a row of either form.
+def parse_row(fields: Mapping) -> Example:
+    """Parses a row of either form.
 
-    >>> message = {"role": "user", "content": templates.fill(templates.DAPO, "1+1?")}
-    >>> parse({"prompt": [message], "reward_model": {"ground_truth": "2"}})
+    >>> content = templates.fill_template(templates.DAPO, "1+1?")
+    >>> message = {"role": "user", "content": content}
+    >>> parse_row({"prompt": [message], "reward_model": {"ground_truth": "2"}})
     Example(question='1+1?', answer='2', grader='integer')
 
     Raises:
       ValueError: if a field is missing or the answer is no integer.
     """
+    # The question, out of the one message if there is one.
     prompt = fields.get("prompt")
     if isinstance(prompt, list):
         if len(prompt) != 1 or not isinstance(prompt[0], Mapping):
             raise ValueError("the field 'prompt' should be a text or a list of one message")
-        prompt = text(prompt[0], "content")
-    question = templates.without(templates.DAPO, text({"prompt": prompt}, "prompt").strip()).strip()
+        prompt = read_text(prompt[0], "content")
+    prompt = read_text({"prompt": prompt}, "prompt").strip()
+    question = templates.remove_template(templates.DAPO, prompt).strip()
+
+    # The reference answer, an integer in both forms.
     reward = fields.get("reward_model")
-    gold = (
-        scalar(reward, "ground_truth")
-        if isinstance(reward, Mapping)
-        else scalar(fields, "solution", "answer")
-    )
-    answer = canonical_integer(gold)
+    if isinstance(reward, Mapping):
+        reference = read_text_or_number(reward, "ground_truth")
+    else:
+        reference = read_text_or_number(fields, "solution", "answer")
+    answer = canonical_integer(reference)
     if answer is None:
-        raise ValueError(f"the answer should be an integer, not {gold[:40]!r}")
+        raise ValueError(f"the answer should be an integer, not {reference[:40]!r}")
     return Example(question, answer, "integer")
 
 
-FAMILY = Family("dapo_math_17k", templates.BOXED, parse)
+FAMILY = Family("dapo_math_17k", templates.BOXED, parse_row)

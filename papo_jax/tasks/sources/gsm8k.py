@@ -1,4 +1,4 @@
-"""GSM8K, grade-school word problems with integer answers.
+"""GSM8K: grade-school word problems with integer answers.
 
 Source: Cobbe et al. 2021, arXiv 2110.14168; MIT license; openai/grade-school-math (JSONL),
 openai/gsm8k (parquet). A row is {"question": ..., "answer": "reasoning #### 72"}.
@@ -9,26 +9,28 @@ from collections.abc import Mapping
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.family import Example, Family
-from papo_jax.tasks.files import text
+from papo_jax.tasks.files import read_text
 
 
-def parse(fields: Mapping) -> Example:
-    """Reads a row; the gold follows the last "####".
+def parse_row(fields: Mapping) -> Example:
+    """Parses a row; the reference answer follows the last "####".
 
-    >>> parse({"question": "48 + 24?", "answer": "48+24 = 72\\n#### 72"}).answer
+    >>> parse_row({"question": "48 + 24?", "answer": "48+24 = 72\\n#### 72"}).answer
     '72'
 
     Raises:
       ValueError: if a field is missing or what follows is no integer.
     """
-    question, solution = text(fields, "question"), text(fields, "answer")
-    _, mark, gold = solution.rpartition("####")
+    question, solution = read_text(fields, "question"), read_text(fields, "answer")
+    _, mark, reference = solution.rpartition("####")
     if not mark:
         raise ValueError("the answer has no '####' before its final integer")
-    answer = canonical_integer(gold)
+    answer = canonical_integer(reference)
     if answer is None:
-        raise ValueError(f"what follows '####' should be an integer, not {gold.strip()[:40]!r}")
+        raise ValueError(
+            f"what follows '####' should be an integer, not {reference.strip()[:40]!r}"
+        )
     return Example(question.strip(), answer, "integer")
 
 
-FAMILY = Family("gsm8k", templates.MARKED, parse)
+FAMILY = Family("gsm8k", templates.MARKED, parse_row)

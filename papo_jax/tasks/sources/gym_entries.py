@@ -1,10 +1,11 @@
 """Entries of a reasoning-gym family as JSON lines, from a process of their own.
 
-    python -m papo_jax.tasks.sources.gym_entries FAMILY SEED COUNT
+    python -P papo_jax/tasks/sources/gym_entries.py FAMILY SEED COUNT
 
-Some families follow the order of sets, others draw from the global generators. Whoever starts this
-process sets PYTHONHASHSEED, and the generators are seeded before every entry, so that the same
-entries come out each time. The last line is {"error": ...} where something went wrong.
+It needs reasoning-gym and nothing of this package. Some families follow the order of sets, others
+draw from the global generators. The parent process sets PYTHONHASHSEED, and the generators are
+seeded before every entry, so that the same entries come out each time. The last line is
+{"error": ...} where something went wrong.
 """
 
 import contextlib
@@ -13,58 +14,50 @@ import importlib
 import json
 import random
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 
-def main(family: str, seed: int, count: int, out: TextIO) -> None:
+def write_entries(family: str, seed: int, count: int, out: TextIO) -> None:
     """Writes the entries.
 
     Args:
       family: a data set's name in reasoning-gym.
       seed: of the data set.
-      count: how many entries.
-      out: where they go.
+      count: the number of entries.
+      out: the stream to write to.
     """
     gym = importlib.import_module("reasoning_gym")
     known = sorted(importlib.import_module("reasoning_gym.factory").DATASETS)
     if family not in known:
-        near = difflib.get_close_matches(family, known, n=3, cutoff=0)
-        print(
-            json.dumps(
-                {
-                    "error": f"reasoning-gym has no family {family!r}; the nearest are {', '.join(near)}"
-                }
-            ),
-            file=out,
+        near = ", ".join(difflib.get_close_matches(family, known, n=3, cutoff=0))
+        _write_line(
+            {"error": f"reasoning-gym has no family {family!r}; the nearest are {near}"}, out
         )
         return
     try:
-        _seed(seed)
+        _seed_generators(seed)
         source = gym.create_dataset(family, seed=seed, size=count)
         for index in range(count):
-            _seed(seed + index)
+            _seed_generators(seed + index)
             entry = source[index]
             metadata = {name: entry["metadata"].get(name) for name in ("numbers", "target")}
-            print(
-                json.dumps(
-                    {"question": entry["question"], "answer": entry["answer"], **metadata},
-                    default=str,
-                ),
-                file=out,
-            )
+            _write_line({"question": entry["question"], "answer": entry["answer"], **metadata}, out)
     except Exception as error:  # whatever a family's own code raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        print(json.dumps({"error": f"reasoning_gym/{family} cannot be made ({reason})"}), file=out)
+        _write_line({"error": f"reasoning_gym/{family} cannot be made ({reason})"}, out)
 
 
-def _seed(seed: int) -> None:
+def _write_line(value: dict[str, Any], out: TextIO) -> None:
+    print(json.dumps(value, default=str), file=out)
+
+
+def _seed_generators(seed: int) -> None:
     random.seed(seed)
     importlib.import_module("numpy").random.seed(seed % 2**32)
 
 
 if __name__ == "__main__":
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        contextlib.suppress(BrokenPipeError),
-    ):  # families may print
-        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.__stdout__)
+    assert sys.__stdout__ is not None
+    # Families may print, which must not come between the entries.
+    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(BrokenPipeError):
+        write_entries(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.__stdout__)

@@ -1,7 +1,7 @@
 """Problems of the user's own: {"prompt": ..., "answer": ...}, a line each, and no code to write.
 
-The prompt is used as it stands. The answer is a text or a number. Where all answers are integers
-the grader is "integer", else "math"; `grader=` of `tasks.load` names another.
+The prompt is used unchanged. The answer is a text or a number. Where all answers are integers the
+grader is "integer", else "math"; `grader=` of `tasks.load` names another.
 """
 
 from collections.abc import Mapping
@@ -9,30 +9,33 @@ from collections.abc import Mapping
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.family import Example, Family
-from papo_jax.tasks.files import scalar, text
+from papo_jax.tasks.files import read_text, read_text_or_number
 
 
-def parse(fields: Mapping) -> Example:
-    """Reads a row.
+def parse_row(fields: Mapping) -> Example:
+    """Parses a row.
 
-    >>> parse({"prompt": "1+1=", "answer": 2})
+    >>> parse_row({"prompt": "1+1=", "answer": 2})
     Example(question='1+1=', answer='2', grader='integer')
 
     Raises:
       ValueError: if a field is missing.
     """
-    answer = scalar(fields, "answer")
-    return Example(
-        text(fields, "prompt"),
-        answer,
-        "integer" if canonical_integer(answer) is not None else "math",
-    )
+    answer = read_text_or_number(fields, "answer")
+    grader = "integer" if canonical_integer(answer) is not None else "math"
+    return Example(read_text(fields, "prompt"), answer, grader)
 
 
-def settle(examples: list[Example]) -> list[Example]:
+def unify_graders(examples: list[Example]) -> list[Example]:
     """Gives all examples one grader: "math" as soon as one answer is no integer."""
     grader = "integer" if all(example.grader == "integer" for example in examples) else "math"
     return [example._replace(grader=grader) for example in examples]
 
 
-FAMILY = Family(overlap.OWN, templates.PLACE, parse, published=False, settle=settle)
+FAMILY = Family(
+    name=overlap.USER_SOURCE,
+    template=templates.PLACEHOLDER,
+    parse_row=parse_row,
+    published=False,
+    postprocess=unify_graders,
+)

@@ -13,8 +13,8 @@ import pytest
 from papo_jax.cache_directory import cache_directory
 from papo_jax.errors import InputError
 from papo_jax.tasks import Problem, load
-from papo_jax.tasks.builder import content_fingerprint, serve
-from papo_jax.tasks.problem import Made
+from papo_jax.tasks.prepared_data import fingerprint_contents, open_prepared
+from papo_jax.tasks.problem import ProblemSplits
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"train_size": 40, "held_out_size": 12}
@@ -33,12 +33,12 @@ def test_rows_are_a_sequence(tmp_path):
 
 
 def test_every_field_and_the_notes_are_kept(tmp_path):
-    made = Made({"held_out": PROBLEMS}, ("two notes", "of a family"))
+    made = ProblemSplits({"held_out": PROBLEMS}, ("two notes", "of a family"))
     for _ in range(2):  # made, then read
-        served = serve({"task": "t"}, lambda: made, tmp_path)
-        assert list(served.splits) == ["held_out"]
-        assert list(served.splits["held_out"]) == PROBLEMS
-        assert served.notes == ("two notes", "of a family")
+        prepared = open_prepared({"task": "t"}, lambda: made, tmp_path)
+        assert list(prepared.splits) == ["held_out"]
+        assert list(prepared.splits["held_out"]) == PROBLEMS
+        assert prepared.notes == ("two notes", "of a family")
 
 
 def test_a_second_load_reads_the_same(tmp_path):
@@ -47,7 +47,7 @@ def test_a_second_load_reads_the_same(tmp_path):
     assert (
         first.fingerprint
         == second.fingerprint
-        == content_fingerprint({"train": first.train, "held_out": first.held_out})
+        == fingerprint_contents({"train": first.train, "held_out": first.held_out})
     )
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -136,7 +136,7 @@ class Deadly(list):
 
 def test_a_failed_preparation_leaves_nothing(tmp_path):
     with pytest.raises(KeyError, match="the second problem"):
-        serve({"task": "t"}, lambda: Made({"train": Broken(PROBLEMS)}), tmp_path)
+        open_prepared({"task": "t"}, lambda: ProblemSplits({"train": Broken(PROBLEMS)}), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,13 +147,17 @@ def test_a_killed_preparation_is_not_trusted(tmp_path):
     assert child.exitcode == -signal.SIGKILL
     assert [path.name[:11] for path in tmp_path.iterdir()] == [".preparing-"]
     assert (
-        list(serve({"task": "t"}, lambda: Made({"train": PROBLEMS}), tmp_path).splits["train"])
+        list(
+            open_prepared(
+                {"task": "t"}, lambda: ProblemSplits({"train": PROBLEMS}), tmp_path
+            ).splits["train"]
+        )
         == PROBLEMS
     )
 
 
 def prepare_and_die(cache):
-    serve({"task": "t"}, lambda: Made({"train": Deadly(PROBLEMS)}), cache)
+    open_prepared({"task": "t"}, lambda: ProblemSplits({"train": Deadly(PROBLEMS)}), cache)
 
 
 def test_leftovers_of_killed_preparations_are_swept(tmp_path):
@@ -172,7 +176,10 @@ def test_an_unusable_cache_is_an_input_error(tmp_path):
 
 
 def test_two_processes_at_once_and_in_silence(tmp_path):
-    code = f"from papo_jax.tasks import load; load('arithmetic', cache={str(tmp_path)!r}, train_size=40)"
+    code = (
+        "from papo_jax.tasks import load; "
+        f"load('arithmetic', cache={str(tmp_path)!r}, train_size=40)"
+    )
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE

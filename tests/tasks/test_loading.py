@@ -8,7 +8,7 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.grading import grade
-from papo_jax.tasks import Part, load, panel
+from papo_jax.tasks import Part, choose_eval_set, load
 from papo_jax.tasks.catalog import FAMILIES
 from papo_jax.tasks.templates import BOXED
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"train_size": 40, "held_out_size": 12}
 
 
-def prompts(problems):
+def prompts_of(problems):
     return [problem.prompt for problem in problems]
 
 
@@ -26,8 +26,8 @@ def test_arithmetic_splits(tmp_path):
     assert task.parts == (Part("arithmetic", 1.0, 40, 12, "{question}"),)
     assert [problem.identifier for problem in task.train] == list(range(40))
     assert [task.held_out[i].identifier for i in range(12)] == list(range(12))
-    assert len(set(prompts(task.held_out))) == 12
-    assert not set(prompts(task.train)) & set(prompts(task.held_out))
+    assert len(set(prompts_of(task.held_out))) == 12
+    assert not set(prompts_of(task.train)) & set(prompts_of(task.held_out))
     assert {(problem.grader, problem.source) for problem in task.train} == {
         ("integer", "arithmetic")
     }
@@ -46,14 +46,14 @@ def test_the_grader_and_the_template_can_be_chosen(tmp_path):
     assert task.parts[0].template == "{x} {question} \\boxed{}"
 
 
-def test_the_panel_of_a_single_task_is_its_first_problems(tmp_path):
+def test_the_eval_set_of_a_single_task_is_its_first_problems(tmp_path):
     task = load("arithmetic", cache=tmp_path, **SMALL)
-    assert panel(task, 5) == list(task.held_out[:5])
+    assert choose_eval_set(task, 5) == list(task.held_out[:5])
     with pytest.raises(
         InputError,
         match="evaluation.problems = 13 is more than the 12 held-out problems of arithmetic",
     ):
-        panel(task, 13)
+        choose_eval_set(task, 13)
 
 
 def test_small_held_out_universe_is_an_input_error(tmp_path):
@@ -91,7 +91,11 @@ def test_every_family_has_one_place_for_the_question():
 
 def test_grading_and_names_stay_light():
     heavy = "{'jax', 'numpy', 'tensorflow_datasets', 'reasoning_gym', 'pyarrow'}"
-    code = f"import sys, papo_jax.tasks, papo_jax.grading, papo_jax.tasks.task, papo_jax.tasks.loading; print(sorted({heavy} & set(sys.modules)))"
+    code = (
+        "import sys, papo_jax.tasks, papo_jax.grading; "
+        "import papo_jax.tasks.task, papo_jax.tasks.loading; "
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
