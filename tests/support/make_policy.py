@@ -77,7 +77,7 @@ def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:
 
     Returns the arrays of `Trajectories` by name.
     """
-    problems = [arithmetic.generate(0, "train", index, difficulty=1) for index in range(4)]
+    problems = [arithmetic.generate_problem(0, "train", index, difficulty=1) for index in range(4)]
     store = Store.of(policy.tokenizer, problems)
     prompts = store.take(range(4), multiple=8, longest=store.longest)
     completions = generate(
