@@ -6,6 +6,7 @@ is not needed.
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, overload
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,16 +18,30 @@ _TEXT_FIELDS = Problem._fields[1:]  # all but the identifier
 _ROWS_AT_ONCE = 1024  # rows read at once; one by one is five times slower
 
 
+class RowSource(Protocol):
+    """Random access to stored rows, as a data source of TensorFlow Datasets gives it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: Sequence[int], /) -> Sequence[Mapping[str, Any]]: ...
+
+
 class PreparedSplit(Sequence[Problem]):
     """One split, read from disk row by row; `split[i].identifier == i`."""
 
-    def __init__(self, source: Sequence[Mapping]):
+    def __init__(self, source: RowSource):
         self._source = source
 
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Problem: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Problem, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Problem | tuple[Problem, ...]:
         if isinstance(index, slice):
             return tuple(self._read_problems(range(*index.indices(len(self)))))
         return next(self._read_problems([range(len(self))[operator.index(index)]]))

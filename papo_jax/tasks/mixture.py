@@ -11,7 +11,7 @@ import math
 import operator
 import os
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from papo_jax.errors import InputError
 from papo_jax.tasks.problem import Problem
@@ -104,7 +104,13 @@ class JoinedSplit(Sequence[Problem]):
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Problem: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Problem, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Problem | tuple[Problem, ...]:
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         index = range(len(self))[operator.index(index)]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.builder import FORMAT, PreparedSplit, ProblemsBuilder
+from papo_jax.tasks.builder import FORMAT, PreparedSplit, ProblemsBuilder, RowSource
 from papo_jax.tasks.problem import Problem, ProblemSplits
 
 _MANIFEST = "manifest.json"
@@ -37,7 +37,7 @@ class PreparedData(NamedTuple):
       notes: what a reader of the figures should know, a line each.
     """
 
-    splits: dict[str, Sequence[Problem]]
+    splits: Mapping[str, Sequence[Problem]]
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -75,7 +75,8 @@ def open_prepared(
             ) from error
 
     builder = tfds.builder_from_directory(directory / manifest["builder"])
-    splits = {name: PreparedSplit(builder.as_data_source(name)) for name in builder.info.splits}
+    open_split: Callable[[str], RowSource] = builder.as_data_source
+    splits = {name: PreparedSplit(open_split(name)) for name in builder.info.splits}
     return PreparedData(splits, manifest["fingerprint"], tuple(manifest["notes"]))
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from papo_jax.errors import InputError
@@ -133,7 +133,7 @@ def _reference_answer(name: str, entry: dict, grader: str) -> str:
     return answer if answer.strip() and len(answer) <= TAIL_CHARACTERS else ""
 
 
-def _generate_entries(family: str, seed: int, count: int) -> Iterator[dict]:
+def _generate_entries(family: str, seed: int, count: int) -> Generator[dict, None, None]:
     """Reads entries out of a process of their own, whose sets always have the same order."""
     # reasoning-gym seeds entry i with seed + i, so neighboring seeds would share almost all of
     # their problems.
