@@ -31,7 +31,7 @@ from transformers import PreTrainedTokenizerFast
 
 from kernels.token_stats import linear_token_stats
 from papo_jax.models import Policy, export, initialize
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Prompts, generate
 from papo_jax.tasks.sources import arithmetic
@@ -104,8 +104,8 @@ def demonstrations(
 def loss(graph, params, tokens, valid):
     """Mean negative log-probability of the completions' tokens, nats."""
     model = nnx.merge(graph, params)
-    hidden = model.hidden(tokens, valid)[:, PROMPT - 1 : -1]
-    stats = linear_token_stats(hidden, model.head(), tokens[:, PROMPT:])
+    hidden = model.compute_hidden_states(tokens, valid)[:, PROMPT - 1 : -1]
+    stats = linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, PROMPT:])
     return -masked_mean(stats.logprob, valid[:, PROMPT:])
 
 

@@ -66,7 +66,7 @@ def run(command: Command) -> None:
         workdirs.check_fingerprints(workdir, made, sections=("model",))
         policy = with_adapters(settings, policy, mesh)
         store = problems.encode(settings, policy, asked.panel)
-        trained, frozen = lora.split(policy.params, policy.config.lora)
+        trained, frozen = lora.split_params(policy.params, policy.config.lora)
         program = programs.evaluation(policy, frozen, mesh, trained, settings)
         evaluator = Evaluator(
             settings, asked.panel, store, policy.tokenizer, policy.stop_tokens, program, pool, mesh

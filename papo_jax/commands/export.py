@@ -10,7 +10,7 @@ from papo_jax.config.settings import Model
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.models import lora
-from papo_jax.models.config import Lora
+from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint
 from papo_jax.training import workdir as workdirs
@@ -49,12 +49,12 @@ def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
         return dataclasses.replace(policy, params=params)
     base = models.load(model.path, param_dtype=model.param_dtype)
     _check_base(workdir, base)
-    adapters = Lora(model.lora_rank, model.lora_alpha, lora.targets_of(model.lora_targets))
-    policy = lora.attach(base, adapters, jax.random.key(0))  # for the shapes; the draw is replaced
-    drawn, frozen = lora.split(policy.params, adapters)
+    adapters = LoraConfig(model.lora_rank, model.lora_alpha, lora.parse_lora_targets(model.lora_targets))
+    policy = lora.attach_adapters(base, adapters, jax.random.key(0))  # for the shapes; the draw is replaced
+    drawn, frozen = lora.split_params(policy.params, adapters)
     return dataclasses.replace(
         policy,
-        params=lora.join(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen),
+        params=lora.join_params(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen),
     )
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from papo_jax.config.settings import Evaluation, Method, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, presets, reweighting, signals
-from papo_jax.models.config import Lora
-from papo_jax.models.lora import targets_of
+from papo_jax.models.model_config import LoraConfig
+from papo_jax.models.lora import parse_lora_targets
 
 
 def check(settings: Settings) -> None:
@@ -60,7 +60,7 @@ def _check_model(settings: Settings) -> None:
             " (0: no adapters) and alpha above 0"
         )
     if model.lora_rank:
-        Lora(model.lora_rank, model.lora_alpha, targets_of(model.lora_targets))
+        LoraConfig(model.lora_rank, model.lora_alpha, parse_lora_targets(model.lora_targets))
     elif model.param_dtype != "float32":
         raise InputError(
             f"model.param_dtype = {model.param_dtype} would round away what training changes; leave it at float32,"

@@ -20,7 +20,8 @@ from papo_jax.evaluation.judging import judge_completions
 from papo_jax.evaluation.schema import Entry, EvalSet, Evaluation, Graders, Sampling
 from papo_jax.learner.state import Stream, stream_key
 from papo_jax.models import Params
-from papo_jax.rollout import detokenize, prompts
+from papo_jax.rollout.detokenize import detokenize_completions
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks.problem import Problem
 from papo_jax.telemetry import provenance
 
@@ -42,7 +43,7 @@ class Evaluator:
 
     settings: Settings
     problems: list[Problem]
-    store: prompts.Store
+    store: PromptStore
     tokenizer: Any
     stop_tokens: tuple[int, ...]
     program: Callable
@@ -144,10 +145,10 @@ class Evaluator:
             indices = range(start, min(start + chunk, len(self.problems)))
             filled = list(itertools.islice(itertools.cycle(indices), chunk))
             # Padded to this set's own longest, so that shapes do not depend on the training task.
-            padded = self.store.take(
-                filled, multiple=settings.rollout.prompt_multiple, longest=self.store.longest
+            padded = self.store.make_batch(
+                filled, multiple=settings.rollout.prompt_multiple, max_slots=self.store.max_length
             )
             completions, own = self.program(params, padded, key), len(indices) * samples
-            texts += detokenize.texts(self.tokenizer, self.stop_tokens, completions)[:own]
+            texts += detokenize_completions(self.tokenizer, self.stop_tokens, completions)[:own]
             truncated += int(np.asarray(completions.truncated)[:own].sum())
         return texts, truncated / len(texts)

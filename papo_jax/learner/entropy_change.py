@@ -67,7 +67,7 @@ def entropy_change(
         def entropy(params):
             return statistics(
                 graph,
-                lora.join(params, frozen),
+                lora.join_params(params, frozen),
                 rows,
                 temperature=temperature,
                 implementation="forward",

@@ -83,7 +83,7 @@ def accumulate(
 
     def token_loss(loss: Callable, params: Params, rows: Batch, context: Arrays):
         hidden, unembedding = hidden_and_unembedding(
-            graph, lora.join(params, frozen), rows.trajectories
+            graph, lora.join_params(params, frozen), rows.trajectories
         )
         return sharded_token_stats.token_loss(
             loss,
@@ -101,7 +101,7 @@ def accumulate(
 
         def function(rows):
             return statistics(
-                graph, lora.join(params, frozen), rows, temperature=temperature, mesh=mesh
+                graph, lora.join_params(params, frozen), rows, temperature=temperature, mesh=mesh
             )
 
         stats = map_rows(function, microbatches, batch.trajectories)

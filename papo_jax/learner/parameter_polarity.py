@@ -49,7 +49,7 @@ def unit_parameter(
     """
 
     def of(params, rows, implementation):
-        joined = lora.join(params, frozen)
+        joined = lora.join_params(params, frozen)
         return statistics(
             graph, joined, rows, temperature=temperature, implementation=implementation, mesh=mesh
         )

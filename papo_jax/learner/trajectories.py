@@ -98,7 +98,7 @@ def hidden_and_unembedding(
     tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
     valid = jnp.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
     before = trajectories.prompt_tokens.shape[1] - 1
-    return model.hidden(tokens, valid)[:, before:-1], model.head()
+    return model.compute_hidden_states(tokens, valid)[:, before:-1], model.unembedding_matrix()
 
 
 def split(tree, parts: int):

@@ -8,17 +8,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 
 
-class Cache(NamedTuple):
-    """Keys and values of the tokens seen so far.
+class KVCache(NamedTuple):
+    """Keys and values of the tokens so far.
 
     Attributes:
       keys: [L, B, S, K, head_dim], rotated.
       values: [L, B, S, K, head_dim].
       valid: [B, S] boolean, the slots that hold a real token (not padding).
-      length: [] int32, the slots written; the same for every row.
+      length: [] int32, the number of written slots; the same for every row.
     """
 
     keys: jax.Array
@@ -27,10 +27,10 @@ class Cache(NamedTuple):
     length: jax.Array
 
 
-def empty(config: ModelConfig, batch: int, slots: int) -> Cache:
+def init_cache(config: ModelConfig, batch: int, slots: int) -> KVCache:
     """Returns a cache of `slots` unwritten slots for `batch` sequences."""
     shape = (config.layers, batch, slots, config.kv_heads, config.head_dim)
-    return Cache(
+    return KVCache(
         keys=jnp.zeros(shape, config.dtype),
         values=jnp.zeros(shape, config.dtype),
         valid=jnp.zeros((batch, slots), bool),
@@ -38,10 +38,9 @@ def empty(config: ModelConfig, batch: int, slots: int) -> Cache:
     )
 
 
-def repeat(cache: Cache, times: int) -> Cache:
-    """Repeats every row `times` times in place, so that a prompt is read once for all of its
-    samples."""
-    return Cache(
+def repeat_rows(cache: KVCache, times: int) -> KVCache:
+    """Repeats each row `times` times, side by side: one prefill serves all samples of a prompt."""
+    return KVCache(
         keys=jnp.repeat(cache.keys, times, axis=1),
         values=jnp.repeat(cache.values, times, axis=1),
         valid=jnp.repeat(cache.valid, times, axis=0),
@@ -49,12 +48,15 @@ def repeat(cache: Cache, times: int) -> Cache:
     )
 
 
-def extend(cache: Cache, slots: int) -> Cache:
+def add_slots(cache: KVCache, slots: int) -> KVCache:
     """Adds `slots` unwritten slots at the end."""
+    return cache._replace(
+        keys=_pad_axis(cache.keys, 2, slots),
+        values=_pad_axis(cache.values, 2, slots),
+        valid=_pad_axis(cache.valid, 1, slots),
+    )
 
-    def widen(array, axis):
-        return jnp.pad(
-            array, [(0, slots if dimension == axis else 0) for dimension in range(array.ndim)]
-        )
 
-    return Cache(widen(cache.keys, 2), widen(cache.values, 2), widen(cache.valid, 1), cache.length)
+def _pad_axis(array: jax.Array, axis: int, amount: int) -> jax.Array:
+    """Adds zeros at the end of one axis."""
+    return jnp.pad(array, [(0, amount if number == axis else 0) for number in range(array.ndim)])

@@ -1,13 +1,13 @@
-"""Adapters of low rank: attached to a policy, trained alone, merged into its weights again.
+"""Low-rank adapters: attached to a policy, trained alone, merged into its weights again.
 
     y = W x + (alpha / rank) B A x,   A from the input to `rank` numbers, B from there to the output
 
 Source: Hu et al. 2021, arXiv 2106.09685. With B = 0 the adapted policy is the base, so the base,
-adapters at their start, is also the reference of a KL term and no second copy of the weights is
-held.
+with the adapters at their start, is also the reference of a KL term and no second copy of the
+weights is needed.
 
-Parameters are nested dicts; `split` and `join` take them apart into what is trained and what is
-frozen.
+Parameters are nested dicts; `split_params` and `join_params` separate the trained ones from the
+frozen ones.
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
 from papo_jax import parallel
-from papo_jax.models.config import TARGETS, Lora
-from papo_jax.models.layers import ADAPTERS, LOGICAL_AXES
-from papo_jax.models.policy import Params, Policy, abstract, fresh
+from papo_jax.models.layers import ADAPTER_SUFFIXES, LOGICAL_AXES
+from papo_jax.models.model_config import LORA_TARGETS, LoraConfig
+from papo_jax.models.policy import Params, Policy, draw_params, make_abstract_model
 
-_HUGGINGFACE = {
+_HUGGINGFACE_NAMES = {
     "q_proj": "query",
     "k_proj": "key",
     "v_proj": "value",
@@ -34,21 +34,21 @@ _HUGGINGFACE = {
 }
 
 
-def targets_of(text: str) -> tuple[str, ...]:
-    """Reads names of weights, ours or Hugging Face's, joined by "+"; "all" stands for every one.
+def parse_lora_targets(text: str) -> tuple[str, ...]:
+    """Parses names of weights, ours or Hugging Face's, joined by "+"; "all" names every one.
 
-    >>> targets_of("q_proj+v_proj")
+    >>> parse_lora_targets("q_proj+v_proj")
     ('query', 'value')
     """
-    return (
-        TARGETS
-        if text == "all"
-        else tuple(_HUGGINGFACE.get(name, name) for name in text.split("+"))
-    )
+    if text == "all":
+        return LORA_TARGETS
+    return tuple(_HUGGINGFACE_NAMES.get(name, name) for name in text.split("+"))
 
 
-def attach(policy: Policy, lora: Lora, key: jax.Array, *, mesh: Mesh | None = None) -> Policy:
-    """Puts fresh adapters beside a policy's weights.
+def attach_adapters(
+    policy: Policy, lora: LoraConfig, key: jax.Array, *, mesh: Mesh | None = None
+) -> Policy:
+    """Adds fresh adapters beside a policy's weights.
 
     Args:
       policy: the base; its arrays are shared, not copied.
@@ -57,21 +57,24 @@ def attach(policy: Policy, lora: Lora, key: jax.Array, *, mesh: Mesh | None = No
       mesh: that the policy lives on, or None.
 
     Returns:
-      The `Policy`, whose adapters are float32 whatever its weights are held in; it computes what
+      The `Policy`, whose adapters are float32 whatever the dtype of its weights; it computes what
       the base computes.
     """
     config = dataclasses.replace(policy.config, lora=lora)
-    graph, shapes = abstract(config)
-    adapters, _ = split(shapes, lora)
+    graph, shapes = make_abstract_model(config)
+    adapters, _ = split_params(shapes, lora)
     shardings = parallel.param_shardings(mesh, adapters, LOGICAL_AXES) if mesh else None
-    # The weights of this fresh model are not used, so the compiler leaves them out.
-    draw = jax.jit(lambda key: split(fresh(config, key), lora)[0], out_shardings=shardings)
-    return dataclasses.replace(
-        policy, config=config, graph=graph, params=join(draw(key), policy.params)
-    )
+
+    def draw_adapters(key):
+        # The weights of this fresh model are not used, so the compiler leaves them out.
+        return split_params(draw_params(config, key), lora)[0]
+
+    adapters = jax.jit(draw_adapters, out_shardings=shardings)(key)
+    params = join_params(adapters, policy.params)
+    return dataclasses.replace(policy, config=config, graph=graph, params=params)
 
 
-def merge(policy: Policy) -> Policy:
+def merge_adapters(policy: Policy) -> Policy:
     """Adds the adapters into the weights: W + (alpha / rank) B A.
 
     Args:
@@ -84,40 +87,46 @@ def merge(policy: Policy) -> Policy:
     lora = policy.config.lora
     if lora is None:
         return policy
-    config = dataclasses.replace(policy.config, lora=None)
-    adapters, base = map(flatten_dict, split(policy.params, lora))
-    for *place, name in list(base):
+
+    adapters, weights = map(flatten_dict, split_params(policy.params, lora))
+    for *module, name in list(weights):
         if name in lora.targets:
-            beside = (adapters[*place, f"{name}{end}"] for end in ADAPTERS)
-            base[*place, name] = _sum(base[*place, name], *beside, lora.scale)
-    return dataclasses.replace(
-        policy, config=config, graph=abstract(config)[0], params=unflatten_dict(base)
-    )
+            inward, outward = (adapters[*module, name + suffix] for suffix in ADAPTER_SUFFIXES)
+            weight = weights[*module, name]
+            weights[*module, name] = _add_product(weight, inward, outward, lora.scale)
+
+    config = dataclasses.replace(policy.config, lora=None)
+    graph, _ = make_abstract_model(config)
+    return dataclasses.replace(policy, config=config, graph=graph, params=unflatten_dict(weights))
 
 
-def split(params: Params, lora: Lora | None) -> tuple[Params, Params]:
-    """Takes parameters apart: (what is trained, what is frozen). Without adapters everything is
-    trained.
+def split_params(params: Params, lora: LoraConfig | None) -> tuple[Params, Params]:
+    """Splits parameters into (trained, frozen); without adapters all are trained.
 
-    >>> split({"blocks": {"mlp": {"up": 1, "up_lora_in": 2}}}, Lora(1, 1.0))
+    >>> split_params({"blocks": {"mlp": {"up": 1, "up_lora_in": 2}}}, LoraConfig(1, 1.0))
     ({'blocks': {'mlp': {'up_lora_in': 2}}}, {'blocks': {'mlp': {'up': 1}}})
     """
     if lora is None:
         return params, {}
     trained, frozen = {}, {}
     for path, leaf in flatten_dict(params).items():
-        (trained if path[-1].endswith(ADAPTERS) else frozen)[path] = leaf
+        (trained if path[-1].endswith(ADAPTER_SUFFIXES) else frozen)[path] = leaf
     return unflatten_dict(trained), unflatten_dict(frozen)
 
 
-def join(first: Params, second: Params | None) -> Params:
-    """Undoes `split`."""
-    return unflatten_dict({**flatten_dict(first), **flatten_dict(second or {})})
+def join_params(trained: Params, frozen: Params | None) -> Params:
+    """Undoes `split_params`."""
+    return unflatten_dict({**flatten_dict(trained), **flatten_dict(frozen or {})})
 
 
 @functools.partial(jax.jit, static_argnames="scale")
-def _sum(weight: jax.Array, inward: jax.Array, outward: jax.Array, scale: float) -> jax.Array:
-    def add(w, a, b):
-        return w.astype(jnp.float32) + scale * jnp.tensordot(a, b, axes=1)
+def _add_product(
+    weight: jax.Array, inward: jax.Array, outward: jax.Array, scale: float
+) -> jax.Array:
+    """Adds scale B A to a stacked weight, layer by layer, in float32."""
 
-    return jax.lax.map(lambda layer: add(*layer), (weight, inward, outward))
+    def add_in_layer(layer):
+        weight, inward, outward = layer
+        return weight.astype(jnp.float32) + scale * jnp.tensordot(inward, outward, axes=1)
+
+    return jax.lax.map(add_in_layer, (weight, inward, outward))

@@ -1,4 +1,4 @@
-"""Rotary positions: their frequencies, stretched or not, and the rotation itself.
+"""Rotary positions: their frequencies, scaled or not, and the rotation itself.
 
 Shapes: B sequences, T time, H heads, head_dim.
 """
@@ -8,11 +8,13 @@ import math
 import jax
 import jax.numpy as jnp
 
-from papo_jax.models.config import RopeScaling
+from papo_jax.models.model_config import RopeScaling
 
 
-def frequencies(head_dim: int, theta: float, scaling: RopeScaling | None = None) -> jax.Array:
-    """Returns the angle a position of each pair of dimensions.
+def rotary_frequencies(
+    head_dim: int, theta: float, scaling: RopeScaling | None = None
+) -> jax.Array:
+    """Returns the rotation of each pair of dimensions from one position to the next.
 
         f_i = theta^(-2 i / head_dim),  i = 0 .. head_dim / 2 - 1
 
@@ -24,40 +26,44 @@ def frequencies(head_dim: int, theta: float, scaling: RopeScaling | None = None)
     Args:
       head_dim: even.
       theta: base.
-      scaling: None for plain frequencies.
+      scaling: None for unscaled frequencies.
 
     Returns:
       [head_dim / 2] float32, radians a token.
 
-    >>> (
-    ...     frequencies(4, 100.0).round(6).tolist(),
-    ...     frequencies(4, 100.0, RopeScaling("linear", 4.0)).round(6).tolist(),
-    ... )
-    ([1.0, 0.10000000149011612], [0.25, 0.02500000037252903])
+    >>> rotary_frequencies(4, 100.0).round(6).tolist()
+    [1.0, 0.10000000149011612]
+    >>> rotary_frequencies(4, 100.0, RopeScaling("linear", 4.0)).round(6).tolist()
+    [0.25, 0.02500000037252903]
     """
     half = head_dim // 2
     plain = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
     if scaling is None:
         return plain
-    return plain * (1 - (1 - 1 / scaling.factor) * stretched_share(plain, head_dim, theta, scaling))
+    shares = stretch_shares(plain, head_dim, theta, scaling)
+    return plain * (1 - (1 - 1 / scaling.factor) * shares)
 
 
-def stretched_share(
+def stretch_shares(
     plain: jax.Array, head_dim: int, theta: float, scaling: RopeScaling
 ) -> jax.Array:
-    """Returns how far each frequency is stretched, [head_dim / 2] in [0, 1]: 0 not at all, 1 by the
-    whole factor."""
+    """Returns how far each frequency is stretched, [head_dim / 2] in [0, 1].
+
+    0 is not at all, 1 by the whole factor.
+    """
     if scaling.kind == "linear":
         return jnp.ones_like(plain)
+
     if scaling.kind == "llama3":
-        turns = (
-            scaling.original_positions * plain / (2 * math.pi)
-        )  # within the context of pretraining
+        # Turns within the context of pretraining.
+        turns = scaling.original_positions * plain / (2 * math.pi)
         return 1 - jnp.clip(
             (turns - scaling.slow_factor) / (scaling.fast_factor - scaling.slow_factor), 0, 1
         )
+
+    # Yarn: a ramp over the pairs of dimensions, from the fast turns to the slow ones.
     first, last = (
-        _dimension_of(turns, head_dim, theta, scaling)
+        _dimension_at_turns(turns, head_dim, theta, scaling)
         for turns in (scaling.fast_turns, scaling.slow_turns)
     )
     if scaling.whole_numbers:
@@ -68,8 +74,8 @@ def stretched_share(
     )
 
 
-def _dimension_of(turns: float, head_dim: int, theta: float, scaling: RopeScaling) -> float:
-    """The (fractional) pair of dimensions that makes so many turns within the original context."""
+def _dimension_at_turns(turns: float, head_dim: int, theta: float, scaling: RopeScaling) -> float:
+    """Returns the (fractional) pair of dimensions with `turns` turns in the original context."""
     return (
         head_dim
         * math.log(scaling.original_positions / (turns * 2 * math.pi))
@@ -77,9 +83,11 @@ def _dimension_of(turns: float, head_dim: int, theta: float, scaling: RopeScalin
     )
 
 
-def rotate(x: jax.Array, cosine: jax.Array, sine: jax.Array) -> jax.Array:
-    """Rotates the halves of each head [B, T, H, head_dim] by angles [B, T, head_dim / 2], in
-    float32."""
+def rotate_heads(x: jax.Array, cosine: jax.Array, sine: jax.Array) -> jax.Array:
+    """Rotates the halves of each head [B, T, H, head_dim], in float32.
+
+    `cosine` and `sine` are those of the angles, [B, T, head_dim / 2].
+    """
     first, second = jnp.split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 2, axis=-1)
     cosine, sine = cosine[:, :, None], sine[:, :, None]
     return jnp.concatenate(

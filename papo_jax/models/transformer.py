@@ -5,19 +5,23 @@ layers. The parameters of all blocks are stacked on a leading axis [L, ...] and 
 one `lax.scan`, so compile time does not grow with depth.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from papo_jax.models import rope
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.kv_cache import Cache
-from papo_jax.models.layers import MLP, Attention, Geometry, RMSNorm, weight
+from papo_jax.models.kv_cache import KVCache
+from papo_jax.models.layers import MLP, Attention, AttentionContext, RMSNorm, draw_weight
+from papo_jax.models.model_config import ModelConfig
 
-_POLICIES = {
+_REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
 }
+
+LayerKind = dict[str, jax.Array]  # of one layer: what differs between layers, [] booleans
 
 
 class Block(nnx.Module):
@@ -29,127 +33,168 @@ class Block(nnx.Module):
         self.mlp_norm = RMSNorm(layers, config.width, config.norm_epsilon)
         self.mlp = MLP(config, layers, rngs)
 
-    def __call__(self, x: jax.Array, geometry: Geometry) -> jax.Array:
-        """Attends among the tokens of this call only."""
-        query, key, value = self.attention.project(self.attention_norm(x), geometry)
-        x = x + self.attention.attend(query, key, value, geometry.mask)
+    def __call__(self, x: jax.Array, context: AttentionContext) -> jax.Array:
+        """Attends among the tokens of this call only, [B, T, D] -> [B, T, D]."""
+        query, key, value = self.attention.project_heads(self.attention_norm(x), context)
+        x = x + self.attention.attend(query, key, value, context.mask)
         return x + self.mlp(self.mlp_norm(x))
 
-    def cached(self, x, geometry: Geometry, keys, values, layer, start):
-        """The same with keys and values [L, B, S, K, head_dim], written at (layer, :, start) and
-        attended to."""
-        query, key, value = self.attention.project(self.attention_norm(x), geometry)
-        keys = jax.lax.dynamic_update_slice(keys, key[None], (layer, 0, start, 0, 0))
-        values = jax.lax.dynamic_update_slice(values, value[None], (layer, 0, start, 0, 0))
-        x = x + self.attention.attend(query, keys[layer], values[layer], geometry.mask)
-        return x + self.mlp(self.mlp_norm(x)), keys, values
+    def apply_cached(
+        self, x: jax.Array, context: AttentionContext, cache: KVCache, layer: jax.Array
+    ) -> tuple[jax.Array, KVCache]:
+        """Attends to the tokens in the cache and to those of this call.
+
+        Args:
+          x: [B, T, D].
+          context: of the call.
+          cache: of all layers; the tokens of this call are written from slot `cache.length` on.
+          layer: [] index of this layer in the cache.
+
+        Returns:
+          [B, T, D], and the cache with new keys and values, but `valid` and `length` as before.
+        """
+        query, key, value = self.attention.project_heads(self.attention_norm(x), context)
+
+        start = (layer, 0, cache.length, 0, 0)
+        keys = jax.lax.dynamic_update_slice(cache.keys, key[None], start)
+        values = jax.lax.dynamic_update_slice(cache.values, value[None], start)
+
+        x = x + self.attention.attend(query, keys[layer], values[layer], context.mask)
+        return x + self.mlp(self.mlp_norm(x)), cache._replace(keys=keys, values=values)
 
 
 class Transformer(nnx.Module):
-    """Tokens in, final hidden states out; the head is applied by the token statistics or by
-    `papo_jax.models.logits`."""
+    """Tokens in, final hidden states out.
+
+    The token statistics, or `papo_jax.models.logits`, apply the unembedding.
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.config = config
-        self.embedding = weight(rngs, (config.vocabulary_size, config.width))
+        self.embedding = draw_weight(rngs, (config.vocabulary_size, config.width))
         self.blocks = Block(config, (config.layers,), rngs)
         self.final_norm = RMSNorm((), config.width, config.norm_epsilon)
         if not config.tied:
-            self.unembedding = weight(rngs, (config.vocabulary_size, config.width))
+            self.unembedding = draw_weight(rngs, (config.vocabulary_size, config.width))
 
-    def head(self) -> jax.Array:
-        """Returns the unembedding [V, D] in the dtype of the computation."""
+    def unembedding_matrix(self) -> jax.Array:
+        """Returns the output head [V, D] in the dtype of the computation."""
         weight = self.embedding if self.config.tied else self.unembedding
         return weight[...].astype(self.config.dtype)
 
-    def hidden(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
+    def compute_hidden_states(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
         """Runs the whole sequence at once.
 
         Args:
           tokens: [B, T] integers.
-          valid: [B, T] boolean, false on padding, which may stand anywhere.
+          valid: [B, T] boolean, false on padding, which may be anywhere.
 
         Returns:
           [B, T, D] final hidden states; those at padding mean nothing.
         """
         time = tokens.shape[1]
         causal = jnp.tril(jnp.ones((time, time), bool))
-        positions = positions_of(valid)
-        of_layer = self._geometries(positions, positions, causal[None] & valid[:, None, :])
+        positions = token_positions(valid)
+        mask = causal[None] & valid[:, None, :]
+        context_of = self._make_contexts(positions, positions, mask)
+
         graph, stacked = nnx.split(self.blocks)
 
-        def body(x, layer_and_kind):
-            layer, kind = layer_and_kind
-            return nnx.merge(graph, layer)(x, of_layer(kind)), None
+        def apply_layer(x, scanned):
+            layer_params, kind = scanned
+            return nnx.merge(graph, layer_params)(x, context_of(kind)), None
 
         if self.config.remat != "none":
-            body = jax.checkpoint(body, policy=_POLICIES[self.config.remat])
-        return self.final_norm(jax.lax.scan(body, self._embed(tokens), (stacked, self._kinds()))[0])
+            policy = _REMAT_POLICIES[self.config.remat]
+            apply_layer = jax.checkpoint(apply_layer, policy=policy)
+        scanned = (stacked, self._layer_kinds())
+        return self.final_norm(jax.lax.scan(apply_layer, self._embed_tokens(tokens), scanned)[0])
 
-    def cached(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """Appends tokens [B, T] to the cache and returns their hidden states [B, T, D] and the new
-        cache."""
-        slots = cache.valid.shape[1]
-        time = tokens.shape[1]
+    def append_to_cache(
+        self, tokens: jax.Array, valid: jax.Array, cache: KVCache
+    ) -> tuple[jax.Array, KVCache]:
+        """Appends tokens to the cache and computes their hidden states.
+
+        Args:
+          tokens: [B, T] integers.
+          valid: [B, T] boolean, false on padding.
+          cache: with at least T unwritten slots.
+
+        Returns:
+          [B, T, D] final hidden states, and the cache with the tokens in it.
+        """
+        slots, time = cache.valid.shape[1], tokens.shape[1]
         seen = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
-        positions = positions_of(valid) + cache.valid.sum(axis=1, dtype=jnp.int32)[:, None]
+        positions = token_positions(valid) + cache.valid.sum(axis=1, dtype=jnp.int32)[:, None]
         causal = jnp.arange(slots)[None, :] <= cache.length + jnp.arange(time)[:, None]
-        of_layer = self._geometries(positions, positions_of(seen), causal[None] & seen[:, None, :])
+        mask = causal[None] & seen[:, None, :]
+        context_of = self._make_contexts(positions, token_positions(seen), mask)
+
         graph, stacked = nnx.split(self.blocks)
 
-        def body(carry, scanned):
-            layer, kind, index = scanned
-            return nnx.merge(graph, layer).cached(
-                carry[0], of_layer(kind), carry[1], carry[2], index, cache.length
-            ), None
+        def apply_layer(carry, scanned):
+            layer_params, kind, index = scanned
+            x, keys, values = carry
+            x, written = nnx.merge(graph, layer_params).apply_cached(
+                x, context_of(kind), cache._replace(keys=keys, values=values), index
+            )
+            return (x, written.keys, written.values), None
 
-        carry = (self._embed(tokens), cache.keys, cache.values)
-        scanned = (stacked, self._kinds(), jnp.arange(self.config.layers))
-        (x, keys, values), _ = jax.lax.scan(body, carry, scanned)
-        return self.final_norm(x), Cache(keys, values, seen, cache.length + time)
+        carry = (self._embed_tokens(tokens), cache.keys, cache.values)
+        scanned = (stacked, self._layer_kinds(), jnp.arange(self.config.layers))
+        (x, keys, values), _ = jax.lax.scan(apply_layer, carry, scanned)
+        extended = KVCache(keys=keys, values=values, valid=seen, length=cache.length + time)
+        return self.final_norm(x), extended
 
-    def _embed(self, tokens: jax.Array) -> jax.Array:
+    def _embed_tokens(self, tokens: jax.Array) -> jax.Array:
         return jnp.take(self.embedding[...], tokens, axis=0).astype(self.config.dtype)
 
-    def _kinds(self) -> dict[str, jax.Array]:
-        """What differs between layers, [L] booleans to be scanned over; empty where all are
-        alike."""
+    def _layer_kinds(self) -> LayerKind:
+        """Returns the differences between layers, [L] booleans to scan over.
+
+        The dictionary is empty where all layers are alike.
+        """
         kinds = {"rotated": self.config.rotated, "windowed": self.config.windowed}
         return {name: jnp.array(layers) for name, layers in kinds.items() if layers}
 
-    def _geometries(self, positions: jax.Array, slots: jax.Array, mask: jax.Array):
-        """Returns a function from a layer's kind to its `Geometry`.
+    def _make_contexts(
+        self, positions: jax.Array, slot_positions: jax.Array, mask: jax.Array
+    ) -> Callable[[LayerKind], AttentionContext]:
+        """Returns a function from a layer's kind to its `AttentionContext`.
 
         Args:
           positions: [B, T], of the queries.
-          slots: [B, S], positions of what is attended to.
-          mask: [B, T, S], what a layer without a window may attend to.
+          slot_positions: [B, S], of the slots attended to.
+          mask: [B, T, S], which of them a layer without a window may attend to.
         """
         config = self.config
-        frequencies = rope.frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+
+        # The context of a layer that rotates and, where there is a window, looks through it.
+        frequencies = rope.rotary_frequencies(
+            config.head_dim, config.rope_theta, config.rope_scaling
+        )
         angles = positions[..., None].astype(jnp.float32) * frequencies[None, None]
         magnitude = config.rope_scaling.magnitude if config.rope_scaling else 1.0
-        rotated = Geometry(jnp.cos(angles) * magnitude, jnp.sin(angles) * magnitude, mask)
+        common = AttentionContext(jnp.cos(angles) * magnitude, jnp.sin(angles) * magnitude, mask)
         near = mask
         if config.window:
-            near = mask & (positions[:, :, None] - slots[:, None, :] < config.window)
-            rotated = rotated if config.windowed else rotated._replace(mask=near)
+            near = mask & (positions[:, :, None] - slot_positions[:, None, :] < config.window)
+            common = common if config.windowed else common._replace(mask=near)
 
-        def of_layer(kind: dict[str, jax.Array]) -> Geometry:
-            geometry = rotated
+        def context_of(kind: LayerKind) -> AttentionContext:
+            context = common
             if "rotated" in kind:
-                turns = kind["rotated"]
-                geometry = geometry._replace(
-                    cosine=jnp.where(turns, rotated.cosine, 1),
-                    sine=jnp.where(turns, rotated.sine, 0),
+                context = context._replace(
+                    cosine=jnp.where(kind["rotated"], common.cosine, 1),
+                    sine=jnp.where(kind["rotated"], common.sine, 0),
                 )
             if "windowed" in kind:
-                geometry = geometry._replace(mask=jnp.where(kind["windowed"], near, mask))
-            return geometry
+                context = context._replace(mask=jnp.where(kind["windowed"], near, mask))
+            return context
 
-        return of_layer
+        return context_of
 
 
-def positions_of(valid: jax.Array) -> jax.Array:
-    """Numbers the real tokens of each row 0, 1, 2, ... wherever padding stands, [B, T]."""
+def token_positions(valid: jax.Array) -> jax.Array:
+    """Numbers the real tokens of each row 0, 1, 2, ... regardless of padding, [B, T]."""
     return jnp.maximum(jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1, 0)

@@ -1,1 +1,1 @@
-"""Sampling from a policy: the one definition of its distribution, and jitted generation."""
+"""Sampling from a policy: prompts, the one definition of its distribution, jitted generation."""

@@ -1,12 +1,14 @@
-"""Completions back to text."""
+"""Detokenization of completions."""
 
 import numpy as np
 
 from papo_jax.rollout.generate import Completions
 
 
-def texts(tokenizer, stop_tokens: tuple[int, ...], completions: Completions) -> list[str]:
-    """Decodes completions without their stop tokens.
+def detokenize_completions(
+    tokenizer, stop_tokens: tuple[int, ...], completions: Completions
+) -> list[str]:
+    """Turns completions into text, without their stop tokens.
 
     Args:
       tokenizer: of the policy.
@@ -18,7 +20,7 @@ def texts(tokenizer, stop_tokens: tuple[int, ...], completions: Completions) -> 
     """
     tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
     ids = [
-        [t for t in row[kept].tolist() if t not in stop_tokens]
-        for row, kept in zip(tokens, mask, strict=True)
+        [token for token in row[drawn].tolist() if token not in stop_tokens]
+        for row, drawn in zip(tokens, mask, strict=True)
     ]
     return tokenizer.batch_decode(ids)

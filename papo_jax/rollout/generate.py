@@ -1,4 +1,4 @@
-"""Sampling completions: a prompt is read once for all of its samples, then one token at a time.
+"""Generation of completions: one prefill a prompt for all of its samples, then token by token.
 
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots (padded on the left), T
 completion slots.
@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from kernels.token_stats import token_stats
-from papo_jax.models import kv_cache as caches
+from papo_jax.models import kv_cache
+from papo_jax.models.kv_cache import KVCache
 from papo_jax.rollout import sampling
 
-PAD = 0  # what stands in slots that hold no token; no result depends on it
+PAD = 0  # in slots that hold no token; no result depends on it
 
 
 class Prompts(NamedTuple):
@@ -23,7 +24,7 @@ class Prompts(NamedTuple):
     Attributes:
       tokens: [N, P] int32, padded on the left.
       valid: [N, P] boolean, false on padding.
-      identifiers: [N] int32; the key of a prompt's samples is folded from it, not from its place in
+      identifiers: [N] int32; the key of a prompt's samples is folded from it, not from its index in
         the batch.
     """
 
@@ -33,20 +34,38 @@ class Prompts(NamedTuple):
 
 
 class Completions(NamedTuple):
-    """What the policy wrote.
+    """Tokens that the policy generated.
 
     Attributes:
       tokens: [B, T] int32, the stop token included, `PAD` after it.
       mask: [B, T] boolean, true on tokens that the policy drew.
       logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where the
         mask is false.
-      truncated: [B] boolean, true where no stop token came before the limit.
+      truncated: [B] boolean, true where no stop token came within T tokens.
     """
 
     tokens: jax.Array
     mask: jax.Array
     logprob: jax.Array
     truncated: jax.Array
+
+
+class _LoopState(NamedTuple):
+    """State of the generation loop.
+
+    Attributes:
+      position: [] int32, of the next token among the completion slots.
+      hidden: [B, D], from which the next token is drawn.
+      cache: with all tokens before it.
+      running: [B] boolean, false once a stop token was drawn.
+      completions: so far.
+    """
+
+    position: jax.Array
+    hidden: jax.Array
+    cache: KVCache
+    running: jax.Array
+    completions: Completions
 
 
 def generate(
@@ -60,11 +79,11 @@ def generate(
     stop_tokens: tuple[int, ...],
     temperature: float = 1.0,
 ) -> Completions:
-    """Draws `samples` completions of every prompt; pure, to be jitted with the keyword arguments
-    static.
+    """Draws `samples` completions of each prompt.
 
-    The key of a token is fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample
-    does not change when the batch is laid out in another way.
+    Pure, to be jitted with the graph and the keyword arguments static. The key of a token is
+    fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample does not change when
+    the batch is laid out in another way.
 
     Args:
       graph: of the policy.
@@ -72,7 +91,7 @@ def generate(
       prompts: N prompts.
       key: the rollout's PRNG key.
       samples: G.
-      max_new_tokens: T, the limit on a completion.
+      max_new_tokens: T, the most tokens of a completion.
       stop_tokens: tokens that end a completion.
       temperature: tau > 0 of the sampling distribution; 0 takes the likeliest token instead.
 
@@ -80,38 +99,51 @@ def generate(
       `Completions` of B = N G sequences, the samples of one prompt side by side.
     """
     model = nnx.merge(graph, params)
-    hidden, cache = model.cached(
-        prompts.tokens, prompts.valid, caches.empty(model.config, *prompts.tokens.shape)
-    )
-    cache = caches.extend(caches.repeat(cache, samples), max_new_tokens)
+
+    # Prefill: each prompt once, whose cache and last hidden state all of its samples share.
+    empty_cache = kv_cache.init_cache(model.config, *prompts.tokens.shape)
+    hidden, cache = model.append_to_cache(prompts.tokens, prompts.valid, empty_cache)
+    cache = kv_cache.add_slots(kv_cache.repeat_rows(cache, samples), max_new_tokens)
     rows = prompts.tokens.shape[0] * samples
-    sequence_keys = _sequence_keys(key, prompts.identifiers, samples)
+    sequence_keys = _fold_sequence_keys(key, prompts.identifiers, samples)
     stops = jnp.array(stop_tokens, jnp.int32)
 
-    def draw(hidden, position):
-        logits = jnp.einsum("bd,vd->bv", hidden, model.head(), preferred_element_type=jnp.float32)
+    def draw_tokens(hidden, position):
+        logits = jnp.einsum(
+            "bd,vd->bv", hidden, model.unembedding_matrix(), preferred_element_type=jnp.float32
+        )
         if temperature == 0:
-            tokens = sampling.greedy(logits)
+            tokens = sampling.take_likeliest_tokens(logits)
         else:
             keys = jax.vmap(jax.random.fold_in, (0, None))(sequence_keys, position)
-            tokens = sampling.sample(keys, logits, temperature=temperature)
+            tokens = sampling.sample_tokens(keys, logits, temperature=temperature)
         return tokens, token_stats(logits, tokens, temperature=temperature or 1.0).logprob
 
-    def step(loop):
-        position, hidden, cache, running, out = loop
-        tokens, logprob = draw(hidden, position)
+    def decode_step(state: _LoopState) -> _LoopState:
+        position, running, completions = state.position, state.running, state.completions
+
+        # Draw a token in every row and keep those of rows that have not stopped.
+        tokens, logprob = draw_tokens(state.hidden, position)
         tokens = jnp.where(running, tokens, PAD)
-        out = Completions(
-            tokens=out.tokens.at[:, position].set(tokens),
-            mask=out.mask.at[:, position].set(running),
-            logprob=out.logprob.at[:, position].set(jnp.where(running, logprob, 0.0)),
+        completions = Completions(
+            tokens=completions.tokens.at[:, position].set(tokens),
+            mask=completions.mask.at[:, position].set(running),
+            logprob=completions.logprob.at[:, position].set(jnp.where(running, logprob, 0.0)),
             truncated=running & ~(tokens[:, None] == stops[None]).any(axis=1),
         )
-        hidden, cache = model.cached(tokens[:, None], running[:, None], cache)
-        return position + 1, hidden[:, 0], cache, out.truncated, out
 
-    def unfinished(loop):
-        return (loop[0] < max_new_tokens) & loop[3].any()
+        # Compute the hidden states of the next position.
+        hidden, cache = model.append_to_cache(tokens[:, None], running[:, None], state.cache)
+        return _LoopState(
+            position=position + 1,
+            hidden=hidden[:, 0],
+            cache=cache,
+            running=completions.truncated,
+            completions=completions,
+        )
+
+    def is_unfinished(state: _LoopState) -> jax.Array:
+        return (state.position < max_new_tokens) & state.running.any()
 
     empty = Completions(
         tokens=jnp.full((rows, max_new_tokens), PAD, jnp.int32),
@@ -119,16 +151,21 @@ def generate(
         logprob=jnp.zeros((rows, max_new_tokens), jnp.float32),
         truncated=jnp.ones((rows,), bool),
     )
-    last = jnp.repeat(hidden[:, -1], samples, axis=0)
-    return jax.lax.while_loop(
-        unfinished, step, (jnp.int32(0), last, cache, empty.truncated, empty)
-    )[-1]
-
-
-def _sequence_keys(key: jax.Array, identifiers: jax.Array, samples: int) -> jax.Array:
-    """[N] identifiers -> [N G] keys."""
-    of_prompt = jax.vmap(jax.random.fold_in, (None, 0))(key, identifiers)
-    of_sample = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(samples)))(
-        of_prompt
+    start = _LoopState(
+        position=jnp.int32(0),
+        hidden=jnp.repeat(hidden[:, -1], samples, axis=0),
+        cache=cache,
+        running=empty.truncated,
+        completions=empty,
     )
-    return of_sample.reshape(-1)
+    return jax.lax.while_loop(is_unfinished, decode_step, start).completions
+
+
+def _fold_sequence_keys(key: jax.Array, identifiers: jax.Array, samples: int) -> jax.Array:
+    """Folds the keys of N G sequences from [N] identifiers and the numbers of their samples."""
+
+    def fold_samples(prompt_key):
+        return jax.vmap(jax.random.fold_in, (None, 0))(prompt_key, jnp.arange(samples))
+
+    prompt_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, identifiers)
+    return jax.vmap(fold_samples)(prompt_keys).reshape(-1)

@@ -1,4 +1,4 @@
-"""Problems to padded token ids: text is encoded once, and never again after that.
+"""Prompts: problems encoded to token ids once, and padded batches of them.
 
 Shapes: N problems, P prompt slots (padded on the left).
 """
@@ -10,16 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.rollout.chat import Chat, render, template_of
+from papo_jax.rollout.chat import ChatOptions, render_prompt, select_template
 from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
-_BLOCK = 1024  # texts encoded at once, on all cores; their lists of ids are garbage before the next block
+# Texts encoded at once, on all cores; their lists of ids are garbage before the next block.
+_BLOCK = 1024
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Store:
-    """The prompts of many problems, encoded.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class PromptStore:
+    """The encoded prompts of many problems.
 
     Attributes:
       tokens: [S] int32, the prompts end to end.
@@ -32,96 +33,101 @@ class Store:
     identifiers: np.ndarray
 
     @classmethod
-    def of(cls, tokenizer, problems: Iterable[Problem], chat: Chat = Chat()) -> "Store":
+    def from_problems(
+        cls, tokenizer, problems: Iterable[Problem], options: ChatOptions = ChatOptions()
+    ) -> "PromptStore":
         """Encodes problems.
 
         Args:
           tokenizer: a fast tokenizer of `transformers`.
           problems: read once, in order.
-          chat: how a text becomes a prompt.
+          options: of the chat template.
 
         Returns:
-          The `Store`. Special tokens are those that the chat template writes, or without one those
-          that the tokenizer adds by itself.
+          The `PromptStore`. Special tokens are those that the chat template writes, or without one
+          those that the tokenizer adds by itself.
 
         Raises:
-          InputError: if the template fails or cannot do what `chat` asks for, or a prompt has no
+          InputError: if the template fails or cannot do what `options` asks for, or a prompt has no
             token.
         """
         tokens, lengths, identifiers = [np.zeros(0, np.int32)], [0], []
-        for block, encoded in _blocks(tokenizer, problems, chat):
+        for block, encoded in _encode_blocks(tokenizer, problems, options):
             tokens.append(np.fromiter(itertools.chain.from_iterable(encoded), np.int32))
             lengths.extend(map(len, encoded))
             identifiers.extend(problem.identifier for problem in block)
         return cls(
-            np.concatenate(tokens),
-            np.cumsum(lengths, dtype=np.int64),
-            np.array(identifiers, np.int32),
+            tokens=np.concatenate(tokens),
+            offsets=np.cumsum(lengths, dtype=np.int64),
+            identifiers=np.array(identifiers, np.int32),
         )
+
+    def __repr__(self) -> str:
+        return f"PromptStore({len(self)} prompts, {len(self.tokens):,} tokens)"
 
     def __len__(self) -> int:
         return len(self.identifiers)
 
-    def __getitem__(self, row: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:
         """Returns the token ids of one prompt."""
-        row = range(len(self))[row]
-        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+        index = range(len(self))[index]
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         """The length of the longest prompt, tokens; 0 of no prompts."""
         return int(np.diff(self.offsets).max(initial=0))
 
-    def check(self, *, limit: int, room: int) -> None:
+    def check_lengths(self, *, max_prompt_tokens: int, max_positions: int) -> None:
         """Checks that all prompts fit.
 
         Args:
-          limit: rollout.max_prompt_tokens.
-          room: what remains of the model's positions for a prompt.
+          max_prompt_tokens: rollout.max_prompt_tokens.
+          max_positions: those of the model that completions leave for a prompt.
 
         Raises:
           InputError: if a prompt is longer than either.
         """
-        worst = self.longest
-        if worst > limit:
-            where = self.identifiers[int(np.argmax(np.diff(self.offsets)))]
+        longest = self.max_length
+        if longest > max_prompt_tokens:
+            identifier = self.identifiers[int(np.argmax(np.diff(self.offsets)))]
             raise InputError(
-                f"problem {where} has a prompt of {worst} tokens, more than rollout.max_prompt_tokens = {limit}"
+                f"problem {identifier} has a prompt of {longest} tokens, more than"
+                f" rollout.max_prompt_tokens = {max_prompt_tokens}"
             )
-        if worst > room:
+        if longest > max_positions:
             raise InputError(
-                f"a prompt of {worst} tokens and rollout.max_new_tokens do not fit the model's positions;"
-                f" {room} tokens are left for a prompt"
+                f"a prompt of {longest} tokens and rollout.max_new_tokens do not fit the model's"
+                f" positions; {max_positions} tokens are left for a prompt"
             )
 
-    def take(self, rows: Sequence[int], *, multiple: int, longest: int) -> Prompts:
+    def make_batch(self, indices: Sequence[int], *, multiple: int, max_slots: int) -> Prompts:
         """Returns some prompts, padded.
 
         Args:
-          rows: places in the store, which are the identifiers of a task's split.
+          indices: of the prompts in the store, which are the identifiers of a task's split.
           multiple: of the number of slots.
-          longest: the most slots; no less than the longest prompt.
+          max_slots: the most slots; no less than the longest prompt.
 
         Returns:
-          `Prompts` of as many rows, P = `slots` of them.
+          `Prompts` of as many rows, with P from `count_slots`.
         """
-        encoded = [self[row] for row in rows]
-        return pad(
-            encoded,
-            self.identifiers[list(rows)],
-            slots(encoded, multiple=multiple, longest=longest),
-        )
+        encoded = [self[index] for index in indices]
+        slots = count_slots(encoded, multiple=multiple, max_slots=max_slots)
+        return pad_prompts(encoded, self.identifiers[list(indices)], slots)
 
 
-def _blocks(
-    tokenizer, problems: Iterable[Problem], chat: Chat
+def _encode_blocks(
+    tokenizer, problems: Iterable[Problem], options: ChatOptions
 ) -> Iterator[tuple[list[Problem], list[list[int]]]]:
     """Yields (problems, their token ids), some at a time."""
-    template = template_of(tokenizer, chat)
+    template = select_template(tokenizer, options)
     problems = iter(problems)
     while block := list(itertools.islice(problems, _BLOCK)):
         texts = [
-            problem.prompt if template is None else render(tokenizer, template, problem, chat)
+            problem.prompt
+            if template is None
+            else render_prompt(tokenizer, template, problem, options)
             for problem in block
         ]
         # A template has written every special token already.
@@ -129,25 +135,31 @@ def _blocks(
         for problem, ids in zip(block, encoded, strict=True):
             if not ids:
                 raise InputError(
-                    f"problem {problem.identifier} has an empty prompt: no token to go on from; mend the task"
+                    f"problem {problem.identifier} has an empty prompt: no token to continue from;"
+                    " mend the task"
                 )
         yield block, encoded
 
 
-def slots(encoded: Sequence[Sequence[int]], *, multiple: int, longest: int) -> int:
-    """Returns P for these prompts: their longest rounded up, so that few shapes are compiled, but
-    never above `longest`.
+def count_slots(encoded: Sequence[Sequence[int]], *, multiple: int, max_slots: int) -> int:
+    """Returns P for these prompts: their longest rounded up, but never above `max_slots`.
 
-    >>> (slots([[1, 2, 3]], multiple=64, longest=12), slots([[1] * 70], multiple=64, longest=300))
-    (12, 128)
+    Rounding keeps the number of compiled shapes small.
+
+    >>> count_slots([[1, 2, 3]], multiple=64, max_slots=12)
+    12
+    >>> count_slots([[1] * 70], multiple=64, max_slots=300)
+    128
     """
-    here = max(len(ids) for ids in encoded)
-    return min(-(-here // multiple) * multiple, longest)
+    longest = max(len(ids) for ids in encoded)
+    return min(-(-longest // multiple) * multiple, max_slots)
 
 
-def pad(encoded: Sequence[Sequence[int]], identifiers: Sequence[int], width: int) -> Prompts:
-    """Pads prompts on the left to [N, width]."""
-    tokens = np.zeros((len(encoded), width), np.int32)
-    valid = np.arange(width) >= width - np.array([[len(ids)] for ids in encoded])
+def pad_prompts(
+    encoded: Sequence[Sequence[int]], identifiers: Sequence[int], slots: int
+) -> Prompts:
+    """Pads prompts on the left to [N, slots]."""
+    tokens = np.zeros((len(encoded), slots), np.int32)
+    valid = np.arange(slots) >= slots - np.array([[len(ids)] for ids in encoded])
     tokens[valid] = np.concatenate(encoded)
-    return Prompts(tokens, valid, np.array(identifiers, np.int32))
+    return Prompts(tokens=tokens, valid=valid, identifiers=np.array(identifiers, np.int32))

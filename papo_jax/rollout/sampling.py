@@ -1,5 +1,4 @@
-"""Logits to distribution: the only place where a token is drawn, used at the temperature that is
-trained.
+"""Sampling of tokens from logits: the only place where a token is drawn.
 
 Shapes: B sequences, V vocabulary. The same tempered, untruncated softmax is what the token
 statistics describe, so what is sampled is what is trained.
@@ -12,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 
-def sample(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
+def sample_tokens(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     """Draws one token a row, exactly, from softmax(logits / temperature).
 
     Two levels: first a block of about sqrt(V) tokens by its mass, then a token inside it, each by
     Gumbel-max. That takes 2 sqrt(V) random numbers a row where one level takes V, which is most of
-    the time of decoding on a CPU. A probability is as good as its float32 logarithm: no cumulative
-      sum rounds the rare ones away.
+    the time of generation on a CPU. A probability is as good as its float32 logarithm: no
+    cumulative sum rounds the rare ones away.
 
     Args:
       keys: [B] PRNG keys, one a row: a row's draw depends on nothing else in the batch.
@@ -29,30 +28,39 @@ def sample(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> j
       [B] int32 tokens.
 
     >>> keys = jax.random.split(jax.random.key(0), 2)
-    >>> print(sample(keys, jnp.array([[0.0, -jnp.inf], [-jnp.inf, 0.0]])))
+    >>> print(sample_tokens(keys, jnp.array([[0.0, -jnp.inf], [-jnp.inf, 0.0]])))
     [0 1]
     """
     chex.assert_rank([keys, logits], [1, 2])
     rows, vocabulary = logits.shape
-    block = math.isqrt(vocabulary - 1) + 1
+    block_size = math.isqrt(vocabulary - 1) + 1
+
+    # Tempered logits in blocks, the last one filled up with impossible tokens.
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     logits = (logits - logits.max(axis=1, keepdims=True)) / temperature
-    fill = ((0, 0), (0, -vocabulary % block))
-    blocks = jnp.pad(logits, fill, constant_values=-jnp.inf).reshape(rows, -1, block)
+    fill = ((0, 0), (0, -vocabulary % block_size))
+    blocks = jnp.pad(logits, fill, constant_values=-jnp.inf).reshape(rows, -1, block_size)
+
+    # A block by its mass, then a token inside it.
     keys = jax.vmap(jax.random.split)(keys)
-    chosen = _categorical(keys[:, 0], jax.nn.logsumexp(blocks, axis=2))
-    inside = _categorical(
-        keys[:, 1], jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0]
-    )
-    return (chosen * block + inside).astype(jnp.int32)
+    chosen = _sample_categorical(keys[:, 0], jax.nn.logsumexp(blocks, axis=2))
+    block = jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0]
+    inside = _sample_categorical(keys[:, 1], block)
+    return (chosen * block_size + inside).astype(jnp.int32)
 
 
-def greedy(logits: jax.Array) -> jax.Array:
+def take_likeliest_tokens(logits: jax.Array) -> jax.Array:
     """Returns the likeliest token of each row, [B, V] -> [B]: the limit of temperature 0."""
     return logits.argmax(axis=-1).astype(jnp.int32)
 
 
-def _categorical(keys: jax.Array, logits: jax.Array) -> jax.Array:
-    """Draws an index a row, [B] keys and [B, n] -> [B]; mode "high" keeps the tail below 2^-23
-    right."""
-    return jax.vmap(lambda key, row: jax.random.categorical(key, row, mode="high"))(keys, logits)
+def _sample_categorical(keys: jax.Array, logits: jax.Array) -> jax.Array:
+    """Draws an index a row, [B] keys and [B, n] -> [B].
+
+    Mode "high" keeps the tail below 2^-23 right.
+    """
+
+    def draw_index(key, row):
+        return jax.random.categorical(key, row, mode="high")
+
+    return jax.vmap(draw_index)(keys, logits)

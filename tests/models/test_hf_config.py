@@ -11,9 +11,9 @@ from flax import nnx
 
 from papo_jax.errors import InputError
 from papo_jax.models import rope
-from papo_jax.models.config import ModelConfig, RopeScaling
+from papo_jax.models.model_config import ModelConfig, RopeScaling
 from papo_jax.models.formats.hf_config import ARCHITECTURES, from_huggingface, to_huggingface
-from papo_jax.models.policy import abstract
+from papo_jax.models.policy import make_abstract_model
 
 BASE = {
     "vocab_size": 64,
@@ -325,7 +325,7 @@ def test_magnitude_scales_cosine_and_sine():
     config = dataclasses.replace(
         read("llama"), rope_scaling=RopeScaling("yarn", 4.0, 64, magnitude=1.5)
     )
-    graph, shapes = abstract(config)
+    graph, shapes = make_abstract_model(config)
     model = nnx.merge(graph, shapes)
     positions = jnp.arange(3)[None]
     geometry = model._geometries(positions, positions, jnp.ones((1, 3, 3), bool))({})

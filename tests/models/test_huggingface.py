@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerFast
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.formats import huggingface
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.formats import hf_directory
 from papo_jax.models.formats.hf_config import from_huggingface, to_huggingface
-from papo_jax.models.policy import Policy, abstract
+from papo_jax.models.policy import Policy, make_abstract_model
 from tests.support.seeds import make_rng
 
 SHAPE = dict(
@@ -46,7 +46,7 @@ def make_tokenizer(entries=10):
 
 def make_policy(config, entries=10):
     """A policy whose weights all differ, biases and norms too."""
-    graph, shapes = abstract(config)
+    graph, shapes = make_abstract_model(config)
     rng = make_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     return Policy(config, graph, params, make_tokenizer(entries), (0, 3))
@@ -274,7 +274,7 @@ def test_a_place_or_dtype_that_is_none(tmp_path):
 
 
 def test_a_stored_copy_of_a_tied_head_is_no_error_and_another_head_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface, "_ROWS", 5)  # of 12: compared in three pieces
+    monkeypatch.setattr(hf_directory, "_ROWS", 5)  # of 12: compared in three pieces
     policy = make_policy(dataclasses.replace(next(configs()), tied=True))
     models.export(policy, tmp_path)
     head = np.array(policy.params["embedding"])

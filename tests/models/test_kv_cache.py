@@ -11,8 +11,8 @@ from flax import nnx
 
 from papo_jax import models
 from papo_jax.models import kv_cache as caches
-from papo_jax.models.config import ModelConfig, RopeScaling
-from papo_jax.models.policy import abstract
+from papo_jax.models.model_config import ModelConfig, RopeScaling
+from papo_jax.models.policy import make_abstract_model
 from papo_jax.rollout import prompts
 from tests.support.seeds import make_rng
 
@@ -63,7 +63,7 @@ def policy(request):
 
 def make(config):
     """(graph, params): norms near 1, everything else normal with deviation 0.15."""
-    graph, shapes = abstract(config)
+    graph, shapes = make_abstract_model(config)
     rng = make_rng(1)
 
     def draw(path, leaf):
@@ -77,7 +77,7 @@ def cached_logits(graph, params, made, new):
     model = nnx.merge(graph, params)
 
     def head(hidden):
-        return jnp.einsum("btd,vd->btv", hidden, model.head())
+        return jnp.einsum("btd,vd->btv", hidden, model.unembedding_matrix())
 
     hidden, cache = model.cached(
         made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape)

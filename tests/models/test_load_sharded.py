@@ -15,16 +15,16 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import PartitionSpec
 
 from papo_jax import parallel
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.formats import (
-    huggingface,
+    hf_directory,
     load_sharded,
     safetensors_read,
     safetensors_write,
-    weight_names,
+    hf_weight_map,
 )
 from papo_jax.models.layers import LOGICAL_AXES
-from papo_jax.models.policy import abstract
+from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, contents, make_params
 
 
@@ -34,8 +34,8 @@ def test_pieces_of_any_size_make_the_same_parameters(tmp_path, monkeypatch, entr
     config = ModelConfig(
         "llama", vocabulary_size=7, width=4, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=10
     )
-    huggingface.write(tmp_path, {}, make_params(config=config), dtype=None)
-    params = huggingface.read_params(tmp_path, abstract(config)[1])
+    hf_directory.write(tmp_path, {}, make_params(config=config), dtype=None)
+    params = hf_directory.read_params(tmp_path, make_abstract_model(config)[1])
     jax.tree.map(np.testing.assert_array_equal, params, make_params(config=config))
 
 
@@ -43,7 +43,7 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(
         load_sharded, "PIECE_ENTRIES", 100
     )  # a query head, the most that is never taken apart, is 6 * 16
-    huggingface.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_read.open_directory(tmp_path)
     read = {name: [] for name in source.shapes}
 
@@ -52,7 +52,7 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
         read[name].append((start, stop, values.size))
         return values
 
-    load_sharded.fill(abstract(CONFIG)[1], source._replace(rows=rows))
+    load_sharded.fill(make_abstract_model(CONFIG)[1], source._replace(rows=rows))
     assert max(size for spans in read.values() for *_, size in spans) <= 100
     assert read["model.norm.weight"] == [(0, 16, 16)]
     # 100 // 16 = 6 rows of the embedding at a time, and the 97th by itself.
@@ -62,7 +62,7 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
 
 
 def test_how_slices_lie_in_the_file():
-    output = weight_names.layout_of(
+    output = hf_weight_map.layout_of(
         ("blocks", "attention", "output"), 3
     )  # ours [heads, head_dim, width]
     shape = (4, 6, 8)
@@ -76,12 +76,12 @@ def test_how_slices_lie_in_the_file():
     assert output.stored_spec(PartitionSpec("tensor", None, "fsdp")) == PartitionSpec(
         "fsdp", "tensor"
     )
-    bias = weight_names.layout_of(("blocks", "attention", "query_bias"), 2)
+    bias = hf_weight_map.layout_of(("blocks", "attention", "query_bias"), 2)
     assert bias.stored_shape((4, 6)) == (24,) and bias.stored_spec(
         PartitionSpec("tensor")
     ) == PartitionSpec("tensor")
     np.testing.assert_array_equal(
-        weight_names.layout_of(("embedding",), 2).to_ours(stored, (8, 24)), stored
+        hf_weight_map.layout_of(("embedding",), 2).to_ours(stored, (8, 24)), stored
     )
     with pytest.raises(ValueError, match="no range of rows or columns"):
         output.stored_spec(PartitionSpec(None, "tensor", None))
@@ -103,7 +103,7 @@ def alone(devices, task, *arguments):
 
 
 def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
-    huggingface.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
+    hf_directory.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
     for found in alone(8, "split", tmp_path):
         assert found == {
             "equal": True,
@@ -119,7 +119,7 @@ def split(directory):
     found = []
     for mesh, held, entries in (((1, 4, 2), "float32", 2**23), ((2, 2, 2), "bfloat16", 700)):
         load_sharded.PIECE_ENTRIES = entries
-        shapes = abstract(CONFIG, held)[1]
+        shapes = make_abstract_model(CONFIG, held)[1]
         shardings = parallel.param_shardings(parallel.make_mesh(*mesh), shapes, LOGICAL_AXES)
         source = safetensors_read.open_directory(directory)
         counts = {name: np.zeros(shape[0], int) for name, shape in source.shapes.items()}
@@ -131,7 +131,7 @@ def split(directory):
         params = load_sharded.fill(shapes, source._replace(rows=rows), shardings)
         expected = jax.tree.map(lambda leaf: leaf.astype("bfloat16").astype(held), make_params())
         query, gate = params["blocks"]["attention"]["query"], params["blocks"]["mlp"]["gate"]
-        huggingface.write(directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000)
+        hf_directory.write(directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000)
         pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True))
         fsdp, tensor = mesh[1:]
 
@@ -179,16 +179,16 @@ def random_checkpoint(directory, config, shard_bytes):
     """Writes repeated random numbers without ever making parameters."""
     numbers = np.random.default_rng(0).normal(size=2**20).astype(jnp.dtype("bfloat16"))
     tensors = []
-    for path, leaf in flatten_dict(abstract(config)[1]).items():
-        shape = leaf.shape[weight_names.is_stacked(path) :]
-        stored = weight_names.layout_of(path, len(shape)).stored_shape(shape)
+    for path, leaf in flatten_dict(make_abstract_model(config)[1]).items():
+        shape = leaf.shape[hf_weight_map.is_stacked(path) :]
+        stored = hf_weight_map.layout_of(path, len(shape)).stored_shape(shape)
 
         def fetch(stored=stored):
             return np.resize(numbers, stored)
 
         tensors += [
             safetensors_write.Tensor(n, stored, "bfloat16", fetch)
-            for n in weight_names.tensor_names(path, leaf.shape)
+            for n in hf_weight_map.tensor_names(path, leaf.shape)
         ]
     with safetensors_write.staged(directory) as stage:
         safetensors_write.write(stage, tensors, shard_bytes=shard_bytes)
@@ -223,11 +223,11 @@ def peak(directory, size, held, entries=None):
     """
     if entries:
         load_sharded.PIECE_ENTRIES = int(entries)
-    shapes = abstract(globals()[size], held)[1]
+    shapes = make_abstract_model(globals()[size], held)[1]
     mesh = parallel.make_mesh(1, 4, 2) if jax.device_count() == 8 else None
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES) if mesh else None
     resident, anonymous = memory("status", "VmRSS"), memory("smaps_rollup", "Anonymous")
-    params = huggingface.read_params(directory, shapes, shardings)
+    params = hf_directory.read_params(directory, shapes, shardings)
     return {
         "peak": memory("status", "VmHWM")
         - resident,  # not getrusage's, which begins with that of the process before it

@@ -13,9 +13,9 @@ import pytest
 from huggingface_hub import errors
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import hub
-from papo_jax.models.formats import locate as locating
-from papo_jax.models.formats.locate import locate
+from papo_jax.models.formats import hf_hub
+from papo_jax.models.formats import policy_location
+from papo_jax.models.formats.policy_location import locate
 
 NAME = "someone/model"
 
@@ -31,7 +31,7 @@ def test_what_is_on_disk(tmp_path, monkeypatch):
     (tmp_path / "model.gguf").write_bytes(b"")
     (tmp_path / NAME).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "fetch", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hf_hub, "fetch_model", lambda *_: pytest.fail("the hub was asked"))
     assert (locate("tiny") / "config.json").exists()
     assert (
         locate(str(tmp_path)) == tmp_path and locate(str(tmp_path / "model.gguf")).suffix == ".gguf"
@@ -58,7 +58,7 @@ def test_what_is_on_disk(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_nowhere(path, said, monkeypatch):
-    monkeypatch.setattr(hub, "fetch", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hf_hub, "fetch_model", lambda *_: pytest.fail("the hub was asked"))
     assert said in refused(path)
 
 
@@ -76,8 +76,8 @@ def test_a_file_that_is_no_model(tmp_path):
     ],
 )
 def test_hub_ids(path, model, monkeypatch):
-    assert locating.parse_hub_id(path) == model
-    monkeypatch.setattr(hub, "fetch", lambda *arguments: arguments)
+    assert policy_location.parse_hub_id(path) == model
+    monkeypatch.setattr(hf_hub, "fetch_model", lambda *arguments: arguments)
     assert locate(path) == model
 
 
@@ -86,8 +86,8 @@ class Hub:
 
     def __init__(self, monkeypatch):
         self.cached, self.remote, self.error, self.calls = None, None, None, []
-        monkeypatch.setattr(hub, "snapshot_download", self.snapshot_download)
-        monkeypatch.setattr(hub, "HfApi", lambda: self)
+        monkeypatch.setattr(hf_hub, "snapshot_download", self.snapshot_download)
+        monkeypatch.setattr(hf_hub, "HfApi", lambda: self)
 
     def snapshot_download(
         self, repo_id, revision, allow_patterns, local_files_only=False, etag_timeout=None
@@ -212,7 +212,7 @@ def test_failures_are_told_in_one_line(client, error, said, capfd):
 
 
 def test_a_hub_that_never_answers(client, monkeypatch):
-    monkeypatch.setattr(hub, "_DEADLINE", 0.05)
+    monkeypatch.setattr(hf_hub, "_DEADLINE", 0.05)
     monkeypatch.setattr(client, "model_info", lambda *_, **__: time.sleep(2))
     began = time.monotonic()
     assert "no reply within 0.05 seconds" in refused(NAME)

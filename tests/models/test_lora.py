@@ -10,8 +10,8 @@ import pytest
 from papo_jax import models
 from papo_jax.errors import InputError
 from papo_jax.models import lora
-from papo_jax.models.config import TARGETS, Lora, ModelConfig
-from papo_jax.models.policy import abstract
+from papo_jax.models.model_config import LORA_TARGETS, LoraConfig, ModelConfig
+from papo_jax.models.policy import make_abstract_model
 from tests.support.seeds import make_key, make_rng
 
 CONFIG = ModelConfig(
@@ -32,7 +32,7 @@ logits = jax.jit(models.logits, static_argnums=0)
 
 @pytest.fixture(scope="module")
 def base():
-    graph, shapes = abstract(CONFIG)
+    graph, shapes = make_abstract_model(CONFIG)
     rng = make_rng(2)  # large enough for every matrix to tell in the logits
 
     def draw(path, leaf):
@@ -51,30 +51,30 @@ def base():
 
 def moved(policy):
     """The policy after some training: every adapter has values of its own."""
-    trained, frozen = lora.split(policy.params, policy.config.lora)
+    trained, frozen = lora.split_params(policy.params, policy.config.lora)
     rng = make_rng(1)
     trained = jax.tree.map(
         lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) * 0.2, trained
     )
-    return dataclasses.replace(policy, params=lora.join(trained, frozen))
+    return dataclasses.replace(policy, params=lora.join_params(trained, frozen))
 
 
 def test_fresh_adapters_change_nothing(base):
-    adapted = lora.attach(base, Lora(3, 6.0), make_key(1))
+    adapted = lora.attach_adapters(base, LoraConfig(3, 6.0), make_key(1))
     np.testing.assert_array_equal(
         logits(adapted.graph, adapted.params, TOKENS), logits(base.graph, base.params, TOKENS)
     )
-    trained, frozen = lora.split(adapted.params, adapted.config.lora)
+    trained, frozen = lora.split_params(adapted.params, adapted.config.lora)
     jax.tree.map(np.testing.assert_array_equal, frozen, base.params)
-    assert len(jax.tree.leaves(trained)) == 2 * len(TARGETS)
+    assert len(jax.tree.leaves(trained)) == 2 * len(LORA_TARGETS)
 
 
 @pytest.mark.parametrize(
-    "targets", [TARGETS, *((name,) for name in TARGETS)], ids=lambda targets: "+".join(targets)[:12]
+    "targets", [LORA_TARGETS, *((name,) for name in LORA_TARGETS)], ids=lambda targets: "+".join(targets)[:12]
 )
 def test_merged_weights_compute_what_adapters_do(base, targets):
-    adapted = moved(lora.attach(base, Lora(3, 6.0, targets), make_key(1)))
-    merged = lora.merge(adapted)
+    adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, targets), make_key(1)))
+    merged = lora.merge_adapters(adapted)
     beside, inside, without = (logits(p.graph, p.params, TOKENS) for p in (adapted, merged, base))
     assert np.abs(beside - without).max() > 1e-2
     np.testing.assert_allclose(inside, beside, atol=2e-5)
@@ -94,8 +94,8 @@ def test_what_training_adds_to_bfloat16_weights_is_not_rounded_away():
             }
         }
     }
-    config = dataclasses.replace(CONFIG, lora=Lora(1, 4.0, ("up",)))
-    merged = lora.merge(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]["up"]
+    config = dataclasses.replace(CONFIG, lora=LoraConfig(1, 4.0, ("up",)))
+    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]["up"]
     assert merged.dtype == jnp.float32 and float(merged[0, 0, 0]) == 1 + 4 * 2.0**-12
 
 
@@ -111,8 +111,8 @@ def test_merging_by_hand():
             }
         }
     }
-    config = dataclasses.replace(CONFIG, lora=Lora(2, 8.0, ("up",)))
-    merged = lora.merge(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]
+    config = dataclasses.replace(CONFIG, lora=LoraConfig(2, 8.0, ("up",)))
+    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]
     assert {name: weight.tolist() for name, weight in merged.items()} == {
         "up": [[[53.0]]],
         "down": [[[1.0]]],
@@ -121,7 +121,7 @@ def test_merging_by_hand():
 
 def test_the_draw_depends_on_the_key_alone(base):
     first, again, other = (
-        lora.attach(base, Lora(3, 6.0, ("gate", "up")), make_key(k)).params["blocks"]["mlp"]
+        lora.attach_adapters(base, LoraConfig(3, 6.0, ("gate", "up")), make_key(k)).params["blocks"]["mlp"]
         for k in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
@@ -131,10 +131,10 @@ def test_the_draw_depends_on_the_key_alone(base):
 
 
 def test_gradients_reach_the_adapters_alone(base):
-    adapted = moved(lora.attach(base, Lora(3, 6.0, ("query", "down")), make_key(1)))
-    trained, frozen = lora.split(adapted.params, adapted.config.lora)
+    adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, ("query", "down")), make_key(1)))
+    trained, frozen = lora.split_params(adapted.params, adapted.config.lora)
     loss = jax.jit(
-        lambda trained: (logits(adapted.graph, lora.join(trained, frozen), TOKENS) ** 2).mean()
+        lambda trained: (logits(adapted.graph, lora.join_params(trained, frozen), TOKENS) ** 2).mean()
     )
     gradient = jax.grad(loss)(trained)
     assert {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(gradient)} == {
@@ -157,7 +157,7 @@ def test_gradients_reach_the_adapters_alone(base):
 @pytest.mark.parametrize(
     "rank, targets, said",
     [
-        (0, TARGETS, "at least 1"),
+        (0, LORA_TARGETS, "at least 1"),
         (2, ("q_prj",), "not q_prj"),
         (2, (), "not none"),
         (2, ("up", "up"), "each once"),
@@ -165,9 +165,9 @@ def test_gradients_reach_the_adapters_alone(base):
 )
 def test_what_cannot_be(rank, targets, said):
     with pytest.raises(InputError, match=said):
-        Lora(rank, 1.0, targets)
+        LoraConfig(rank, 1.0, targets)
 
 
 def test_names_of_hugging_face():
-    assert lora.targets_of("all") == TARGETS
-    assert lora.targets_of("q_proj+o_proj+gate_proj+down") == ("query", "output", "gate", "down")
+    assert lora.parse_lora_targets("all") == LORA_TARGETS
+    assert lora.parse_lora_targets("q_proj+o_proj+gate_proj+down") == ("query", "output", "gate", "down")

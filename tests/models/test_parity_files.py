@@ -21,7 +21,7 @@ import transformers  # noqa: E402
 
 from experiments.pretrain import character_tokenizer  # noqa: E402
 from papo_jax import models  # noqa: E402
-from papo_jax.models.formats import huggingface
+from papo_jax.models.formats import hf_directory
 from papo_jax.models.formats.hf_config import to_huggingface  # noqa: E402
 from tests.support import parity  # noqa: E402
 
@@ -91,7 +91,7 @@ def test_exports_without_an_origin_are_opened_by_transformers(name, tmp_path):
 def test_shards_are_opened_by_transformers(tmp_path):
     original = parity.build("qwen3", tmp_path / "theirs")
     policy = models.load(str(tmp_path / "theirs"))
-    huggingface.write(
+    hf_directory.write(
         tmp_path / "ours",
         to_huggingface(policy.config),
         policy.params,

@@ -14,8 +14,8 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import huggingface, safetensors_read, safetensors_write, weight_names
-from papo_jax.models.policy import abstract
+from papo_jax.models.formats import hf_directory, safetensors_read, safetensors_write, hf_weight_map
+from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, contents, make_params
 from tests.support.seeds import make_rng
 
@@ -34,9 +34,9 @@ EXTREMES = {
 
 def mixed_dtypes():
     """Every tensor's name -> a dtype, all three in turn."""
-    flat = flatten_dict(abstract(ODD)[1])
+    flat = flatten_dict(make_abstract_model(ODD)[1])
     names = [
-        name for path, leaf in flat.items() for name in weight_names.tensor_names(path, leaf.shape)
+        name for path, leaf in flat.items() for name in hf_weight_map.tensor_names(path, leaf.shape)
     ]
     return {name: DTYPES[number % 3] for number, name in enumerate(names)}
 
@@ -44,7 +44,7 @@ def mixed_dtypes():
 def foreign(directory, dtypes, shards=1):
     """A directory as another program would write it, with the extremes of each dtype in each
     tensor."""
-    huggingface.write(directory, {}, make_params(config=ODD), dtype="float32")
+    hf_directory.write(directory, {}, make_params(config=ODD), dtype="float32")
     tensors = {}
     for name, values in load_file(directory / "model.safetensors").items():
         values.reshape(-1)[:3] = EXTREMES[dtypes[name]]
@@ -74,9 +74,9 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
     tensors = foreign(tmp_path / "first", dtypes, shards)
     stored = safetensors_read.stored_dtypes(tmp_path / "first")
     assert stored == dtypes
-    _, shapes = abstract(ODD)
-    params = huggingface.read_params(tmp_path / "first", shapes)
-    huggingface.write(
+    _, shapes = make_abstract_model(ODD)
+    params = hf_directory.read_params(tmp_path / "first", shapes)
+    hf_directory.write(
         tmp_path / "second",
         {},
         params,
@@ -90,15 +90,15 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
     assert safetensors_read.stored_dtypes(tmp_path / "second") == dtypes
     for tensor in safetensors_read.read_headers(tmp_path / "second").values():
         assert tensor.offset % safetensors_read.DTYPES[tensor.dtype].itemsize == 0
-    again = huggingface.read_params(tmp_path / "second", shapes)
+    again = hf_directory.read_params(tmp_path / "second", shapes)
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
 @pytest.mark.parametrize("held", ["float32", "bfloat16"])
 @pytest.mark.parametrize("stored", DTYPES)
 def test_values_are_those_of_the_file_rounded_once(tmp_path, stored, held):
-    huggingface.write(tmp_path, {}, make_params(), dtype=stored)
-    params = huggingface.read_params(tmp_path, abstract(CONFIG, held)[1])
+    hf_directory.write(tmp_path, {}, make_params(), dtype=stored)
+    params = hf_directory.read_params(tmp_path, make_abstract_model(CONFIG, held)[1])
     expected = jax.tree.map(
         lambda leaf: leaf.astype(jnp.dtype(stored)).astype(jnp.dtype(held)), make_params()
     )
@@ -207,17 +207,17 @@ WRONG = {
 
 @pytest.mark.parametrize("change, message", WRONG.values(), ids=WRONG.keys())
 def test_wrong_weights_are_refused_in_one_line(tmp_path, change, message):
-    huggingface.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
+    hf_directory.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
     assert (tmp_path / FIRST).exists()
     change(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
-        huggingface.read_params(tmp_path, abstract(CONFIG)[1])
+        hf_directory.read_params(tmp_path, make_abstract_model(CONFIG)[1])
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_garbage_in_a_header_never_escapes_as_another_error(tmp_path, seed):
-    huggingface.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
     path = tmp_path / "model.safetensors"
     content = bytearray(path.read_bytes())
     rng = make_rng(seed)
@@ -225,11 +225,11 @@ def test_garbage_in_a_header_never_escapes_as_another_error(tmp_path, seed):
         content[at] = rng.integers(32, 127)
     path.write_bytes(content)
     with pytest.raises(InputError):
-        huggingface.read_params(tmp_path, abstract(CONFIG)[1])
+        hf_directory.read_params(tmp_path, make_abstract_model(CONFIG)[1])
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path):
-    huggingface.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_read.open_directory(tmp_path)
     os.truncate(tmp_path / "model.safetensors", 6000)
     with pytest.raises(
@@ -269,7 +269,7 @@ def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("mine")
 
     def write(**options):
-        return huggingface.write(tmp_path, {"a": 1}, make_params(), dtype="float16", **options)
+        return hf_directory.write(tmp_path, {"a": 1}, make_params(), dtype="float16", **options)
 
     def there():
         return sorted(file.name for file in tmp_path.iterdir())
@@ -289,7 +289,7 @@ def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
 
 
 def test_an_export_that_fails_changes_nothing(tmp_path):
-    huggingface.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
     before = contents(tmp_path)
     params = make_params()
     params["blocks"]["mlp"]["down"][2, 3, 1] = (
@@ -298,15 +298,15 @@ def test_an_export_that_fails_changes_nothing(tmp_path):
     with pytest.raises(
         InputError, match="layers.2.mlp.down_proj.weight holds values beyond 65504"
     ) as caught:
-        huggingface.write(tmp_path, {}, params, dtype="float16", shard_bytes=20_000)
+        hf_directory.write(tmp_path, {}, params, dtype="float16", shard_bytes=20_000)
     assert "\n" not in str(caught.value)
     for wrong in ({"dtype": "int8"}, {"dtype": None, "dtypes": {"lm_head.weight": "float64"}}):
         with pytest.raises(InputError, match="it must be float32, bfloat16 or float16"):
-            huggingface.write(tmp_path, {}, params, **wrong)
+            hf_directory.write(tmp_path, {}, params, **wrong)
     assert contents(tmp_path) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     params["blocks"]["mlp"]["down"][2, 3, 1] = np.inf  # not ours to refuse: it was infinite before
-    huggingface.write(tmp_path, {}, params, dtype="float16")
+    hf_directory.write(tmp_path, {}, params, dtype="float16")
 
 
 class Killed(BaseException):
@@ -334,7 +334,7 @@ def export_until(directory, params, shard_bytes, steps):
             safetensors_write.shutil, "rmtree", lambda *_, **__: None
         )  # nobody cleans up after a kill
         try:
-            huggingface.write(
+            hf_directory.write(
                 directory, {"export": "new"}, params, dtype=None, shard_bytes=shard_bytes
             )
         except Killed:
@@ -346,7 +346,7 @@ def what_loads(directory, **whole):
     """The name of the parameters that a directory holds, of those given; "refused", or "a
     mixture"."""
     try:
-        params = huggingface.read_params(directory, abstract(CONFIG)[1])
+        params = hf_directory.read_params(directory, make_abstract_model(CONFIG)[1])
     except InputError as error:
         assert "model.safetensors does not exist and neither does" in str(error)
         return "refused"
@@ -379,10 +379,10 @@ def test_a_killed_export_never_looks_whole(tmp_path, old_bytes, new_bytes, steps
     found = []
     for step in range(steps + 1):
         directory = tmp_path / str(step)
-        huggingface.write(directory, {"export": "old"}, old, dtype=None, shard_bytes=old_bytes)
+        hf_directory.write(directory, {"export": "old"}, old, dtype=None, shard_bytes=old_bytes)
         assert export_until(directory, new, new_bytes, step) == (step < steps)
         found.append(what_loads(directory, old=old, new=new))
-        huggingface.write(directory, {"export": "old"}, old, dtype=None)
+        hf_directory.write(directory, {"export": "old"}, old, dtype=None)
         assert sorted(file.name for file in directory.iterdir()) == [
             "config.json",
             "model.safetensors",

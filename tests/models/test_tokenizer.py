@@ -8,8 +8,8 @@ import pytest
 
 from experiments.pretrain import character_tokenizer
 from papo_jax.errors import InputError
-from papo_jax.models.formats import tokenizer as tokenizers
-from papo_jax.models.formats.tokenizer import chat_template, read_tokenizer, stop_tokens
+from papo_jax.models.formats import hf_tokenizer
+from papo_jax.models.formats.hf_tokenizer import chat_template, read_tokenizer, stop_tokens
 
 EOS, SIZE = 1, 100  # of the character tokenizer
 
@@ -96,8 +96,8 @@ def test_damaged_files(directory, name, text):
 
 
 def test_place_of_a_tokenizer_for_messages(directory):
-    assert tokenizers.place(read_tokenizer(directory)) == str(directory)
-    assert tokenizers.place(character_tokenizer()) == "the model's tokenizer"
+    assert hf_tokenizer.place(read_tokenizer(directory)) == str(directory)
+    assert hf_tokenizer.place(character_tokenizer()) == "the model's tokenizer"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from flax import nnx
 from papo_jax import models
 from papo_jax.models import kv_cache as caches
 from papo_jax.models import rope
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.layers import RMSNorm
-from papo_jax.models.policy import abstract
+from papo_jax.models.policy import make_abstract_model
 from papo_jax.models.transformer import positions_of
 from tests.support.seeds import make_rng
 
@@ -47,7 +47,7 @@ logits = jax.jit(models.logits, static_argnums=0)
 def make(config):
     """Graph and parameters; weights large enough for attention to be far from uniform, norms and
     biases random."""
-    graph, shapes = abstract(config)
+    graph, shapes = make_abstract_model(config)
     rng = make_rng(1)
     params = jax.tree.map(
         lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), jnp.float32), shapes
@@ -246,7 +246,7 @@ def test_grouped_heads_are_repeated_heads():
 
 def test_the_program_does_not_grow_with_depth():
     def length(layers):
-        graph, shapes = abstract(dataclasses.replace(LLAMA, layers=layers))
+        graph, shapes = make_abstract_model(dataclasses.replace(LLAMA, layers=layers))
         jaxpr = jax.make_jaxpr(functools.partial(models.logits, graph))(shapes, TOKENS)
         return str(jaxpr).count("\n")
 
@@ -259,7 +259,7 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
     valid[1] = False
 
     def gradient(remat):
-        graph, _ = abstract(dataclasses.replace(LLAMA, layers=1, remat=remat))
+        graph, _ = make_abstract_model(dataclasses.replace(LLAMA, layers=1, remat=remat))
 
         def loss(p):
             return (models.logits(graph, p, TOKENS, valid) * valid[..., None]).mean()
@@ -279,7 +279,7 @@ def test_each_name_of_remat_stores_less_than_the_one_before():
     alone."""
 
     def stored(remat):
-        graph, shapes = abstract(dataclasses.replace(LLAMA, remat=remat))
+        graph, shapes = make_abstract_model(dataclasses.replace(LLAMA, remat=remat))
         residuals = jax.eval_shape(
             lambda p: jax.vjp(lambda p: models.logits(graph, p, TOKENS), p)[1], shapes
         )
@@ -291,7 +291,7 @@ def test_each_name_of_remat_stores_less_than_the_one_before():
 
 def test_bfloat16_is_close_to_float32():
     graph, params = make(LLAMA)
-    half, _ = abstract(dataclasses.replace(LLAMA, dtype="bfloat16"))
+    half, _ = make_abstract_model(dataclasses.replace(LLAMA, dtype="bfloat16"))
     exact, rounded = logits(graph, params, TOKENS), logits(half, params, TOKENS)
     assert rounded.dtype == exact.dtype == jnp.float32
     # 8 bits of precision over two layers: a few parts in 2^8 of the spread of the logits.

@@ -10,8 +10,8 @@ import pytest
 
 from kernels.token_stats import token_stats
 from papo_jax import models
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.policy import abstract
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.policy import make_abstract_model
 from papo_jax.rollout.generate import PAD, Completions, Prompts, generate
 from tests.support.seeds import make_key, make_rng
 
@@ -40,7 +40,7 @@ compiled = jax.jit(
 
 @functools.cache
 def model():
-    graph, shapes = abstract(CONFIG)
+    graph, shapes = make_abstract_model(CONFIG)
     rng = make_rng(1)
     return graph, jax.tree.map(
         lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), shapes

@@ -74,10 +74,10 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     assert [ids.tolist() for ids in encoded] == expected
     assert [store[row].tolist() for row in range(len(store))] == expected and len(store) == 40
     rows = [11, 3, 39, 3]
-    width = prompts.slots([expected[row] for row in rows], multiple=8, longest=store.longest)
+    width = prompts.slots([expected[row] for row in rows], multiple=8, longest=store.max_length)
     tokens, valid = padded_one_by_one([expected[row] for row in rows], width)
     for made in (
-        store.take(rows, multiple=8, longest=store.longest),
+        store.make_batch(rows, multiple=8, longest=store.max_length),
         prompts.pad([encoded[row] for row in rows], rows, width),
     ):
         np.testing.assert_array_equal(made.tokens, tokens)
@@ -132,7 +132,7 @@ def test_templates_are_applied_once_a_problem(monkeypatch):
     monkeypatch.setattr(PreTrainedTokenizerFast, "apply_chat_template", apply)
     store = Store.of(make_tokenizer(TEMPLATE), iter(ABC))
     for rows in ([0, 1], [1]):
-        store.take(rows, multiple=4, longest=store.longest)
+        store.make_batch(rows, multiple=4, longest=store.max_length)
     assert rendered == ["abc", "d"]
 
 
@@ -188,7 +188,7 @@ def test_prompt_of_no_token():
 
 def test_lengths_are_checked():
     store = Store.of(make_tokenizer(), ABC)  # <bos>abc, <bos>d
-    assert store.longest == 4
+    assert store.max_length == 4
     store.check(limit=4, room=4)
     said = refused(store.check, limit=3, room=3)
     assert "problem 3 has a prompt of 4 tokens, more than rollout.max_prompt_tokens = 3" in said
@@ -197,7 +197,7 @@ def test_lengths_are_checked():
 
 def test_a_store_of_nothing():
     store = Store.of(make_tokenizer(), [])
-    assert len(store) == 0 and store.longest == 0 and store.tokens.dtype == np.int32
+    assert len(store) == 0 and store.max_length == 0 and store.tokens.dtype == np.int32
     store.check(limit=1, room=1)
 
 
@@ -208,10 +208,10 @@ def test_rows_outside_the_store():
 
 def test_slots_never_exceed_the_longest_prompt():
     store = Store.of(make_tokenizer(), ABC)
-    assert store.take([1], multiple=3, longest=8).tokens.tolist() == [
+    assert store.make_batch([1], multiple=3, longest=8).tokens.tolist() == [
         [0, WORDS.index("<bos>"), WORDS.index("d")]
     ]
-    assert store.take([0], multiple=3, longest=4).tokens.shape == (1, 4)  # 6 if it were rounded up
+    assert store.make_batch([0], multiple=3, longest=4).tokens.shape == (1, 4)  # 6 if it were rounded up
 
 
 def test_inspection_reads_a_text_with_the_tokenizer():

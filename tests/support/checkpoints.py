@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
-from papo_jax.models.config import ModelConfig
-from papo_jax.models.policy import abstract
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.policy import make_abstract_model
 
 # Every kind of parameter there is; 97 rows of the embedding leave a remainder in whatever pieces
 # they are read.
@@ -29,7 +29,7 @@ CONFIG = ModelConfig(
 
 def make_params(dtype="float32", config=CONFIG):
     rng = np.random.default_rng(0)
-    shapes = abstract(config)[1]
+    shapes = make_abstract_model(config)[1]
     return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(jnp.dtype(dtype)), shapes)
 
 

@@ -20,13 +20,13 @@ LORA = {
     "method.kl_coefficient": 0.1,
     "training.learning_rate": 1e-2,
 }
-TARGETS = {"model.lora_targets": "q_proj+v_proj+down_proj"}
+LORA_TARGETS = {"model.lora_targets": "q_proj+v_proj+down_proj"}
 
 
 @pytest.fixture(scope="module")
 def trained(small, train, tmp_path_factory):
     place = tmp_path_factory.mktemp("lora")
-    return *train(small({**LORA, **TARGETS}), place), place
+    return *train(small({**LORA, **LORA_TARGETS}), place), place
 
 
 def test_state_and_checkpoints_hold_adapters_alone(trained):
@@ -42,7 +42,7 @@ def test_state_and_checkpoints_hold_adapters_alone(trained):
 def test_reference_is_the_base(small, trained):
     """After training the policy has moved away from its reference, which still is the base."""
     _, _, place = trained
-    with contextlib.closing(prepare(small({**LORA, **TARGETS}), place)) as session:
+    with contextlib.closing(prepare(small({**LORA, **LORA_TARGETS}), place)) as session:
         assert session.policy.config.lora == exported_adapters()
         assert jax.tree.structure(session.reference) == jax.tree.structure(
             session.initial.params
@@ -79,8 +79,8 @@ def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path)
         first, second = (s.reference["blocks"]["mlp"]["up_lora_in"] for s in (session, again))
         assert np.abs(first - second).max() > 0.1
     base = models.load(session.settings.model.path, param_dtype="bfloat16")
-    adapted = lora.attach(base, exported_adapters(), make_key(0))
-    _, frozen = lora.split(adapted.params, adapted.config.lora)
+    adapted = lora.attach_adapters(base, exported_adapters(), make_key(0))
+    _, frozen = lora.split_params(adapted.params, adapted.config.lora)
     for one, held in zip(jax.tree.leaves(frozen), jax.tree.leaves(base.params), strict=True):
         assert (
             one.dtype == "bfloat16" and one.unsafe_buffer_pointer() == held.unsafe_buffer_pointer()
@@ -110,8 +110,8 @@ def test_everything_at_once_runs(small, train, tmp_path):
 
 
 def test_resumed_run_is_the_uninterrupted_one(small, train, trained, tmp_path):
-    train(small({**LORA, **TARGETS, "training.steps": 2}), tmp_path)
-    rows, state = train(small({**LORA, **TARGETS}), tmp_path)
+    train(small({**LORA, **LORA_TARGETS, "training.steps": 2}), tmp_path)
+    rows, state = train(small({**LORA, **LORA_TARGETS}), tmp_path)
     assert rows == trained[0]
     jax.tree.map(np.testing.assert_array_equal, state, trained[1])
 
@@ -124,9 +124,9 @@ def test_export_merges(small, trained, capsys):
     )
     assert "step 4 exported to" in capsys.readouterr().out
     exported, base = models.load(str(place / "merged")), models.load(small().model.path)
-    beside = lora.attach(base, exported_adapters(), make_key(0))
+    beside = lora.attach_adapters(base, exported_adapters(), make_key(0))
     beside = (
-        lora.join(state.params, lora.split(beside.params, exported_adapters())[1]),
+        lora.join_params(state.params, lora.split_params(beside.params, exported_adapters())[1]),
         beside.graph,
     )
     tokens = np.arange(12).reshape(2, 6) % base.config.vocabulary_size
@@ -138,7 +138,7 @@ def test_export_merges(small, trained, capsys):
 
 
 def exported_adapters():
-    return models.architecture.Lora(2, 8.0, ("query", "value", "down"))
+    return models.model_config.LoraConfig(2, 8.0, ("query", "value", "down"))
 
 
 def test_export_beside_other_weights_is_refused(trained, capsys, tmp_path):

@@ -20,7 +20,7 @@ from experiments.studies.lab import worlds
 from kernels.token_stats import reference
 from papo_jax import models
 from papo_jax.models import Policy, export, initialize
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import generate
 
@@ -92,8 +92,8 @@ def learn(graph, params, tokens: np.ndarray, valid: np.ndarray, keys: jax.Array,
 
     def loss(params, tokens, valid):
         model = nnx.merge(graph, params)
-        hidden = model.hidden(tokens, valid)[:, start - 1 : -1]
-        stats = reference.linear_token_stats(hidden, model.head(), tokens[:, start:])
+        hidden = model.compute_hidden_states(tokens, valid)[:, start - 1 : -1]
+        stats = reference.linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, start:])
         return -masked_mean(stats.logprob, valid[:, start:])
 
     def update(carry, key):

@@ -16,26 +16,20 @@ import numpy as np
 
 from papo_jax.errors import InputError
 
-_SCALARS = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "?",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
+# Type of a metadata value -> its code in `struct`; 8 and 9 have no fixed size.
 _STRING, _ARRAY = 8, 9
+_SCALAR_CODES = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
 _DEFAULT_ALIGNMENT = 32
 
 
 class TensorInfo(NamedTuple):
-    """Where a tensor is: shape with the slowest axis first, ggml type, offset in the file in
-    bytes."""
+    """Shape, type and location of a tensor.
+
+    Attributes:
+      shape: the slowest axis first.
+      kind: its ggml type.
+      offset: of its first byte in the file.
+    """
 
     shape: tuple[int, ...]
     kind: int
@@ -57,7 +51,10 @@ class GGUFFile(NamedTuple):
     tensors: dict[str, TensorInfo]
     data: mmap.mmap
 
-    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+    def __repr__(self) -> str:
+        return f"GGUFFile({self.path}, {len(self.fields)} fields, {len(self.tensors)} tensors)"
+
+    def read_rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Reads rows [start, stop) of a tensor as float32.
 
         Args:
@@ -72,20 +69,21 @@ class GGUFFile(NamedTuple):
           InputError: if the tensor's type is unknown or the file is cut short.
         """
         if len(self.tensors[name].shape) == 1:
-            return self._dequantized(name, 0, None)[start:stop]
-        return self._dequantized(name, start, stop)
+            return self._dequantize_rows(name, 0, None)[start:stop]
+        return self._dequantize_rows(name, start, stop)
 
-    def _dequantized(self, name: str, start: int, stop: int | None) -> np.ndarray:
+    def _dequantize_rows(self, name: str, start: int, stop: int | None) -> np.ndarray:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
         shape, kind, offset = self.tensors[name]
         try:
             kind = GGMLQuantizationType(kind)
-            block, size = GGML_QUANT_SIZES[kind]
-            stored = (*shape[:-1], shape[-1] // block * size)
-            raw = np.frombuffer(self.data, np.uint8, math.prod(stored), offset).reshape(stored)
+            block_entries, block_bytes = GGML_QUANT_SIZES[kind]
+            stored_shape = (*shape[:-1], shape[-1] // block_entries * block_bytes)
+            raw = np.frombuffer(self.data, np.uint8, math.prod(stored_shape), offset)
             # Blocks lie along the last axis, so rows can be dequantized apart from the others.
-            return dequantize(raw[start:stop], kind).reshape(-1, *shape[1:])
+            rows = raw.reshape(stored_shape)[start:stop]
+            return dequantize(rows, kind).reshape(-1, *shape[1:])
         except NotImplementedError as error:
             raise InputError(f"{self.path}: the tensor {name} cannot be read: {error}") from None
         except (ValueError, IndexError, OverflowError):
@@ -94,7 +92,7 @@ class GGUFFile(NamedTuple):
             ) from None
 
 
-def read(path: pathlib.Path) -> GGUFFile:
+def open_file(path: pathlib.Path) -> GGUFFile:
     """Opens a file and reads its metadata.
 
     Args:
@@ -114,6 +112,7 @@ def read(path: pathlib.Path) -> GGUFFile:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise InputError(f"{path} is empty; fetch it again") from None
+
     if data[:4] != b"GGUF":
         raise InputError(f"{path} is no GGUF file: it does not begin with the letters GGUF")
     try:
@@ -126,53 +125,60 @@ def read(path: pathlib.Path) -> GGUFFile:
 
 def _read_header(path: pathlib.Path, data: mmap.mmap) -> GGUFFile:
     cursor = _Cursor(data, 4)
-    version = cursor.number("I")
+    version = cursor.read_number("I")
     if version not in (2, 3):
         raise ValueError(f"version {version}, it must be 2 or 3")
-    tensor_count, field_count = cursor.number("Q"), cursor.number("Q")
-    fields = {cursor.string(): cursor.value(cursor.number("I")) for _ in range(field_count)}
+    num_tensors, num_fields = cursor.read_number("Q"), cursor.read_number("Q")
+
+    fields = {
+        cursor.read_string(): cursor.read_value(cursor.read_number("I")) for _ in range(num_fields)
+    }
+
+    # Offsets count from the first aligned byte after the header.
     relative = {}
-    for _ in range(tensor_count):
-        name = cursor.string()
-        shape = cursor.numbers("Q", cursor.number("I"))
-        relative[name] = TensorInfo(shape[::-1], cursor.number("I"), cursor.number("Q"))
+    for _ in range(num_tensors):
+        name = cursor.read_string()
+        shape = cursor.read_numbers("Q", cursor.read_number("I"))
+        kind, offset = cursor.read_number("I"), cursor.read_number("Q")
+        relative[name] = TensorInfo(shape[::-1], kind, offset)
     alignment = fields.get("general.alignment", _DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"alignment {alignment!r}")
-    start = cursor.at + -cursor.at % alignment
+    start = cursor.offset + -cursor.offset % alignment
     tensors = {name: info._replace(offset=start + info.offset) for name, info in relative.items()}
     return GGUFFile(path, fields, tensors, data)
 
 
 class _Cursor:
-    """A place in the file that moves on with what is read."""
+    """A position in the file that advances with each read."""
 
-    def __init__(self, data: mmap.mmap, at: int):
-        self.data, self.at = data, at
+    def __init__(self, data: mmap.mmap, offset: int):
+        self.data, self.offset = data, offset
 
-    def numbers(self, code: str, count: int) -> tuple:
+    def read_numbers(self, code: str, count: int) -> tuple:
         layout = struct.Struct(f"<{count}{code}")
-        values = layout.unpack_from(self.data, self.at)
-        self.at += layout.size
+        values = layout.unpack_from(self.data, self.offset)
+        self.offset += layout.size
         return values
 
-    def number(self, code: str):
-        return self.numbers(code, 1)[0]
+    def read_number(self, code: str):
+        return self.read_numbers(code, 1)[0]
 
-    def string(self) -> str:
-        end = self.number("Q") + self.at
+    def read_string(self) -> str:
+        end = self.read_number("Q") + self.offset
         if end > len(self.data):
             raise EOFError(f"a string that ends at byte {end} of {len(self.data)}")
-        text = self.data[self.at : end].decode()
-        self.at = end
+        text = self.data[self.offset : end].decode()
+        self.offset = end
         return text
 
-    def value(self, kind: int):
+    def read_value(self, kind: int):
+        """Reads a number, a string or an array of them."""
         if kind == _STRING:
-            return self.string()
+            return self.read_string()
         if kind != _ARRAY:
-            return self.number(_SCALARS[kind])
-        kind, count = self.number("I"), self.number("Q")
+            return self.read_number(_SCALAR_CODES[kind])
+        kind, count = self.read_number("I"), self.read_number("Q")
         if kind in (_STRING, _ARRAY):
-            return [self.value(kind) for _ in range(count)]
-        return list(self.numbers(_SCALARS[kind], count))
+            return [self.read_value(kind) for _ in range(count)]
+        return list(self.read_numbers(_SCALAR_CODES[kind], count))

@@ -12,7 +12,7 @@ from papo_jax.errors import InputError
 # Types of token that are matched whole, before the text is split into words.
 _CONTROL, _USER_DEFINED = 3, 4
 
-# The words of Qwen 2 and Llama 3, which differ in how many digits make one.
+# The pattern of words of Qwen 2 and Llama 3, which differ in how many digits make one.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -20,12 +20,12 @@ _WORDS = (
 _SPLITS = ("gpt-2", "smollm", "qwen2", "llama-bpe")
 
 
-def build(fields: Mapping[str, Any], *, source: str):
+def build_tokenizer(fields: Mapping[str, Any], *, label: str):
     """Builds the tokenizer from the metadata of a GGUF file.
 
     Args:
       fields: the metadata.
-      source: the file, for messages.
+      label: the file, for messages.
 
     Returns:
       A `PreTrainedTokenizerFast` that pads on the left and knows the chat template.
@@ -35,16 +35,16 @@ def build(fields: Mapping[str, Any], *, source: str):
     """
     from transformers import PreTrainedTokenizerFast
 
-    _refuse_unsupported(fields, source)
+    _refuse_unsupported(fields, label)
     tokens, split = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.pre"]
     roles = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-    named = {role: fields.get(f"tokenizer.ggml.{name}_token_id") for role, name in roles.items()}
+    ids = {role: fields.get(f"tokenizer.ggml.{name}_token_id") for role, name in roles.items()}
     try:
-        special = {role: tokens[index] for role, index in named.items() if index is not None}
-        backend = _backend(fields, tokens, split)
+        special = {role: tokens[index] for role, index in ids.items() if index is not None}
+        backend = _build_backend(fields, tokens, split)
     except (IndexError, ValueError) as error:
         raise InputError(
-            f"{source}: the tokenizer is damaged ({error}); fetch the file again"
+            f"{label}: the tokenizer is damaged ({error}); fetch the file again"
         ) from None
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -56,50 +56,50 @@ def build(fields: Mapping[str, Any], *, source: str):
     )
 
 
-def _refuse_unsupported(fields: Mapping[str, Any], source: str) -> None:
+def _refuse_unsupported(fields: Mapping[str, Any], label: str) -> None:
     """Raises for a tokenizer that would be built wrong."""
     instead = "use the model's Hugging Face directory"
     for name, supported in (("tokenizer.ggml.model", ("gpt2",)), ("tokenizer.ggml.pre", _SPLITS)):
         if fields.get(name) not in supported:
             allowed = ", ".join(supported)
             raise InputError(
-                f"{source}: {name} is {fields.get(name)!r}, supported are {allowed}; {instead}"
+                f"{label}: {name} is {fields.get(name)!r}, supported are {allowed}; {instead}"
             )
     for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"):
         if name not in fields:
-            raise InputError(f"{source}: the field {name} is missing; {instead}")
+            raise InputError(f"{label}: the field {name} is missing; {instead}")
 
 
-def _backend(fields: Mapping[str, Any], tokens: list[str], split: str):
+def _build_backend(fields: Mapping[str, Any], tokens: list[str], split: str):
     """Builds the `tokenizers.Tokenizer`."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
     # Llama 3 takes a word that is a token as it is, even where no merges lead to it.
     model = models.BPE(
-        vocab={token: i for i, token in enumerate(tokens)},
-        merges=merges,
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=[tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]],
         ignore_merges=split == "llama-bpe",
     )
     backend = Tokenizer(model)
     if split == "qwen2":
         backend.normalizer = normalizers.NFC()
-    backend.pre_tokenizer = _pre_tokenizer(split)
+    backend.pre_tokenizer = _build_pre_tokenizer(split)
     backend.decoder = decoders.ByteLevel()
+
+    # Tokens that are matched whole.
     kinds = fields["tokenizer.ggml.token_type"]
-    whole = [
-        (token, kind)
-        for token, kind in zip(tokens, kinds, strict=True)
-        if kind in (_CONTROL, _USER_DEFINED)
-    ]
     backend.add_tokens(
-        [AddedToken(token, normalized=False, special=kind == _CONTROL) for token, kind in whole]
+        [
+            AddedToken(token, normalized=False, special=kind == _CONTROL)
+            for token, kind in zip(tokens, kinds, strict=True)
+            if kind in (_CONTROL, _USER_DEFINED)
+        ]
     )
     return backend
 
 
-def _pre_tokenizer(split: str):
-    """Returns what cuts text into words, spelled in the 256 characters that stand for bytes."""
+def _build_pre_tokenizer(split: str):
+    """Builds the splitter of text into words, spelled in the 256 characters that stand for bytes."""
     from tokenizers import Regex, pre_tokenizers
 
     if split in ("gpt-2", "smollm"):

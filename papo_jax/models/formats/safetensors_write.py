@@ -1,5 +1,7 @@
-"""Writing safetensors: one file, or shards and their index, a tensor in memory at a time, and whole
-or not at all."""
+"""Writing of safetensors: one file, or shards and their index, one tensor in memory at a time.
+
+An export is complete or not there at all.
+"""
 
 import contextlib
 import json
@@ -18,10 +20,10 @@ from papo_jax.models.formats.safetensors_read import DTYPES, INDEX, SINGLE
 
 _CODES = {dtype.name: code for code, dtype in DTYPES.items()}
 _STAGE = ".export-unfinished"
-_OURS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
+_WEIGHT_FILE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
 
-class Tensor(NamedTuple):
+class LazyTensor(NamedTuple):
     """A tensor that is fetched when its turn comes.
 
     Attributes:
@@ -37,22 +39,24 @@ class Tensor(NamedTuple):
     fetch: Callable[[], np.ndarray]
 
     @property
-    def bytes(self) -> int:
+    def num_bytes(self) -> int:
         """Its size in the file."""
         return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
 
 
 @contextlib.contextmanager
-def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterator[pathlib.Path]:
-    """Gives a folder to write files to, and puts them into a directory once all are written.
+def stage_files(
+    directory: pathlib.Path, *, replaced: Collection[str] = ()
+) -> Iterator[pathlib.Path]:
+    """Yields a staging folder and moves its files into a directory once all are written.
 
-    Weights that an earlier export left in the directory are taken away first. Whoever is killed in
-    between leaves a directory without weights, or with shards without their index, and never old
+    Weights that an earlier export left in the directory are deleted first. A process that is killed
+    in between leaves a directory without weights, or with shards without their index, and never old
     and new ones mixed.
 
     Args:
-      directory: where the files are to be; made if it does not exist.
-      replaced: names of other files of an earlier export, which go with its weights.
+      directory: of the files; made if it does not exist.
+      replaced: names of other files of an earlier export, which are deleted with its weights.
 
     Yields:
       The folder, inside of `directory`; it is gone afterwards.
@@ -63,27 +67,32 @@ def staged(directory: pathlib.Path, *, replaced: Collection[str] = ()) -> Iterat
     stage.mkdir()
     try:
         yield stage
-
-        # Weights go first and come last, and of them the index ("-" sorts before "."): without it
-        # shards are no model.
-        def order(file):
-            return (bool(_OURS.fullmatch(file.name)), file.name)
-
-        for old in sorted(directory.iterdir(), key=order, reverse=True):
-            if _OURS.fullmatch(old.name) or old.name in replaced:
+        old_files = sorted(directory.iterdir(), key=_moving_order, reverse=True)
+        for old in old_files:
+            if _WEIGHT_FILE.fullmatch(old.name) or old.name in replaced:
                 old.unlink()
-        for new in sorted(stage.iterdir(), key=order):
+        for new in sorted(stage.iterdir(), key=_moving_order):
             new.replace(directory / new.name)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def write(directory: pathlib.Path, tensors: list[Tensor], *, shard_bytes: int) -> None:
-    """Writes `model.safetensors`, or shards and `model.safetensors.index.json` where that would be
-    too large.
+def _moving_order(file: pathlib.Path) -> tuple[bool, str]:
+    """Returns the sort key under which files are moved in; old ones are deleted in reverse.
+
+    Weights are the first to go and the last to come, and of them the index ("-" sorts before "."):
+    without it shards are no model.
+    """
+    return bool(_WEIGHT_FILE.fullmatch(file.name)), file.name
+
+
+def write_tensors(
+    directory: pathlib.Path, tensors: list[LazyTensor], *, shard_bytes: int
+) -> None:
+    """Writes `model.safetensors`, or shards and their index where that would be too large.
 
     Args:
-      directory: exists; see `staged`.
+      directory: exists; see `stage_files`.
       tensors: in the order in which shards are filled.
       shard_bytes: the most bytes of tensors in a file; one that is larger by itself gets a file of
         its own.
@@ -94,19 +103,18 @@ def write(directory: pathlib.Path, tensors: list[Tensor], *, shard_bytes: int) -
     """
     for tensor in tensors:
         check_dtype(tensor.dtype)
-    shards = _split(tensors, shard_bytes)
+    shards = _split_into_shards(tensors, shard_bytes)
     if len(shards) == 1:
         _write_file(directory / SINGLE, tensors)
         return
-    places = {}
+
+    weight_map = {}
     for number, shard in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         _write_file(directory / file, shard)
-        places |= {tensor.name: file for tensor in shard}
-    index = {
-        "metadata": {"total_size": sum(tensor.bytes for tensor in tensors)},
-        "weight_map": places,
-    }
+        weight_map |= {tensor.name: file for tensor in shard}
+    total_size = sum(tensor.num_bytes for tensor in tensors)
+    index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
     (directory / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
@@ -121,27 +129,28 @@ def check_dtype(dtype: str) -> None:
         )
 
 
-def _split(tensors: list[Tensor], most: int) -> list[list[Tensor]]:
-    """Cuts the list where the next tensor would make a file larger than `most` bytes."""
-    shards: list[list[Tensor]] = [[]]
-    room = most
+def _split_into_shards(tensors: list[LazyTensor], shard_bytes: int) -> list[list[LazyTensor]]:
+    """Splits the list where the next tensor would make a file larger than `shard_bytes`."""
+    shards: list[list[LazyTensor]] = [[]]
+    room = shard_bytes
     for tensor in tensors:
-        if shards[-1] and tensor.bytes > room:
+        if shards[-1] and tensor.num_bytes > room:
             shards.append([])
-            room = most
+            room = shard_bytes
         shards[-1].append(tensor)
-        room -= tensor.bytes
+        room -= tensor.num_bytes
     return shards
 
 
-def _write_file(path: pathlib.Path, tensors: list[Tensor]) -> None:
-    # The widest dtypes first keep every tensor at a multiple of its item size, as those who map the
-    # file expect.
+def _write_file(path: pathlib.Path, tensors: list[LazyTensor]) -> None:
+    # The widest dtypes first keep every tensor at a multiple of its item size, as readers that map
+    # the file expect.
     tensors = sorted(tensors, key=lambda tensor: -jnp.dtype(tensor.dtype).itemsize)
+
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
-        start, end = end, end + tensor.bytes
+        start, end = end, end + tensor.num_bytes
         header[tensor.name] = {
             "dtype": _CODES[tensor.dtype],
             "shape": tensor.shape,
@@ -149,20 +158,22 @@ def _write_file(path: pathlib.Path, tensors: list[Tensor]) -> None:
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors:
-            file.write(np.ascontiguousarray(_cast(tensor)).reshape(-1).view(np.uint8))
+            file.write(np.ascontiguousarray(_fetch_cast(tensor)).reshape(-1).view(np.uint8))
 
 
-def _cast(tensor: Tensor) -> np.ndarray:
+def _fetch_cast(tensor: LazyTensor) -> np.ndarray:
+    """Fetches the values and casts them to the dtype of the file."""
     values = tensor.fetch()
-    with np.errstate(over="ignore"):  # said below, with the name
+    with np.errstate(over="ignore"):  # raised below, with the name
         cast = values.astype(tensor.dtype, copy=False)
     infinite = np.isinf(cast)
     if infinite.any() and np.isfinite(values[infinite]).any():
         raise InputError(
-            f"the tensor {tensor.name} holds values beyond {jnp.finfo(tensor.dtype).max}, the largest in {tensor.dtype};"
-            " export in bfloat16 or float32"
+            f"the tensor {tensor.name} holds values beyond {jnp.finfo(tensor.dtype).max}, the"
+            f" largest in {tensor.dtype}; export in bfloat16 or float32"
         )
     return cast

@@ -1,5 +1,4 @@
-"""The tokenizer of a Hugging Face directory, its chat template, and the tokens that end a
-completion.
+"""The tokenizer of a Hugging Face directory, its chat template, and its stop tokens.
 
 Nothing here asks the network: a directory is complete, or it is refused.
 """
@@ -9,8 +8,8 @@ import pathlib
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 
-# What ends a turn, and what ends a document, in the chat models of the supported families.
-_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")
+# Tokens that end a turn or a document in the chat models of the supported families.
+_END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")
 
 
 def read_tokenizer(directory: pathlib.Path):
@@ -42,41 +41,43 @@ def read_tokenizer(directory: pathlib.Path):
         ) from None
 
 
-def chat_template(tokenizer) -> str | None:
-    """Returns the chat template of a tokenizer, of several named ones the one called "default";
-    None without any.
+def find_chat_template(tokenizer) -> str | None:
+    """Returns the chat template of a tokenizer, None if it has none.
+
+    Of several named templates it is the one called "default".
 
     Args:
       tokenizer: of `transformers`.
 
     Raises:
-      InputError: if there are named templates but no "default" among them, or what stands there is
-        no text.
+      InputError: if there are named templates but no "default" among them, or the template is no
+        text.
     """
     found = getattr(tokenizer, "chat_template", None)
+    label = label_tokenizer(tokenizer)
     if isinstance(found, dict):
         if "default" not in found:
             raise InputError(
-                f"{place(tokenizer)}: the chat templates are {', '.join(found)}; call one of them 'default'"
+                f"{label}: the chat templates are {', '.join(found)}; call one of them 'default'"
             )
         found = found["default"]
     if not isinstance(found, str | None):
         raise InputError(
-            f"{place(tokenizer)}: chat_template is {found!r}; it must be a text, or a list of named ones"
+            f"{label}: chat_template is {found!r}; it must be a text, or a list of named ones"
         )
     return found or None
 
 
-def place(tokenizer) -> str:
-    """Returns where a tokenizer came from, for messages."""
+def label_tokenizer(tokenizer) -> str:
+    """Returns the path that a tokenizer was loaded from, or words for it, for messages."""
     return getattr(tokenizer, "name_or_path", "") or "the model's tokenizer"
 
 
-def stop_tokens(source: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[int, ...]:
+def find_stop_tokens(path: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[int, ...]:
     """Finds the tokens that end a completion.
 
     Args:
-      source: the Hugging Face directory or the GGUF file.
+      path: the Hugging Face directory or the GGUF file.
       tokenizer: its tokenizer, whose end of sequence is always among them.
       vocabulary_size: V, the rows of the embedding.
 
@@ -87,29 +88,30 @@ def stop_tokens(source: pathlib.Path, tokenizer, vocabulary_size: int) -> tuple[
       InputError: if generation_config.json is damaged or names no tokens of the model, or if there
         is no such token.
     """
-    file = source / "generation_config.json"
-    if source.is_dir() and file.exists():
-        stops = _named_ends(file, vocabulary_size)
+    file = path / "generation_config.json"
+    if path.is_dir() and file.exists():
+        stops = _read_stop_tokens(file, vocabulary_size)
     else:
         # A chat model ends a turn with one token and a document with another; without a generation
-        # config # only their names tell.
+        # config only their names tell.
         added = tokenizer.get_added_vocab()
-        stops = {added[name] for name in _ENDS if name in added}
+        stops = {added[name] for name in _END_TOKENS if name in added}
     if tokenizer.eos_token_id is not None:
         stops |= {tokenizer.eos_token_id}
     if not stops:
-        raise InputError(f"{source} names no end-of-sequence token; generation could never stop")
+        raise InputError(f"{path} names no end-of-sequence token; generation could never stop")
     return tuple(sorted(stops))
 
 
-def _named_ends(file: pathlib.Path, vocabulary_size: int) -> set[int]:
-    """What `eos_token_id` of a generation config names: nothing, one token or a list of them."""
+def _read_stop_tokens(file: pathlib.Path, vocabulary_size: int) -> set[int]:
+    """Reads `eos_token_id` of a generation config: nothing, one token or a list of them."""
     fields = read_object(file, missing=f"{file} does not exist")
     named = fields.get("eos_token_id")
     ids = named if isinstance(named, list) else [] if named is None else [named]
     for token in ids:
         if type(token) is not int or not 0 <= token < vocabulary_size:  # `true` is an int too
             raise InputError(
-                f"{file}: eos_token_id holds {token!r}; token ids are whole numbers from 0 to {vocabulary_size - 1}"
+                f"{file}: eos_token_id holds {token!r}; token ids are whole numbers from 0 to"
+                f" {vocabulary_size - 1}"
             )
     return set(ids)

