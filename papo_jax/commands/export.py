@@ -49,12 +49,18 @@ def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
         return dataclasses.replace(policy, params=params)
     base = models.load(model.path, param_dtype=model.param_dtype)
     _check_base(workdir, base)
-    adapters = LoraConfig(model.lora_rank, model.lora_alpha, lora.parse_lora_targets(model.lora_targets))
-    policy = lora.attach_adapters(base, adapters, jax.random.key(0))  # for the shapes; the draw is replaced
+    adapters = LoraConfig(
+        model.lora_rank, model.lora_alpha, lora.parse_lora_targets(model.lora_targets)
+    )
+    policy = lora.attach_adapters(
+        base, adapters, jax.random.key(0)
+    )  # for the shapes; the draw is replaced
     drawn, frozen = lora.split_params(policy.params, adapters)
     return dataclasses.replace(
         policy,
-        params=lora.join_params(checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen),
+        params=lora.join_params(
+            checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen
+        ),
     )
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from papo_jax.config.settings import Evaluation, Method, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, presets, reweighting, signals
-from papo_jax.models.model_config import LoraConfig
 from papo_jax.models.lora import parse_lora_targets
+from papo_jax.models.model_config import LoraConfig
 
 
 def check(settings: Settings) -> None:

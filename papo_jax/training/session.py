@@ -18,11 +18,11 @@ from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.learner import state
 from papo_jax.models import lora
-from papo_jax.models.model_config import LoraConfig
 from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.model_config import LoraConfig
 from papo_jax.rollout.detokenize import detokenize_completions
-from papo_jax.rollout.prompts import PromptStore
 from papo_jax.rollout.generate import Completions, Prompts
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint, problems, programs
 from papo_jax.training import workdir as workdirs
@@ -82,7 +82,9 @@ class Session:
     def prompts(self, identifiers: Sequence[int]) -> Prompts:
         """Pads the prompts of some training problems, [N, P] with P one of a few lengths."""
         return self.store.make_batch(
-            identifiers, multiple=self.settings.rollout.prompt_multiple, max_slots=self.store.max_length
+            identifiers,
+            multiple=self.settings.rollout.prompt_multiple,
+            max_slots=self.store.max_length,
         )
 
     def texts(self, completions: Completions) -> list[str]:

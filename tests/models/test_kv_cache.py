@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from papo_jax import models
-from papo_jax.models import kv_cache as caches
+from papo_jax.models import kv_cache
 from papo_jax.models.model_config import ModelConfig, RopeScaling
 from papo_jax.models.policy import make_abstract_model
 from papo_jax.rollout import prompts
@@ -79,15 +79,17 @@ def cached_logits(graph, params, made, new):
     def head(hidden):
         return jnp.einsum("btd,vd->btv", hidden, model.unembedding_matrix())
 
-    hidden, cache = model.cached(
-        made.tokens, made.valid, caches.empty(model.config, *made.tokens.shape)
+    hidden, cache = model.append_to_cache(
+        made.tokens, made.valid, kv_cache.init_cache(model.config, *made.tokens.shape)
     )
 
     def step(cache, token):
-        hidden, cache = model.cached(token[:, None], jnp.ones((len(token), 1), bool), cache)
+        hidden, cache = model.append_to_cache(
+            token[:, None], jnp.ones((len(token), 1), bool), cache
+        )
         return cache, head(hidden)[:, 0]
 
-    _, decoded = jax.lax.scan(step, caches.extend(cache, NEW), new.T)
+    _, decoded = jax.lax.scan(step, kv_cache.add_slots(cache, NEW), new.T)
     return jnp.concatenate([head(hidden), decoded.swapaxes(0, 1)], axis=1)
 
 
@@ -103,8 +105,8 @@ def test_every_position_on_both_sides_of_every_edge(policy):
         encoded = [
             rng.integers(0, 31, n) for n in (length, max(1, length - 3))
         ]  # the second row has padding
-        width = prompts.slots(encoded, multiple=MULTIPLE, longest=LONGEST)
-        made, new = prompts.pad(encoded, [0, 1], width), rng.integers(0, 31, (2, NEW))
+        width = prompts.count_slots(encoded, multiple=MULTIPLE, max_slots=LONGEST)
+        made, new = prompts.pad_prompts(encoded, [0, 1], width), rng.integers(0, 31, (2, NEW))
         got = np.asarray(cached_logits(graph, params, made, new))
         for row, ids in enumerate(encoded):
             whole = np.zeros((1, LONGEST + NEW), np.int64)

@@ -15,15 +15,15 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import PartitionSpec
 
 from papo_jax import parallel
-from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.formats import (
     hf_directory,
+    hf_weight_map,
     load_sharded,
     safetensors_read,
     safetensors_write,
-    hf_weight_map,
 )
 from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, contents, make_params
 
@@ -34,7 +34,7 @@ def test_pieces_of_any_size_make_the_same_parameters(tmp_path, monkeypatch, entr
     config = ModelConfig(
         "llama", vocabulary_size=7, width=4, layers=2, heads=4, kv_heads=2, head_dim=6, mlp_width=10
     )
-    hf_directory.write(tmp_path, {}, make_params(config=config), dtype=None)
+    hf_directory.write_directory(tmp_path, {}, make_params(config=config), dtype=None)
     params = hf_directory.read_params(tmp_path, make_abstract_model(config)[1])
     jax.tree.map(np.testing.assert_array_equal, params, make_params(config=config))
 
@@ -43,16 +43,16 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(
         load_sharded, "PIECE_ENTRIES", 100
     )  # a query head, the most that is never taken apart, is 6 * 16
-    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_read.open_directory(tmp_path)
     read = {name: [] for name in source.shapes}
 
-    def rows(name, start, stop):
-        values = source.rows(name, start, stop)
+    def read_rows(name, start, stop):
+        values = source.read_rows(name, start, stop)
         read[name].append((start, stop, values.size))
         return values
 
-    load_sharded.fill(make_abstract_model(CONFIG)[1], source._replace(rows=rows))
+    load_sharded.load_params(make_abstract_model(CONFIG)[1], source._replace(read_rows=read_rows))
     assert max(size for spans in read.values() for *_, size in spans) <= 100
     assert read["model.norm.weight"] == [(0, 16, 16)]
     # 100 // 16 = 6 rows of the embedding at a time, and the 97th by itself.
@@ -62,13 +62,13 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
 
 
 def test_how_slices_lie_in_the_file():
-    output = hf_weight_map.layout_of(
+    output = hf_weight_map.find_layout(
         ("blocks", "attention", "output"), 3
     )  # ours [heads, head_dim, width]
     shape = (4, 6, 8)
     stored = np.arange(8 * 24).reshape(8, 24)  # [width, heads head_dim]
     ours = output.to_ours(stored, shape)
-    assert output.stored_shape(shape) == (8, 24) and output.rows_together(shape) == 1
+    assert output.stored_shape(shape) == (8, 24) and output.rows_per_head(shape) == 1
     assert ours[1, 2, 5] == stored[5, 1 * 6 + 2]
     # Heads 2 and 3, the second of two parts, are columns 12 to 23; width 0 to 3 is rows 0 to 3.
     np.testing.assert_array_equal(ours[2:, :, :4], output.to_ours(stored[:4, 12:], (2, 6, 4)))
@@ -76,12 +76,12 @@ def test_how_slices_lie_in_the_file():
     assert output.stored_spec(PartitionSpec("tensor", None, "fsdp")) == PartitionSpec(
         "fsdp", "tensor"
     )
-    bias = hf_weight_map.layout_of(("blocks", "attention", "query_bias"), 2)
+    bias = hf_weight_map.find_layout(("blocks", "attention", "query_bias"), 2)
     assert bias.stored_shape((4, 6)) == (24,) and bias.stored_spec(
         PartitionSpec("tensor")
     ) == PartitionSpec("tensor")
     np.testing.assert_array_equal(
-        hf_weight_map.layout_of(("embedding",), 2).to_ours(stored, (8, 24)), stored
+        hf_weight_map.find_layout(("embedding",), 2).to_ours(stored, (8, 24)), stored
     )
     with pytest.raises(ValueError, match="no range of rows or columns"):
         output.stored_spec(PartitionSpec(None, "tensor", None))
@@ -103,7 +103,7 @@ def alone(devices, task, *arguments):
 
 
 def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
-    hf_directory.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
     for found in alone(8, "split", tmp_path):
         assert found == {
             "equal": True,
@@ -124,14 +124,16 @@ def split(directory):
         source = safetensors_read.open_directory(directory)
         counts = {name: np.zeros(shape[0], int) for name, shape in source.shapes.items()}
 
-        def rows(name, start, stop, source=source, counts=counts):
+        def read_rows(name, start, stop, source=source, counts=counts):
             counts[name][start:stop] += 1
-            return source.rows(name, start, stop)
+            return source.read_rows(name, start, stop)
 
-        params = load_sharded.fill(shapes, source._replace(rows=rows), shardings)
+        params = load_sharded.load_params(shapes, source._replace(read_rows=read_rows), shardings)
         expected = jax.tree.map(lambda leaf: leaf.astype("bfloat16").astype(held), make_params())
         query, gate = params["blocks"]["attention"]["query"], params["blocks"]["mlp"]["gate"]
-        hf_directory.write(directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000)
+        hf_directory.write_directory(
+            directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000
+        )
         pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True))
         fsdp, tensor = mesh[1:]
 
@@ -181,17 +183,17 @@ def random_checkpoint(directory, config, shard_bytes):
     tensors = []
     for path, leaf in flatten_dict(make_abstract_model(config)[1]).items():
         shape = leaf.shape[hf_weight_map.is_stacked(path) :]
-        stored = hf_weight_map.layout_of(path, len(shape)).stored_shape(shape)
+        stored = hf_weight_map.find_layout(path, len(shape)).stored_shape(shape)
 
         def fetch(stored=stored):
             return np.resize(numbers, stored)
 
         tensors += [
-            safetensors_write.Tensor(n, stored, "bfloat16", fetch)
+            safetensors_write.LazyTensor(n, stored, "bfloat16", fetch)
             for n in hf_weight_map.tensor_names(path, leaf.shape)
         ]
-    with safetensors_write.staged(directory) as stage:
-        safetensors_write.write(stage, tensors, shard_bytes=shard_bytes)
+    with safetensors_write.stage_files(directory) as stage:
+        safetensors_write.write_tensors(stage, tensors, shard_bytes=shard_bytes)
 
 
 @pytest.mark.parametrize(

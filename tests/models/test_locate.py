@@ -13,16 +13,15 @@ import pytest
 from huggingface_hub import errors
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import hf_hub
-from papo_jax.models.formats import policy_location
-from papo_jax.models.formats.policy_location import locate
+from papo_jax.models.formats import hf_hub, policy_location
+from papo_jax.models.formats.policy_location import locate_policy
 
 NAME = "someone/model"
 
 
 def refused(path):
     with pytest.raises(InputError) as caught:
-        locate(str(path))
+        locate_policy(str(path))
     assert "\n" not in str(caught.value) and str(caught.value).startswith("model.path")
     return str(caught.value)
 
@@ -32,13 +31,14 @@ def test_what_is_on_disk(tmp_path, monkeypatch):
     (tmp_path / NAME).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hf_hub, "fetch_model", lambda *_: pytest.fail("the hub was asked"))
-    assert (locate("tiny") / "config.json").exists()
+    assert (locate_policy("tiny") / "config.json").exists()
     assert (
-        locate(str(tmp_path)) == tmp_path and locate(str(tmp_path / "model.gguf")).suffix == ".gguf"
+        locate_policy(str(tmp_path)) == tmp_path
+        and locate_policy(str(tmp_path / "model.gguf")).suffix == ".gguf"
     )
-    assert locate(NAME) == pathlib.Path(NAME)  # a directory goes before a model of the hub
+    assert locate_policy(NAME) == pathlib.Path(NAME)  # a directory goes before a model of the hub
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert locate("~/model.gguf") == tmp_path / "model.gguf"
+    assert locate_policy("~/model.gguf") == tmp_path / "model.gguf"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_file_that_is_no_model(tmp_path):
 def test_hub_ids(path, model, monkeypatch):
     assert policy_location.parse_hub_id(path) == model
     monkeypatch.setattr(hf_hub, "fetch_model", lambda *arguments: arguments)
-    assert locate(path) == model
+    assert locate_policy(path) == model
 
 
 class Hub:
@@ -93,7 +93,7 @@ class Hub:
         self, repo_id, revision, allow_patterns, local_files_only=False, etag_timeout=None
     ):
         self.calls.append(("cache" if local_files_only else "network", repo_id, revision))
-        assert not any("bin" in pattern or "*" == pattern for pattern in allow_patterns)
+        assert not any("bin" in pattern or pattern == "*" for pattern in allow_patterns)
         assert local_files_only or etag_timeout <= 10
         logging.getLogger("huggingface_hub").warning("noise")
         if local_files_only:
@@ -125,7 +125,7 @@ def test_the_cache_goes_before_the_network(client, tmp_path):
     client.cached = snapshot(
         tmp_path / "whole", "config.json", "tokenizer.json", "model.safetensors"
     )
-    assert locate(NAME + "@v1") == client.cached and client.calls == [("cache", NAME, "v1")]
+    assert locate_policy(NAME + "@v1") == client.cached and client.calls == [("cache", NAME, "v1")]
 
 
 def test_a_download_that_was_cut_off_is_taken_up_again(client, tmp_path):
@@ -136,20 +136,20 @@ def test_a_download_that_was_cut_off_is_taken_up_again(client, tmp_path):
     (client.cached / "model.safetensors.index.json").write_text(
         '{"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}'
     )
-    assert locate(NAME) == tmp_path
+    assert locate_policy(NAME) == tmp_path
     (client.cached / "b.safetensors").write_bytes(b"")
-    assert locate(NAME) == client.cached
+    assert locate_policy(NAME) == client.cached
     (client.cached / "model.safetensors.index.json").write_text("[")
-    assert locate(NAME) == tmp_path
+    assert locate_policy(NAME) == tmp_path
 
 
 def test_what_the_cache_lacks_is_fetched(client, tmp_path, capfd):
     client.remote = tmp_path
-    assert locate(NAME) == tmp_path
+    assert locate_policy(NAME) == tmp_path
     client.cached = snapshot(
         tmp_path / "part", "config.json", "tokenizer.json"
     )  # as another program would leave it
-    assert locate(NAME + "@v1") == tmp_path
+    assert locate_policy(NAME + "@v1") == tmp_path
     assert client.calls[:3] == [
         ("cache", NAME, None),
         ("asked", NAME, None),

@@ -70,7 +70,9 @@ def test_fresh_adapters_change_nothing(base):
 
 
 @pytest.mark.parametrize(
-    "targets", [LORA_TARGETS, *((name,) for name in LORA_TARGETS)], ids=lambda targets: "+".join(targets)[:12]
+    "targets",
+    [LORA_TARGETS, *((name,) for name in LORA_TARGETS)],
+    ids=lambda targets: "+".join(targets)[:12],
 )
 def test_merged_weights_compute_what_adapters_do(base, targets):
     adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, targets), make_key(1)))
@@ -95,7 +97,9 @@ def test_what_training_adds_to_bfloat16_weights_is_not_rounded_away():
         }
     }
     config = dataclasses.replace(CONFIG, lora=LoraConfig(1, 4.0, ("up",)))
-    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]["up"]
+    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"][
+        "mlp"
+    ]["up"]
     assert merged.dtype == jnp.float32 and float(merged[0, 0, 0]) == 1 + 4 * 2.0**-12
 
 
@@ -112,7 +116,9 @@ def test_merging_by_hand():
         }
     }
     config = dataclasses.replace(CONFIG, lora=LoraConfig(2, 8.0, ("up",)))
-    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"]["mlp"]
+    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"][
+        "mlp"
+    ]
     assert {name: weight.tolist() for name, weight in merged.items()} == {
         "up": [[[53.0]]],
         "down": [[[1.0]]],
@@ -121,7 +127,9 @@ def test_merging_by_hand():
 
 def test_the_draw_depends_on_the_key_alone(base):
     first, again, other = (
-        lora.attach_adapters(base, LoraConfig(3, 6.0, ("gate", "up")), make_key(k)).params["blocks"]["mlp"]
+        lora.attach_adapters(base, LoraConfig(3, 6.0, ("gate", "up")), make_key(k)).params[
+            "blocks"
+        ]["mlp"]
         for k in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
@@ -134,7 +142,9 @@ def test_gradients_reach_the_adapters_alone(base):
     adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, ("query", "down")), make_key(1)))
     trained, frozen = lora.split_params(adapted.params, adapted.config.lora)
     loss = jax.jit(
-        lambda trained: (logits(adapted.graph, lora.join_params(trained, frozen), TOKENS) ** 2).mean()
+        lambda trained: (
+            logits(adapted.graph, lora.join_params(trained, frozen), TOKENS) ** 2
+        ).mean()
     )
     gradient = jax.grad(loss)(trained)
     assert {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(gradient)} == {
@@ -170,4 +180,9 @@ def test_what_cannot_be(rank, targets, said):
 
 def test_names_of_hugging_face():
     assert lora.parse_lora_targets("all") == LORA_TARGETS
-    assert lora.parse_lora_targets("q_proj+o_proj+gate_proj+down") == ("query", "output", "gate", "down")
+    assert lora.parse_lora_targets("q_proj+o_proj+gate_proj+down") == (
+        "query",
+        "output",
+        "gate",
+        "down",
+    )

@@ -22,7 +22,7 @@ import transformers  # noqa: E402
 from experiments.pretrain import character_tokenizer  # noqa: E402
 from papo_jax import models  # noqa: E402
 from papo_jax.models.formats import hf_directory
-from papo_jax.models.formats.hf_config import to_huggingface  # noqa: E402
+from papo_jax.models.formats.hf_config import make_hf_config  # noqa: E402
 from tests.support import parity  # noqa: E402
 
 
@@ -81,7 +81,7 @@ def test_exports_are_opened_by_transformers(name, dtype, tmp_path):
 def test_exports_without_an_origin_are_opened_by_transformers(name, tmp_path):
     """A policy that was made here, not loaded: every field of its config.json is ours."""
     original = parity.build(name, tmp_path / "theirs")
-    policy = dataclasses.replace(models.load(str(tmp_path / "theirs")), origin=None)
+    policy = dataclasses.replace(models.load(str(tmp_path / "theirs")), source=None)
     models.export(policy, tmp_path / "ours")
     opened = open_model(tmp_path / "ours")
     np.testing.assert_allclose(logits(opened), logits(original), rtol=0, atol=1e-5)
@@ -91,9 +91,9 @@ def test_exports_without_an_origin_are_opened_by_transformers(name, tmp_path):
 def test_shards_are_opened_by_transformers(tmp_path):
     original = parity.build("qwen3", tmp_path / "theirs")
     policy = models.load(str(tmp_path / "theirs"))
-    hf_directory.write(
+    hf_directory.write_directory(
         tmp_path / "ours",
-        to_huggingface(policy.config),
+        make_hf_config(policy.config),
         policy.params,
         dtype="float32",
         shard_bytes=40_000,

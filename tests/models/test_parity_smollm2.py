@@ -15,7 +15,7 @@ import transformers  # noqa: E402
 
 from papo_jax import models  # noqa: E402
 from papo_jax.errors import InputError  # noqa: E402
-from papo_jax.models.formats import gguf
+from papo_jax.models.formats import gguf_policy
 from papo_jax.rollout.generate import Prompts, generate  # noqa: E402
 from tests.support import parity  # noqa: E402
 
@@ -33,7 +33,7 @@ def both(tmp_path_factory):
     """(our policy, their model of what we exported); the half gigabyte of the export is deleted
     again."""
     try:
-        gguf.find_smollm2()
+        gguf_policy.find_smollm2()
     except InputError as missing:
         pytest.skip(str(missing))
     policy = models.load("smollm2")

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import hf_directory, safetensors_read, safetensors_write, hf_weight_map
+from papo_jax.models.formats import hf_directory, hf_weight_map, safetensors_read, safetensors_write
 from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, contents, make_params
 from tests.support.seeds import make_rng
@@ -44,7 +44,7 @@ def mixed_dtypes():
 def foreign(directory, dtypes, shards=1):
     """A directory as another program would write it, with the extremes of each dtype in each
     tensor."""
-    hf_directory.write(directory, {}, make_params(config=ODD), dtype="float32")
+    hf_directory.write_directory(directory, {}, make_params(config=ODD), dtype="float32")
     tensors = {}
     for name, values in load_file(directory / "model.safetensors").items():
         values.reshape(-1)[:3] = EXTREMES[dtypes[name]]
@@ -72,11 +72,11 @@ def foreign(directory, dtypes, shards=1):
 def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, shards):
     dtypes = mixed_dtypes() if dtype == "mixed" else dict.fromkeys(mixed_dtypes(), dtype)
     tensors = foreign(tmp_path / "first", dtypes, shards)
-    stored = safetensors_read.stored_dtypes(tmp_path / "first")
+    stored = safetensors_read.read_dtypes(tmp_path / "first")
     assert stored == dtypes
     _, shapes = make_abstract_model(ODD)
     params = hf_directory.read_params(tmp_path / "first", shapes)
-    hf_directory.write(
+    hf_directory.write_directory(
         tmp_path / "second",
         {},
         params,
@@ -87,7 +87,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
     assert contents(tmp_path / "second") == {
         n: (t.dtype.name, t.tobytes()) for n, t in tensors.items()
     }
-    assert safetensors_read.stored_dtypes(tmp_path / "second") == dtypes
+    assert safetensors_read.read_dtypes(tmp_path / "second") == dtypes
     for tensor in safetensors_read.read_headers(tmp_path / "second").values():
         assert tensor.offset % safetensors_read.DTYPES[tensor.dtype].itemsize == 0
     again = hf_directory.read_params(tmp_path / "second", shapes)
@@ -97,7 +97,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
 @pytest.mark.parametrize("held", ["float32", "bfloat16"])
 @pytest.mark.parametrize("stored", DTYPES)
 def test_values_are_those_of_the_file_rounded_once(tmp_path, stored, held):
-    hf_directory.write(tmp_path, {}, make_params(), dtype=stored)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype=stored)
     params = hf_directory.read_params(tmp_path, make_abstract_model(CONFIG, held)[1])
     expected = jax.tree.map(
         lambda leaf: leaf.astype(jnp.dtype(stored)).astype(jnp.dtype(held)), make_params()
@@ -207,7 +207,7 @@ WRONG = {
 
 @pytest.mark.parametrize("change, message", WRONG.values(), ids=WRONG.keys())
 def test_wrong_weights_are_refused_in_one_line(tmp_path, change, message):
-    hf_directory.write(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
     assert (tmp_path / FIRST).exists()
     change(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
@@ -217,7 +217,7 @@ def test_wrong_weights_are_refused_in_one_line(tmp_path, change, message):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_garbage_in_a_header_never_escapes_as_another_error(tmp_path, seed):
-    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
     path = tmp_path / "model.safetensors"
     content = bytearray(path.read_bytes())
     rng = make_rng(seed)
@@ -229,23 +229,23 @@ def test_garbage_in_a_header_never_escapes_as_another_error(tmp_path, seed):
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path):
-    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_read.open_directory(tmp_path)
     os.truncate(tmp_path / "model.safetensors", 6000)
     with pytest.raises(
         InputError, match="cut short at the tensor lm_head.weight while it was read"
     ):
-        source.rows("lm_head.weight", 0, 97)
+        source.read_rows("lm_head.weight", 0, 97)
 
 
 def test_shards_and_index_are_those_of_transformers(tmp_path):
     tensors = [
-        safetensors_write.Tensor(
+        safetensors_write.LazyTensor(
             name, (size,), "bfloat16", lambda size=size: np.ones(size, np.float32)
         )
         for name, size in {"b": 3, "c": 1, "a": 5, "d": 1}.items()
     ]
-    safetensors_write.write(
+    safetensors_write.write_tensors(
         tmp_path, tensors, shard_bytes=8
     )  # "a" is 10 bytes and gets a file of its own
     first, second, third = (f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3))
@@ -269,7 +269,9 @@ def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("mine")
 
     def write(**options):
-        return hf_directory.write(tmp_path, {"a": 1}, make_params(), dtype="float16", **options)
+        return hf_directory.write_directory(
+            tmp_path, {"a": 1}, make_params(), dtype="float16", **options
+        )
 
     def there():
         return sorted(file.name for file in tmp_path.iterdir())
@@ -289,7 +291,7 @@ def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
 
 
 def test_an_export_that_fails_changes_nothing(tmp_path):
-    hf_directory.write(tmp_path, {}, make_params(), dtype=None)
+    hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
     before = contents(tmp_path)
     params = make_params()
     params["blocks"]["mlp"]["down"][2, 3, 1] = (
@@ -298,15 +300,15 @@ def test_an_export_that_fails_changes_nothing(tmp_path):
     with pytest.raises(
         InputError, match="layers.2.mlp.down_proj.weight holds values beyond 65504"
     ) as caught:
-        hf_directory.write(tmp_path, {}, params, dtype="float16", shard_bytes=20_000)
+        hf_directory.write_directory(tmp_path, {}, params, dtype="float16", shard_bytes=20_000)
     assert "\n" not in str(caught.value)
     for wrong in ({"dtype": "int8"}, {"dtype": None, "dtypes": {"lm_head.weight": "float64"}}):
         with pytest.raises(InputError, match="it must be float32, bfloat16 or float16"):
-            hf_directory.write(tmp_path, {}, params, **wrong)
+            hf_directory.write_directory(tmp_path, {}, params, **wrong)
     assert contents(tmp_path) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     params["blocks"]["mlp"]["down"][2, 3, 1] = np.inf  # not ours to refuse: it was infinite before
-    hf_directory.write(tmp_path, {}, params, dtype="float16")
+    hf_directory.write_directory(tmp_path, {}, params, dtype="float16")
 
 
 class Killed(BaseException):
@@ -334,7 +336,7 @@ def export_until(directory, params, shard_bytes, steps):
             safetensors_write.shutil, "rmtree", lambda *_, **__: None
         )  # nobody cleans up after a kill
         try:
-            hf_directory.write(
+            hf_directory.write_directory(
                 directory, {"export": "new"}, params, dtype=None, shard_bytes=shard_bytes
             )
         except Killed:
@@ -379,10 +381,12 @@ def test_a_killed_export_never_looks_whole(tmp_path, old_bytes, new_bytes, steps
     found = []
     for step in range(steps + 1):
         directory = tmp_path / str(step)
-        hf_directory.write(directory, {"export": "old"}, old, dtype=None, shard_bytes=old_bytes)
+        hf_directory.write_directory(
+            directory, {"export": "old"}, old, dtype=None, shard_bytes=old_bytes
+        )
         assert export_until(directory, new, new_bytes, step) == (step < steps)
         found.append(what_loads(directory, old=old, new=new))
-        hf_directory.write(directory, {"export": "old"}, old, dtype=None)
+        hf_directory.write_directory(directory, {"export": "old"}, old, dtype=None)
         assert sorted(file.name for file in directory.iterdir()) == [
             "config.json",
             "model.safetensors",

@@ -9,7 +9,11 @@ import pytest
 from experiments.pretrain import character_tokenizer
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_tokenizer
-from papo_jax.models.formats.hf_tokenizer import chat_template, read_tokenizer, stop_tokens
+from papo_jax.models.formats.hf_tokenizer import (
+    find_chat_template,
+    find_stop_tokens,
+    read_tokenizer,
+)
 
 EOS, SIZE = 1, 100  # of the character tokenizer
 
@@ -45,7 +49,7 @@ def test_reading_asks_no_network(directory, monkeypatch):
 
 def test_chat_template_from_each_place_that_holds_one(directory):
     def find():
-        return chat_template(read_tokenizer(directory))
+        return find_chat_template(read_tokenizer(directory))
 
     assert find() is None
     configure(directory, chat_template="in the config")
@@ -77,7 +81,7 @@ def test_chat_template_from_each_place_that_holds_one(directory):
 )
 def test_chat_template_that_cannot_be_used(directory, value, said):
     configure(directory, chat_template=value)
-    line = refused(chat_template, read_tokenizer(directory))
+    line = refused(find_chat_template, read_tokenizer(directory))
     assert line.startswith(str(directory)) and said in line
 
 
@@ -96,8 +100,8 @@ def test_damaged_files(directory, name, text):
 
 
 def test_place_of_a_tokenizer_for_messages(directory):
-    assert hf_tokenizer.place(read_tokenizer(directory)) == str(directory)
-    assert hf_tokenizer.place(character_tokenizer()) == "the model's tokenizer"
+    assert hf_tokenizer.label_tokenizer(read_tokenizer(directory)) == str(directory)
+    assert hf_tokenizer.label_tokenizer(character_tokenizer()) == "the model's tokenizer"
 
 
 @pytest.mark.parametrize(
@@ -112,21 +116,21 @@ def test_place_of_a_tokenizer_for_messages(directory):
 )
 def test_stop_tokens_are_the_named_ones_and_the_tokenizers_own(directory, named, stops):
     (directory / "generation_config.json").write_text(json.dumps(named))
-    assert stop_tokens(directory, read_tokenizer(directory), SIZE) == stops
+    assert find_stop_tokens(directory, read_tokenizer(directory), SIZE) == stops
 
 
 def test_stop_tokens_without_a_generation_config(directory):
     tokenizer = read_tokenizer(directory)
-    assert stop_tokens(directory, tokenizer, SIZE) == (EOS,)
+    assert find_stop_tokens(directory, tokenizer, SIZE) == (EOS,)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>", "<|other|>"]})
-    assert stop_tokens(directory, tokenizer, SIZE + 2) == (EOS, 100)
-    assert stop_tokens(directory / "tokenizer.json", tokenizer, SIZE + 2) == (
+    assert find_stop_tokens(directory, tokenizer, SIZE + 2) == (EOS, 100)
+    assert find_stop_tokens(directory / "tokenizer.json", tokenizer, SIZE + 2) == (
         EOS,
         100,
     )  # as for a GGUF file
     tokenizer = character_tokenizer()
     tokenizer.eos_token = None
-    assert "generation could never stop" in refused(stop_tokens, directory, tokenizer, SIZE)
+    assert "generation could never stop" in refused(find_stop_tokens, directory, tokenizer, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -148,5 +152,5 @@ def test_stop_tokens_without_a_generation_config(directory):
 def test_generation_config_that_cannot_be(directory, text, said):
     file = directory / "generation_config.json"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    line = refused(stop_tokens, directory, read_tokenizer(directory), SIZE)
+    line = refused(find_stop_tokens, directory, read_tokenizer(directory), SIZE)
     assert line.startswith(str(file)) and said in line

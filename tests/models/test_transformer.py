@@ -11,12 +11,11 @@ import pytest
 from flax import nnx
 
 from papo_jax import models
-from papo_jax.models import kv_cache as caches
-from papo_jax.models import rope
-from papo_jax.models.model_config import ModelConfig
+from papo_jax.models import kv_cache, rope
 from papo_jax.models.layers import RMSNorm
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
-from papo_jax.models.transformer import positions_of
+from papo_jax.models.transformer import token_positions
 from tests.support.seeds import make_rng
 
 SHAPE = dict(
@@ -57,7 +56,7 @@ def make(config):
 
 @functools.cache
 def compiled_cached(graph):
-    return jax.jit(lambda params, *arguments: nnx.merge(graph, params).cached(*arguments))
+    return jax.jit(lambda params, *arguments: nnx.merge(graph, params).append_to_cache(*arguments))
 
 
 # Known answers.
@@ -83,8 +82,8 @@ def test_norm_of_bfloat16_is_computed_in_float32():
 def test_rotation_by_hand():
     # Base 100 and head_dim 4: the pairs (x0, x2) and (x1, x3) turn by p and p / 10. At p = 2:
     # (cos 2, 2 cos 0.2, sin 2, 2 sin 0.2).
-    angles = 2.0 * rope.frequencies(4, 100.0).reshape(1, 1, 2)
-    out = rope.rotate(
+    angles = 2.0 * rope.rotary_frequencies(4, 100.0).reshape(1, 1, 2)
+    out = rope.rotate_heads(
         jnp.array([1.0, 2.0, 0.0, 0.0]).reshape(1, 1, 1, 4), jnp.cos(angles), jnp.sin(angles)
     )
     np.testing.assert_allclose(out.reshape(4), [-0.41615, 1.96013, 0.90930, 0.39734], atol=1e-5)
@@ -95,8 +94,8 @@ def test_scores_depend_on_the_distance_alone():
 
     def score(query_position, key_position):
         def at(x, position):
-            angles = position * rope.frequencies(6, 100.0).reshape(1, 1, 3)
-            return rope.rotate(x, jnp.cos(angles), jnp.sin(angles))
+            angles = position * rope.rotary_frequencies(6, 100.0).reshape(1, 1, 3)
+            return rope.rotate_heads(x, jnp.cos(angles), jnp.sin(angles))
 
         return float((at(query, query_position) * at(key, key_position)).sum())
 
@@ -106,7 +105,7 @@ def test_scores_depend_on_the_distance_alone():
 
 def test_positions_count_real_tokens():
     valid = jnp.array([[False, False, True, True], [True, False, True, False], [False] * 4])
-    assert positions_of(valid).tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
+    assert token_positions(valid).tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -197,8 +196,10 @@ def test_cached_decoding_is_the_full_forward(name):
     graph, params = make(config)
     valid = np.ones((ROWS, TIME), bool)
     valid[1, :2], valid[2, :3] = False, False
-    expected = np.asarray(jax.jit(lambda p: nnx.merge(graph, p).hidden(TOKENS, valid))(params))
-    cache = caches.extend(caches.empty(config, ROWS, 4), TIME - 4)
+    expected = np.asarray(
+        jax.jit(lambda p: nnx.merge(graph, p).compute_hidden_states(TOKENS, valid))(params)
+    )
+    cache = kv_cache.add_slots(kv_cache.init_cache(config, ROWS, 4), TIME - 4)
     step = compiled_cached(graph)
     for start, stop in ((0, 4), *((t, t + 1) for t in range(4, TIME))):
         hidden, cache = step(params, TOKENS[:, start:stop], valid[:, start:stop], cache)
@@ -217,9 +218,12 @@ def test_repeated_cache_continues_every_copy():
     def ones(rows, time):
         return np.ones((rows, time), bool)
 
-    _, cache = step(params, TOKENS[:, :4], ones(ROWS, 4), caches.empty(LLAMA, ROWS, TIME))
+    _, cache = step(params, TOKENS[:, :4], ones(ROWS, 4), kv_cache.init_cache(LLAMA, ROWS, TIME))
     copies, _ = step(
-        params, np.repeat(TOKENS[:, 4:5], 2, axis=0), ones(2 * ROWS, 1), caches.repeat(cache, 2)
+        params,
+        np.repeat(TOKENS[:, 4:5], 2, axis=0),
+        ones(2 * ROWS, 1),
+        kv_cache.repeat_rows(cache, 2),
     )
     single, _ = step(params, TOKENS[:, 4:5], ones(ROWS, 1), cache)
     np.testing.assert_allclose(copies, np.repeat(single, 2, axis=0), atol=1e-6)

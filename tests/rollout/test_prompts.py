@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from papo_jax import inspection, models
 from papo_jax.errors import InputError
 from papo_jax.rollout import prompts
-from papo_jax.rollout.prompts import Chat, Store
+from papo_jax.rollout.chat import ChatOptions
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks.problem import Problem
 from papo_jax.tasks.sources import arithmetic
 
@@ -37,7 +38,7 @@ def make_tokenizer(template=None):
 
 
 def encode(*arguments):
-    store = Store.of(*arguments)
+    store = PromptStore.from_problems(*arguments)
     return [store[row] for row in range(len(store))]
 
 
@@ -70,15 +71,17 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     problems = [arithmetic.generate_problem(0, "train", i, difficulty=3) for i in range(40)]
     texts = [problem.prompt + ("\n" if template else "") for problem in problems]
     expected = tokenizer(texts)["input_ids"]
-    store, encoded = Store.of(tokenizer, problems), encode(tokenizer, problems)
+    store, encoded = PromptStore.from_problems(tokenizer, problems), encode(tokenizer, problems)
     assert [ids.tolist() for ids in encoded] == expected
     assert [store[row].tolist() for row in range(len(store))] == expected and len(store) == 40
     rows = [11, 3, 39, 3]
-    width = prompts.slots([expected[row] for row in rows], multiple=8, longest=store.max_length)
+    width = prompts.count_slots(
+        [expected[row] for row in rows], multiple=8, max_slots=store.max_length
+    )
     tokens, valid = padded_one_by_one([expected[row] for row in rows], width)
     for made in (
-        store.make_batch(rows, multiple=8, longest=store.max_length),
-        prompts.pad([encoded[row] for row in rows], rows, width),
+        store.make_batch(rows, multiple=8, max_slots=store.max_length),
+        prompts.pad_prompts([encoded[row] for row in rows], rows, width),
     ):
         np.testing.assert_array_equal(made.tokens, tokens)
         np.testing.assert_array_equal(made.valid, valid)
@@ -92,7 +95,7 @@ def test_special_tokens_are_written_once():
         "<bos><user>abc<model>",
         "<bos><user>d<model>",
     ]
-    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, Chat(enabled=False))) == [
+    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, ChatOptions(enabled=False))) == [
         "<bos>abc",
         "<bos>d",
     ]
@@ -100,10 +103,10 @@ def test_special_tokens_are_written_once():
 
 def test_system_message():
     tokenizer = make_tokenizer(TEMPLATE)
-    assert as_words(encode(tokenizer, ABC[:1], Chat(system="gh"))) == [
+    assert as_words(encode(tokenizer, ABC[:1], ChatOptions(system="gh"))) == [
         "<bos><system>gh<user>abc<model>"
     ]
-    assert as_words(encode(tokenizer, ABC[:1], Chat(system=""))) == [
+    assert as_words(encode(tokenizer, ABC[:1], ChatOptions(system=""))) == [
         "<bos><system><user>abc<model>"
     ]
 
@@ -111,9 +114,9 @@ def test_system_message():
 def test_thinking_is_what_the_template_does_by_itself_unless_it_is_set():
     ends = {None: "<model><think>", True: "<model><think>", False: "<model>"}
     for thinking, end in ends.items():
-        assert as_words(encode(make_tokenizer(THINKING), ABC[:1], Chat(thinking=thinking))) == [
-            "<bos><user>abc" + end
-        ]
+        assert as_words(
+            encode(make_tokenizer(THINKING), ABC[:1], ChatOptions(thinking=thinking))
+        ) == ["<bos><user>abc" + end]
 
 
 def test_named_templates():
@@ -130,26 +133,38 @@ def test_templates_are_applied_once_a_problem(monkeypatch):
         return original(self, messages, **keywords)
 
     monkeypatch.setattr(PreTrainedTokenizerFast, "apply_chat_template", apply)
-    store = Store.of(make_tokenizer(TEMPLATE), iter(ABC))
+    store = PromptStore.from_problems(make_tokenizer(TEMPLATE), iter(ABC))
     for rows in ([0, 1], [1]):
-        store.make_batch(rows, multiple=4, longest=store.max_length)
+        store.make_batch(rows, multiple=4, max_slots=store.max_length)
     assert rendered == ["abc", "d"]
 
 
 @pytest.mark.parametrize(
     "template, chat, said",
     [
-        (TEMPLATE, Chat(thinking=True), "has no thinking switch; leave model.thinking unset"),
-        (None, Chat(thinking=False), "model.thinking is set but the model has no chat template"),
+        (
+            TEMPLATE,
+            ChatOptions(thinking=True),
+            "has no thinking switch; leave model.thinking unset",
+        ),
         (
             None,
-            Chat(system="a"),
+            ChatOptions(thinking=False),
+            "model.thinking is set but the model has no chat template",
+        ),
+        (
+            None,
+            ChatOptions(system="a"),
             "model.system is set but the model has no chat template; leave model.system unset",
         ),
-        (TEMPLATE, Chat(enabled=False, system="a"), "model.system is set but model.chat is false"),
+        (
+            TEMPLATE,
+            ChatOptions(enabled=False, system="a"),
+            "model.system is set but model.chat is false",
+        ),
         (
             THINKING,
-            Chat(enabled=False, thinking=True),
+            ChatOptions(enabled=False, thinking=True),
             "model.thinking is set but model.chat is false",
         ),
     ],
@@ -177,41 +192,48 @@ def test_template_that_fails(template, said):
     )
     assert line.endswith("mend chat_template, or set model.chat=false")
     assert "leave model.system unset" in refused(
-        encode, make_tokenizer(template), ABC, Chat(system="a")
+        encode, make_tokenizer(template), ABC, ChatOptions(system="a")
     )
 
 
 def test_prompt_of_no_token():
     tokenizer = make_tokenizer("{% if 'd' not in messages[0].content %}abc{% endif %}")
-    assert refused(Store.of, tokenizer, ABC).startswith("problem 8 has an empty prompt")
+    assert refused(PromptStore.from_problems, tokenizer, ABC).startswith(
+        "problem 8 has an empty prompt"
+    )
 
 
 def test_lengths_are_checked():
-    store = Store.of(make_tokenizer(), ABC)  # <bos>abc, <bos>d
+    store = PromptStore.from_problems(make_tokenizer(), ABC)  # <bos>abc, <bos>d
     assert store.max_length == 4
-    store.check(limit=4, room=4)
-    said = refused(store.check, limit=3, room=3)
+    store.check_lengths(max_prompt_tokens=4, max_positions=4)
+    said = refused(store.check_lengths, max_prompt_tokens=3, max_positions=3)
     assert "problem 3 has a prompt of 4 tokens, more than rollout.max_prompt_tokens = 3" in said
-    assert "3 tokens are left for a prompt" in refused(store.check, limit=4, room=3)
+    assert "3 tokens are left for a prompt" in refused(
+        store.check_lengths, max_prompt_tokens=4, max_positions=3
+    )
 
 
 def test_a_store_of_nothing():
-    store = Store.of(make_tokenizer(), [])
+    store = PromptStore.from_problems(make_tokenizer(), [])
     assert len(store) == 0 and store.max_length == 0 and store.tokens.dtype == np.int32
-    store.check(limit=1, room=1)
+    store.check_lengths(max_prompt_tokens=1, max_positions=1)
 
 
 def test_rows_outside_the_store():
     with pytest.raises(IndexError):
-        Store.of(make_tokenizer(), ABC).take([2], multiple=4, longest=4)
+        PromptStore.from_problems(make_tokenizer(), ABC).make_batch([2], multiple=4, max_slots=4)
 
 
 def test_slots_never_exceed_the_longest_prompt():
-    store = Store.of(make_tokenizer(), ABC)
-    assert store.make_batch([1], multiple=3, longest=8).tokens.tolist() == [
+    store = PromptStore.from_problems(make_tokenizer(), ABC)
+    assert store.make_batch([1], multiple=3, max_slots=8).tokens.tolist() == [
         [0, WORDS.index("<bos>"), WORDS.index("d")]
     ]
-    assert store.make_batch([0], multiple=3, longest=4).tokens.shape == (1, 4)  # 6 if it were rounded up
+    assert store.make_batch([0], multiple=3, max_slots=4).tokens.shape == (
+        1,
+        4,
+    )  # 6 if it were rounded up
 
 
 def test_inspection_reads_a_text_with_the_tokenizer():

@@ -20,9 +20,9 @@ import pytest
 
 from experiments import pretrain
 from papo_jax import models
-from papo_jax.models.config import ModelConfig
+from papo_jax.models.model_config import ModelConfig
 from papo_jax.rollout.generate import generate
-from papo_jax.rollout.prompts import Store
+from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks.sources import arithmetic
 
 STEPS, LEARNING_RATE = 90, 1e-2
@@ -78,8 +78,8 @@ def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:
     Returns the arrays of `Trajectories` by name.
     """
     problems = [arithmetic.generate_problem(0, "train", index, difficulty=1) for index in range(4)]
-    store = Store.of(policy.tokenizer, problems)
-    prompts = store.take(range(4), multiple=8, longest=store.longest)
+    store = PromptStore.from_problems(policy.tokenizer, problems)
+    prompts = store.make_batch(range(4), multiple=8, max_slots=store.max_length)
     completions = generate(
         policy.graph,
         policy.params,

@@ -104,9 +104,7 @@ def open_gguf(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, 
     return config, read_params, gguf_tokenizer.build_tokenizer(file.fields, label=str(path))
 
 
-def _make_tensor_source(
-    file: gguf_file.GGUFFile, config: ModelConfig
-) -> load_sharded.TensorSource:
+def _make_tensor_source(file: gguf_file.GGUFFile, config: ModelConfig) -> load_sharded.TensorSource:
     """Returns the tensors of a file under Hugging Face's names and in its order of rows."""
     gguf_names = {to_huggingface_name(name): name for name in file.tensors}
     shapes = {name: file.tensors[gguf_name].shape for name, gguf_name in gguf_names.items()}

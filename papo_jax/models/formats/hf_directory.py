@@ -14,12 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import (
-    hf_weight_map,
-    load_sharded,
-    safetensors_read,
-    safetensors_write,
-)
+from papo_jax.models.formats import hf_weight_map, load_sharded, safetensors_read, safetensors_write
 from papo_jax.models.formats.hf_weight_map import Layout
 
 SHARD_BYTES = 5 * 2**30

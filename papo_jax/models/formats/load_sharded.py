@@ -86,9 +86,7 @@ def load_params(
     )
 
 
-def _check_tensors(
-    flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: TensorSource
-) -> None:
+def _check_tensors(flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: TensorSource) -> None:
     """Raises unless the source has every tensor, in its shape, and no other."""
     used = set()
     for path, abstract in flat.items():
@@ -225,6 +223,6 @@ def _write_piece(
         return write_local(array, piece, layer, start)
     spec = target.sharding.spec
     specs = (spec, target.stored_sharding.spec, PartitionSpec(), PartitionSpec())
-    return jax.shard_map(
-        write_local, mesh=target.sharding.mesh, in_specs=specs, out_specs=spec
-    )(array, piece, layer, start)
+    return jax.shard_map(write_local, mesh=target.sharding.mesh, in_specs=specs, out_specs=spec)(
+        array, piece, layer, start
+    )

@@ -86,9 +86,7 @@ def _moving_order(file: pathlib.Path) -> tuple[bool, str]:
     return bool(_WEIGHT_FILE.fullmatch(file.name)), file.name
 
 
-def write_tensors(
-    directory: pathlib.Path, tensors: list[LazyTensor], *, shard_bytes: int
-) -> None:
+def write_tensors(directory: pathlib.Path, tensors: list[LazyTensor], *, shard_bytes: int) -> None:
     """Writes `model.safetensors`, or shards and their index where that would be too large.
 
     Args:
