@@ -1,20 +1,21 @@
-"""Makes the shipped policy `tiny`: a short supervised warm start on arithmetic that the policy is
-still bad at.
+"""Warm start of the shipped policy `tiny`: a short supervised training on arithmetic.
 
     python -m experiments.pretrain --output=papo_jax/models/tiny
 
 Half of the demonstrations give the answer at once ("12+7*3=" -> "33"), half work it out step by
 step ("12+21=33"). So the base policy knows both ways and is undecided between them, which is where
-reinforcement
-learning starts from: most of its direct answers are wrong, most of its worked ones right.
+reinforcement learning starts from: most of its direct answers are wrong, most of its worked ones
+right.
 
 Prompts come from the `train` split only; the held-out split stays unseen by warm start and training
 alike.
 
 Seen on two shared CPU cores: 3,000 steps of 128 demonstrations in 55 minutes beside other work (49
 CPU minutes). Held-out reward at temperature 1 and difficulty 3 by step: 0.01 at 500, 0.04 at 1000,
-0.13 at 1500, 0.24 at 2250, 0.335 at 3000, where 48 % of the answers were worked out (64 % of those
-right) and 52 % direct (5 % right).
+0.13 at 1500, 0.24 at 2250, 0.335 at 3000, where 48 % of the completions were worked out (64 % of
+those right) and 52 % direct (5 % right).
+
+Shapes: B demonstrations of a batch, P prompt slots, T completion slots.
 """
 
 import argparse
@@ -36,19 +37,21 @@ from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Prompts, generate
 from papo_jax.tasks.sources import arithmetic
 
-PROMPT, COMPLETION = 12, 24  # slots, tokens: what difficulty 3 needs
+PROMPT_SLOTS, COMPLETION_SLOTS = 12, 24  # P and T: what difficulty 3 needs
 DIFFICULTIES = (1, 2, 3, 3)
-DATA_SEED = 7  # not the default of any run: the warm start should not see a run's own problems more than others
+# Not the default of any run: the warm start should not see a run's own problems more than others.
+DATA_SEED = 7
+PRINTABLE = "\t\n" + "".join(map(chr, range(32, 127)))
 
 
-def character_tokenizer(
-    characters: str = "\t\n" + "".join(map(chr, range(32, 127))),
-) -> PreTrainedTokenizerFast:
-    """A token a character, after three special tokens; by default tab, newline and printable ASCII,
-    100 in all."""
-    characters = ["<pad>", "<eos>", "<unk>", *characters]
+def character_tokenizer(characters: str = PRINTABLE) -> PreTrainedTokenizerFast:
+    """Returns a tokenizer with a token a character, after three special tokens.
+
+    The default characters are tab, newline and printable ASCII, 100 tokens in all.
+    """
+    tokens = ["<pad>", "<eos>", "<unk>", *characters]
     tokenizer = Tokenizer(
-        models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="<unk>")
+        models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>")
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -62,7 +65,7 @@ def character_tokenizer(
 
 
 def model_config(vocabulary_size: int) -> ModelConfig:
-    """About one million parameters, with the block of Qwen3."""
+    """Returns a model of about one million parameters, with the block of Qwen3."""
     return ModelConfig(
         architecture="qwen3",
         vocabulary_size=vocabulary_size,
@@ -78,56 +81,83 @@ def model_config(vocabulary_size: int) -> ModelConfig:
     )
 
 
-def demonstrations(
+def demonstration_batches(
     tokenizer, batch: int, worked_share: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (tokens [B, P + T], valid [B, P + T]): prompts padded on the left, completions on the
-    right."""
+    """Yields batches: prompts padded on the left, completions on the right.
+
+    Args:
+      tokenizer: a token a character.
+      batch: B.
+      worked_share: probability that a demonstration is worked out.
+
+    Yields:
+      (tokens [B, P + T] int32, valid [B, P + T] boolean).
+    """
     index = 0
     while True:
-        tokens = np.zeros((batch, PROMPT + COMPLETION), np.int32)
-        valid = np.zeros((batch, PROMPT + COMPLETION), bool)
+        tokens = np.zeros((batch, PROMPT_SLOTS + COMPLETION_SLOTS), np.int32)
+        valid = np.zeros(tokens.shape, bool)
         for row in range(batch):
+            # Draw a problem and one of the two ways to answer it.
             rng = random.Random(f"demonstration/{index}")
             difficulty = rng.choice(DIFFICULTIES)
             problem = arithmetic.generate_problem(DATA_SEED, "train", index, difficulty=difficulty)
             index += 1
             steps = arithmetic.solution_steps(problem.prompt[:-1])
             text = "=".join(steps) if rng.random() < worked_share else problem.answer
+
             prompt = tokenizer.encode(problem.prompt)
-            answer = tokenizer.encode(text)[: COMPLETION - 1] + [tokenizer.eos_token_id]
-            tokens[row, PROMPT - len(prompt) : PROMPT + len(answer)] = prompt + answer
-            valid[row, PROMPT - len(prompt) : PROMPT + len(answer)] = True
+            completion = tokenizer.encode(text)[: COMPLETION_SLOTS - 1] + [tokenizer.eos_token_id]
+            slots = slice(PROMPT_SLOTS - len(prompt), PROMPT_SLOTS + len(completion))
+            tokens[row, slots], valid[row, slots] = prompt + completion, True
         yield tokens, valid
 
 
-def loss(graph, params, tokens, valid):
-    """Mean negative log-probability of the completions' tokens, nats."""
+def completion_nll(graph, params, tokens, valid):
+    """Computes the mean negative log-probability of the completions' tokens, nats."""
     model = nnx.merge(graph, params)
-    hidden = model.compute_hidden_states(tokens, valid)[:, PROMPT - 1 : -1]
-    stats = linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, PROMPT:])
-    return -masked_mean(stats.logprob, valid[:, PROMPT:])
+    hidden = model.compute_hidden_states(tokens, valid)[:, PROMPT_SLOTS - 1 : -1]
+    stats = linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, PROMPT_SLOTS:])
+    return -masked_mean(stats.logprob, valid[:, PROMPT_SLOTS:])
 
 
-def sampled_reward(
+def measure_policy(
     graph, params, tokenizer, difficulty: int, *, problems: int = 256, samples: int = 4
 ) -> dict[str, float]:
-    """Share of right answers at temperature 1 on held-out problems, and of answers that are worked
-    out."""
+    """Measures a policy on held-out problems at temperature 1.
+
+    Args:
+      graph: of the policy.
+      params: of the policy.
+      tokenizer: a token a character.
+      difficulty: operations of a problem.
+      problems: how many.
+      samples: completions of each.
+
+    Returns:
+      The share of right completions, of problems with a right one, of completions that are worked
+      out, and of right ones among those that are and among those that are not.
+    """
     chosen = [
         arithmetic.generate_problem(DATA_SEED, "held_out", i, difficulty=difficulty)
         for i in range(problems)
     ]
     encoded = tokenizer(
-        [p.prompt for p in chosen], padding="max_length", max_length=PROMPT, return_tensors="np"
+        [problem.prompt for problem in chosen],
+        padding="max_length",
+        max_length=PROMPT_SLOTS,
+        return_tensors="np",
     )
     prompts = Prompts(
         encoded["input_ids"].astype(np.int32),
         encoded["attention_mask"].astype(bool),
         np.arange(problems),
     )
+
+    # Sample, detokenize and grade.
     options = dict(
-        samples=samples, max_new_tokens=COMPLETION, stop_tokens=(tokenizer.eos_token_id,)
+        samples=samples, max_new_tokens=COMPLETION_SLOTS, stop_tokens=(tokenizer.eos_token_id,)
     )
     out = jax.jit(lambda params, key: generate(graph, params, prompts, key, **options))(
         params, jax.random.key(1)
@@ -135,8 +165,11 @@ def sampled_reward(
     texts = tokenizer.batch_decode(
         np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
     )
-    right = np.array([t.split("=")[-1] == chosen[i // samples].answer for i, t in enumerate(texts)])
-    worked = np.array(["=" in t for t in texts])
+    references = [problem.answer for problem in chosen for _ in range(samples)]
+    right = np.array(
+        [text.split("=")[-1] == answer for text, answer in zip(texts, references, strict=True)]
+    )
+    worked = np.array(["=" in text for text in texts])
     return {
         "reward": right.mean(),
         "pass": right.reshape(problems, samples).any(axis=1).mean(),
@@ -159,30 +192,29 @@ def main(arguments: argparse.Namespace) -> None:
     )
 
     @jax.jit
-    def update(params, opt_state, tokens, valid):
-        value, gradient = jax.value_and_grad(loss, argnums=1)(graph, params, tokens, valid)
+    def update_params(params, opt_state, tokens, valid):
+        loss, gradient = jax.value_and_grad(completion_nll, argnums=1)(graph, params, tokens, valid)
         updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, value
+        return optax.apply_updates(params, updates), opt_state, loss
 
+    # Train, and measure on the way.
     opt_state = optimizer.init(params)
-    batches = demonstrations(tokenizer, arguments.batch, arguments.worked_share)
+    batches = demonstration_batches(tokenizer, arguments.batch, arguments.worked_share)
     for step in range(1, arguments.steps + 1):
-        params, opt_state, value = update(params, opt_state, *next(batches))
+        params, opt_state, loss = update_params(params, opt_state, *next(batches))
         if step % arguments.report_every == 0 or step == arguments.steps:
-            figures = sampled_reward(graph, params, tokenizer, arguments.difficulty)
-            print(
-                step, f"loss {value:.3f}", *(f"{k} {v:.3f}" for k, v in figures.items()), flush=True
-            )
-    params = jax.tree.map(np.asarray, params)
-    stop_tokens = (tokenizer.eos_token_id,)
-    export(
-        Policy(config, graph, params, tokenizer, stop_tokens),
-        pathlib.Path(arguments.output),
-        dtype="bfloat16",
+            figures = measure_policy(graph, params, tokenizer, arguments.difficulty)
+            shown = [f"{name} {value:.3f}" for name, value in figures.items()]
+            print(step, f"loss {loss:.3f}", *shown, flush=True)
+
+    policy = Policy(
+        config, graph, jax.tree.map(np.asarray, params), tokenizer, (tokenizer.eos_token_id,)
     )
+    export(policy, pathlib.Path(arguments.output), dtype="bfloat16")
 
 
-if __name__ == "__main__":
+def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -196,4 +228,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("--report_every", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
-    main(parser.parse_args())
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main(parse_arguments())

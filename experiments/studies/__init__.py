@@ -1,2 +1,1 @@
-"""Studies: one file a claim of the paper; each makes runs, a figure, a table and a verdict
-(docs/findings.md)."""
+"""Studies of the paper's claims: each makes runs, figures, a table and a verdict."""

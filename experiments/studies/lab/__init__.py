@@ -1,1 +1,1 @@
-"""The apparatus that the studies share."""
+"""Training, probing, statistics and output that the studies share."""

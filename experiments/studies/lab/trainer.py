@@ -2,12 +2,12 @@
 steps.
 
 It is made of the trainer's own parts: `generate`, `weigh`, `update`; only grading is on the device
-(`worlds.right`), and the optimizer's rate and any number of the method may differ from run to run,
-so that a search and all its seeds share one compiled step. Adam, gradient clip 1, no weight decay,
+(`toy_tasks.grade_completions`), and the optimizer's rate and any number of the method may differ
+from run to run, so that a search and all its seeds share one compiled step. Adam, gradient clip 1, no weight decay,
 a constant rate; `UPDATES` minibatches a rollout.
 
 Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the
-CPU time of four alone, and processes side by side use the cores better (`runs.make`).
+CPU time of four alone, and processes side by side use the cores better (`runs.make_runs`).
 
 Shapes: N prompts, G samples, B = N G sequences, P prompt slots, T completion slots, K rollouts, M
 problems of the panel.
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.studies.lab import worlds
+from experiments.studies.lab import toy_tasks
 from papo_jax.learner import parameter_polarity, update, weighted_advantages
 from papo_jax.learner import state as states
 from papo_jax.learner.trajectories import Batch, Trajectories
@@ -60,12 +60,18 @@ class Trainer:
     seeds."""
 
     def __init__(
-        self, world: worlds.World, policy: Policy, method: str, *, panel: str = "report", **changes
+        self,
+        world: toy_tasks.ToyTask,
+        policy: Policy,
+        method: str,
+        *,
+        panel: str = "report",
+        **changes,
     ):
         """Fixes what is static.
 
         Args:
-          world: of `worlds.WORLDS`.
+          world: of `toy_tasks.TOY_TASKS`.
           policy: to start from.
           method: a preset's name.
           panel: "report", or "search" for other held-out problems.
@@ -75,8 +81,8 @@ class Trainer:
         # Other draws of prompts cost samples, and a length penalty means nothing here.
         self.method = {**presets.get(method), "refills": 0, "overlong": 0.0, **changes}
         self.equals = policy.tokenizer.convert_tokens_to_ids("=")
-        self.pool = worlds.problems(world, "train", POOL)
-        held_out = worlds.problems(world, "held_out", 2 * PANEL)
+        self.pool = toy_tasks.make_problems(world, "train", POOL)
+        held_out = toy_tasks.make_problems(world, "held_out", 2 * PANEL)
         half = slice(0, PANEL) if panel == "report" else slice(PANEL, None)
         self.panel = jax.tree.map(lambda leaf: leaf[half], held_out)
         self._block = jax.jit(self._steps)
@@ -139,7 +145,7 @@ class Trainer:
             prompts,
             key,
             samples=SAMPLES,
-            max_new_tokens=self.world.limit,
+            max_new_tokens=self.world.max_new_tokens,
             stop_tokens=self.policy.stop_tokens,
         )
         repeated = (jnp.repeat(leaf, SAMPLES, axis=0) for leaf in (prompts.tokens, prompts.valid))
@@ -150,9 +156,14 @@ class Trainer:
     ) -> jax.Array:
         """Judges: [N, G]."""
         asked = jnp.repeat(answers, SAMPLES, axis=0)
-        return worlds.right(
-            trajectories.tokens, trajectories.mask, truncated, asked, self.equals
-        ).reshape(-1, SAMPLES)
+        graded = toy_tasks.grade_completions(
+            tokens=trajectories.tokens,
+            mask=trajectories.mask,
+            truncated=truncated,
+            reference_answers=asked,
+            equals_token=self.equals,
+        )
+        return graded.reshape(-1, SAMPLES)
 
     def learn(
         self,
@@ -180,7 +191,7 @@ class Trainer:
             key,
             self._steering(state, trajectories),
             method=method,
-            limit=self.world.limit,
+            limit=self.world.max_new_tokens,
         )
         reference = stats.logprob
         if method.get("kl_coefficient"):
@@ -238,7 +249,7 @@ class Trainer:
                 graph=self.policy.graph,
                 optimizer=optimizer(method["learning_rate"]),
                 method=method,
-                limit=self.world.limit,
+                limit=self.world.max_new_tokens,
                 temperature=1.0,
                 microbatches=1,
             )
@@ -260,7 +271,7 @@ class Trainer:
         """Right answers on each problem of the panel, [M], always with the same draws."""
         key = jax.random.key(2**20)
         trajectories, truncated = self.draw(params, self.panel.prompts, key)
-        return self.rewards(trajectories, truncated, self.panel.answers).sum(axis=1)
+        return self.rewards(trajectories, truncated, self.panel.reference_answers).sum(axis=1)
 
 
 def optimizer(learning_rate) -> optax.GradientTransformation:
