@@ -1,5 +1,4 @@
-"""What the studies make of their runs: tables by hand, and whole reports on made-up runs and
-tokens."""
+"""Tests of the studies' reports: tables by hand, and whole reports on made-up runs and tokens."""
 
 import importlib
 
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.studies import asymmetry, baselines, direction
-from experiments.studies.lab import matching, suite
+from experiments.studies.lab import benchmark, entropy_matching
 from tests.support.seeds import make_rng
 
 
@@ -15,21 +14,21 @@ from tests.support.seeds import make_rng
 def test_a_report_is_made_of_the_runs_and_names_every_entry(name, tmp_path, monkeypatch):
     study = importlib.import_module(f"experiments.studies.{name}")
 
-    def made(place, planned):
+    def made_up_runs(directory, specs):
         rng = make_rng(0)
         return {
-            run: {
+            spec: {
                 "counts": rng.integers(0, 17, (11, 8)).astype(np.uint8),
                 "evaluated": np.arange(0, 151, 15),
                 "entropy": np.geomspace(0.6, rng.uniform(0.01, 0.1), 150),
                 "reward/mean": np.linspace(0, rng.uniform(0.5, 1), 150),
                 "length/mean": np.ones(150),
             }
-            for run in planned
+            for spec in specs
         }
 
-    monkeypatch.setattr(suite, "make", made)
-    monkeypatch.setattr(matching, "make", made)
+    monkeypatch.setattr(benchmark, "make_runs", made_up_runs)
+    monkeypatch.setattr(entropy_matching, "make_runs", made_up_runs)
     monkeypatch.setattr("sys.argv", [name, "--scale=full", f"--output={tmp_path}"])
     study.main()
     verdict = (tmp_path / "verdict.md").read_text()
@@ -59,7 +58,7 @@ def test_the_searchs_rates_by_hand(tmp_path):
     (tmp_path / "search.csv").write_text(
         "entry,learning_rate,avg@16\n" + "\n".join(f"{e},{rate},{value}" for e, rate, value in rows)
     )
-    *_, first, second = baselines.by_rate(tmp_path / "search.csv")
+    *_, first, second = baselines.rate_table(tmp_path / "search.csv")
     # 0.5, 0.6, 0.1: a mean of 0.4, and sqrt((0.01 + 0.04 + 0.09) / 2) = 0.265
     assert (
         first == "| 3e-05 | 3 | 0.500 | 0.100 | 0.600 | 0.265 |"
@@ -74,10 +73,10 @@ def test_only_the_strength_chosen_is_told_with_its_distance(tmp_path):
     ]
     (tmp_path / "matching.csv").write_text("\n".join(["entry,numbers,distance,chosen", *rows]))
     assert (
-        baselines.distances(tmp_path / "matching.csv")[-1]
+        baselines.distance_table(tmp_path / "matching.csv")[-1]
         == "| kl_cov, nearest | penalized_share=0.05 | 0.142 |"
     )
-    assert not any("0.02" in line for line in baselines.distances(tmp_path / "matching.csv"))
+    assert not any("0.02" in line for line in baselines.distance_table(tmp_path / "matching.csv"))
 
 
 def test_shares_by_hand():
@@ -88,7 +87,7 @@ def test_shares_by_hand():
         "A": [1.0, 1.0, -1.0, -1.0, 1.0],
     }
     tokens = {name: np.array(values, np.float32) for name, values in tokens.items()}
-    found = asymmetry.shares(tokens)
+    found = asymmetry.polarity_shares(tokens)
     assert found["acting"] == pytest.approx(0.8)  # the fifth is in the dead band
     kinds = ("raised expanding", "raised contracting", "lowered expanding", "lowered contracting")
     assert [found[f"tokens, {kind}"] for kind in kinds] == [0.25] * 4
@@ -103,12 +102,12 @@ def test_bins_by_hand():
         "H": np.array([0.5, 2.0, 0.5, 0.0]),
         "T": np.array([0.3, 0.1, -0.4, 0.0]),
     }
-    low, middle, high, top = asymmetry.binned(tokens, "p")
+    low, middle, high, top = asymmetry.bin_tokens(tokens, "p")
     assert (low["p from"], low["p to"], low["mean T"], low["share of abs(T)"]) == pytest.approx(
         (0.05, 0.1, 0.3, 3 / 8)
     )
     assert (middle["share T > 0"], high["share T > 0"], top["share of tokens"]) == (1.0, 0.0, 0.25)
-    first, last = asymmetry.binned(tokens, "H")  # an entropy of 0 is in no bin
+    first, last = asymmetry.bin_tokens(tokens, "H")  # an entropy of 0 is in no bin
     assert (first["mean T"], first["share of tokens"], last["H to"]) == pytest.approx(
         (-0.05, 0.5, np.inf)
     )
@@ -121,9 +120,9 @@ def test_a_token_signals_slope_is_per_unit_of_step():
         "realized": np.array([[2e-3, -4e-3], [2e-2, -4e-2]]),
         "rates": np.array([1e-3, 1e-2]),
     }
-    assert [row["slope"] for row in direction.rows_of("tiny", "sgd", 0, arrays)] == pytest.approx(
-        [2.0] * 4
-    )
+    assert [
+        row["slope"] for row in direction.agreement_rows("tiny", "sgd", 0, arrays)
+    ] == pytest.approx([2.0] * 4)
 
 
 def test_the_guess_that_entropy_falls_and_states_that_are_not_equal():
@@ -135,7 +134,7 @@ def test_the_guess_that_entropy_falls_and_states_that_are_not_equal():
         "realized": -entropy,
         "rates": np.array([1.0]),
     }
-    rows = {row["predictor"]: row for row in direction.rows_of("smollm2", "sgd", 0, arrays)}
+    rows = {row["predictor"]: row for row in direction.agreement_rows("smollm2", "sgd", 0, arrays)}
     assert (
         list(rows) == ["polarity P", "-H"]
         and rows["-H"]["spearman"] == pytest.approx(1)
@@ -146,7 +145,7 @@ def test_the_guess_that_entropy_falls_and_states_that_are_not_equal():
 def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
     rng = make_rng(0)
 
-    def tokens(optimizer):
+    def made_up_run(optimizer):
         rates = np.array(direction.RATES[optimizer])
         realized = rates[:, None] * rng.normal(size=(len(rates), 200))
         return {
@@ -158,10 +157,13 @@ def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
         }
 
     found = {
-        ("tiny", optimizer): [tokens(optimizer) for _ in range(2)] for optimizer in direction.RATES
+        ("tiny", optimizer): [made_up_run(optimizer) for _ in range(2)]
+        for optimizer in direction.RATES
     }
     monkeypatch.setattr(
-        direction, "_model_runs", lambda place, path, *_: found if path == "tiny" else {}
+        direction,
+        "_collect_model",
+        lambda directory, setting, rates: found if setting.policy == "tiny" else {},
     )
     monkeypatch.setattr("sys.argv", ["direction", f"--output={tmp_path}"])
     direction.main()
@@ -182,7 +184,7 @@ def test_direction_tells_of_every_predictor(tmp_path, monkeypatch):
 def test_asymmetry_tells_of_every_stage(tmp_path, monkeypatch):
     rng = make_rng(0)
 
-    def made():
+    def made_up_tokens():
         return {
             "p": rng.uniform(size=50),
             "H": rng.uniform(size=50),
@@ -191,7 +193,9 @@ def test_asymmetry_tells_of_every_stage(tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr(
-        asymmetry, "collect", lambda *_: {("tiny", stage): [made(), made()] for stage in (0, 20)}
+        asymmetry,
+        "collect_tokens",
+        lambda *_: {("tiny", stage): [made_up_tokens() for _ in range(2)] for stage in (0, 20)},
     )
     monkeypatch.setattr("sys.argv", ["asymmetry", f"--output={tmp_path}"])
     asymmetry.main()

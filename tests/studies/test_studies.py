@@ -1,32 +1,48 @@
-"""The studies at a small size: known answers of their parts, and the directions that theory
-guarantees."""
+"""Tests of the studies at a small size: known answers, and directions that theory guarantees."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies import authority, direction
-from experiments.studies.lab import agreement, bases, matching, results, runs, states, suite, worlds
+from experiments.studies import authority, authority_report, direction
+from experiments.studies.lab import (
+    base_policies,
+    benchmark,
+    entropy_matching,
+    policy_probe,
+    probe_batches,
+    run_metrics,
+    seed_intervals,
+    study_output,
+    toy_tasks,
+    trainer,
+)
+from experiments.studies.lab.agreement import bin_signs_by_size, measure_agreement
+from experiments.studies.lab.benchmark_tables import endpoint_rows, summarize_rows
+from experiments.studies.lab.runs import RunSpec
 from papo_jax.learner.trajectories import Trajectories
 from papo_jax.methods import presets
 
 
-class TestWorlds:
-    @pytest.mark.parametrize("name", worlds.WORLDS)
+class TestToyTasks:
+    @pytest.mark.parametrize("name", toy_tasks.TOY_TASKS)
     def test_splits_share_no_problem_and_panels_are_distinct(self, name):
-        from experiments.studies.lab import trainer as training
-
-        # all that is ever trained on, and both panels, of the search and of the report
-        world, sizes = worlds.WORLDS[name], {"train": training.POOL, "held_out": 2 * training.PANEL}
+        # all that is ever trained on, and both eval sets, of the search and of the report
+        task, sizes = (
+            toy_tasks.TOY_TASKS[name],
+            {"train": trainer.POOL, "held_out": 2 * trainer.PANEL},
+        )
         train, held_out = (
-            {row.tobytes() for row in worlds.problems(world, split, size).prompts.tokens}
+            {row.tobytes() for row in toy_tasks.make_problems(task, split, size).prompts.tokens}
             for split, size in sizes.items()
         )
-        assert len(held_out) == 2 * training.PANEL and not train & held_out
+        assert len(held_out) == 2 * trainer.PANEL and not train & held_out
 
     def test_answers_are_judged_by_their_last_tokens(self):
-        encode = worlds.tokenizer()
+        encode = toy_tasks.make_tokenizer()
         equals, stop = encode.convert_tokens_to_ids("="), encode.eos_token_id
         written = ["089", "88+1=089", "089=0", "1089", "88+1=088", "=089", "89"]
         tokens, mask = np.zeros((7, 12), np.int32), np.zeros((7, 12), bool)
@@ -34,20 +50,25 @@ class TestWorlds:
             ids = [*encode.encode(text), stop]
             tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
         answers = np.repeat(np.array([encode.encode("089")]), 7, axis=0)
-        judged = worlds.right(
-            jnp.asarray(tokens), jnp.asarray(mask), jnp.zeros(7, bool), jnp.asarray(answers), equals
-        )
-        assert judged.tolist() == [1, 1, 0, 0, 0, 1, 0]
-        assert not worlds.right(
-            jnp.asarray(tokens), jnp.asarray(mask), jnp.ones(7, bool), jnp.asarray(answers), equals
-        ).any()
+
+        def grade(truncated):
+            return toy_tasks.grade_completions(
+                tokens=jnp.asarray(tokens),
+                mask=jnp.asarray(mask),
+                truncated=truncated,
+                reference_answers=jnp.asarray(answers),
+                equals_token=equals,
+            )
+
+        assert grade(jnp.zeros(7, bool)).tolist() == [1, 1, 0, 0, 0, 1, 0]
+        assert not grade(jnp.ones(7, bool)).any()
 
     @pytest.mark.parametrize("name, share", [("sums", 0.0), ("chains", 1.0)])
     def test_demonstrations_are_right(self, name, share):
-        world = worlds.WORLDS[name]
+        task = toy_tasks.TOY_TASKS[name]
         for index in range(20):
-            prompt, text = worlds.demonstration(world, index, share)
-            assert ("=" in text) == (share == 1.0) and len(text) < world.limit
+            prompt, text = toy_tasks.make_demonstration(task, index, share)
+            assert ("=" in text) == (share == 1.0) and len(text) < task.max_new_tokens
             assert int(text.split("=")[-1]) == eval(
                 prompt[:-1]
             )  # made by the test's own generator, not by a model
@@ -56,7 +77,7 @@ class TestWorlds:
 class TestAgreement:
     def test_figures_by_hand(self):
         # signs: equal, equal, unequal; the larger half (>= median 2) has 2 and 3: one of two equal
-        found = agreement.agreement(np.array([1.0, -1.0, -2.0]), np.array([1.0, -2.0, 3.0]))
+        found = measure_agreement(np.array([1.0, -1.0, -2.0]), np.array([1.0, -2.0, 3.0]))
         assert (
             found.sign == pytest.approx(2 / 3)
             and found.sign_large == pytest.approx(1 / 2)
@@ -70,9 +91,9 @@ class TestAgreement:
         # what did not move is left out; the half is 3 and 4 for both, though the second says
         # nothing of 3
         realized = np.array([0.0, 1.0, -2.0, 3.0, 4.0])
-        all_said = agreement.agreement(np.array([1.0, 1.0, 1.0, 1.0, -1.0]), realized)
+        all_said = measure_agreement(np.array([1.0, 1.0, 1.0, 1.0, -1.0]), realized)
         assert (all_said.silent, all_said.sign, all_said.sign_large) == (0, 2 / 4, 1 / 2)
-        silent = agreement.agreement(np.array([1.0, 1.0, 1.0, 0.0, -1.0]), realized)
+        silent = measure_agreement(np.array([1.0, 1.0, 1.0, 0.0, -1.0]), realized)
         assert (silent.silent, silent.sign, silent.sign_large) == (
             1 / 4,
             pytest.approx(1 / 3),
@@ -80,7 +101,7 @@ class TestAgreement:
         )
 
     def test_bins_of_size(self):
-        rows = agreement.sign_by_size(
+        rows = bin_signs_by_size(
             np.array([1.0, -1.0, 1.0, 0.0, 7.0]), np.array([0.1, 0.2, 3.0, 5.0, 0.0]), bins=2
         )
         assert [row["realized"] for row in rows] == pytest.approx([0.15, 4.0])
@@ -88,9 +109,9 @@ class TestAgreement:
 
 
 def test_polarity_is_exact_in_logit_space():
-    found = direction.logits_run(1e-4, 1500)
+    found = direction.measure_logits(1e-4, 1500)
     kept = np.abs(found["realized"]) > 1e-9
-    figures = agreement.agreement(found["predicted/polarity P"][kept], found["realized"][kept])
+    figures = measure_agreement(found["predicted/polarity P"][kept], found["realized"][kept])
     assert figures.sign >= 0.999 and abs(figures.slope - 1) < 0.01 and kept.mean() > 0.9
 
 
@@ -110,8 +131,9 @@ def test_authority_is_pooled_over_the_settings_of_a_seed_first():
         for name, values in (("parameter polarity", exact), ("polarity P", signal))
         for seed in (0, 1)
     ]
-    assert authority.by_seed(authority.of_exact(rows), "polarity P").tolist() == [5 / 8, 3 / 8]
-    text = "\n".join(authority.judge(authority.of_exact(rows)))
+    shares = authority_report.add_exact_share(rows)
+    assert authority_report.mean_share_by_seed(shares, "polarity P").tolist() == [5 / 8, 3 / 8]
+    text = "\n".join(authority_report.verdict_lines(shares))
     assert (
         "| polarity P | 0.500 [-1.088, 2.088] |  | 0.500 | 0.500 |" in text
     )  # 0.5 -+ 12.706 x 0.1768 / sqrt 2
@@ -119,7 +141,7 @@ def test_authority_is_pooled_over_the_settings_of_a_seed_first():
 
 def test_first_order_ends_with_large_steps():
     figures = [
-        agreement.agreement(*direction.logits_run(step, 600).values()) for step in (1e-3, 1.0)
+        measure_agreement(*direction.measure_logits(step, 600).values()) for step in (1e-3, 1.0)
     ]
     assert figures[0].spearman > 0.999 > 0.99 > figures[1].spearman
 
@@ -132,7 +154,9 @@ def test_equal_states_are_summed():
         tokens=np.array([[5, 6], [5, 7], [5, 6]]),
         mask=np.array([[True, True], [True, True], [True, False]]),
     )
-    found = states.aggregated(rows, np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 0.0]]))
+    found = policy_probe.sum_over_equal_states(
+        rows, np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 0.0]])
+    )
     np.testing.assert_allclose(found, [[11.0, 22.0], [11.0, 22.0], [100.0, 0.0]])
 
 
@@ -144,17 +168,17 @@ class TestStored:
         def make():
             return made.append(1) or {"x": np.arange(3)}
 
-        first, second = (results.stored(tmp_path, "run", make) for _ in range(2))
+        first, second = (study_output.load_or_make(tmp_path, "run", make) for _ in range(2))
         np.testing.assert_array_equal(first["x"], second["x"])
         assert made == [1] and [path.name for path in (tmp_path / "runs").iterdir()] == ["run.npz"]
 
     def test_a_damaged_run_is_one_line_and_code_2(self, tmp_path, capsys):
         (tmp_path / "runs").mkdir()
-        results.stored(tmp_path, "run", lambda: {"x": np.arange(300.0)})
+        study_output.load_or_make(tmp_path, "run", lambda: {"x": np.arange(300.0)})
         path = tmp_path / "runs" / "run.npz"
         path.write_bytes(path.read_bytes()[:200])
         with pytest.raises(SystemExit) as stopped:
-            results.stored(tmp_path, "run", dict)
+            study_output.load_or_make(tmp_path, "run", dict)
         said = capsys.readouterr().err
         assert (
             stopped.value.code == 2
@@ -166,30 +190,32 @@ class TestStored:
         (tmp_path / "taken").write_text("")
         monkeypatch.setattr("sys.argv", ["direction", f"--output={tmp_path / 'taken'}"])
         with pytest.raises(SystemExit) as stopped:
-            results.arguments(None, "direction")
+            study_output.parse_arguments(None, "direction")
         assert stopped.value.code == 2 and "cannot hold results" in capsys.readouterr().err
 
     def test_names_tell_runs_apart(self):
-        base = runs.Run("chains", "papo", 1e-4, 0, 150)
-        others = [
+        base = RunSpec(task="chains", method="papo", learning_rate=1e-4, seed=0, rollouts=150)
+        other_rate = dataclasses.replace(base, learning_rate=3e-4)
+        other_seed = dataclasses.replace(base, seed=1)
+        other_number = dataclasses.replace(base, numbers=(("lam", 0.5),))
+        specs = [
             base,
-            runs.Run("sums", "papo", 1e-4, 0, 150),
-            runs.Run("chains", "dapo", 1e-4, 0, 150),
-            runs.Run("chains", "papo", 3e-4, 0, 150),
-            runs.Run("chains", "papo", 1e-4, 1, 150),
-            runs.Run("chains", "papo", 1e-4, 0, 15),
-            runs.Run("chains", "papo", 1e-4, 0, 150, panel="search"),
-            runs.Run("chains", "papo", 1e-4, 0, 150, (("lam", 0.5),)),
-            runs.Run("chains", "papo", 1e-4, 0, 150, (), (("phase", "trend"),)),
+            other_rate,
+            other_seed,
+            other_number,
+            dataclasses.replace(base, task="sums"),
+            dataclasses.replace(base, method="dapo"),
+            dataclasses.replace(base, rollouts=15),
+            dataclasses.replace(base, eval_set="search"),
+            dataclasses.replace(base, choices=(("phase", "trend"),)),
         ]
-        assert len({run.name for run in others}) == len(others)
-        assert (
-            base.program == others[3].program == others[4].program
-        )  # rate and seed share a compiled step
-        assert base.program != others[7].program
+        assert len({spec.file_stem for spec in specs}) == len(specs)
+        # rate and seed share a compiled step
+        assert base.program_key == other_rate.program_key == other_seed.program_key
+        assert base.program_key != other_number.program_key
 
 
-class TestSuite:
+class TestBenchmark:
     RUN = {
         "counts": np.array([[0, 16], [8, 16]], np.uint8),
         "evaluated": np.array([0, 20]),
@@ -199,7 +225,7 @@ class TestSuite:
     }
 
     def test_endpoints_by_hand(self):
-        found = suite.endpoints(self.RUN)
+        found = run_metrics.measure_endpoints(self.RUN)
         assert found["avg@16"] == 0.75 and found["pass@16"] == 1.0 and found["area"] == 0.5
         # pass@4 of 8 right among 16: 1 - C(8, 4) / C(16, 4) = 1 - 70 / 1820
         assert found["pass@4"] == pytest.approx((1 + 1 - 70 / 1820) / 2)
@@ -215,15 +241,17 @@ class TestSuite:
             "entropy": np.repeat([9.0, 0.5, 0.2], (10, 5, 5)),
             "length/mean": np.repeat([9.0, 2.0, 3.0], (10, 5, 5)),
         }
-        assert suite.endpoints(run)["entropy an answer"] == pytest.approx((5 * 1.0 + 5 * 0.6) / 10)
+        assert run_metrics.measure_endpoints(run)["entropy an answer"] == pytest.approx(
+            (5 * 1.0 + 5 * 0.6) / 10
+        )
 
     def test_reward_where_entropy_has_fallen_to_a_tenth_by_hand(self):
         # running means over 10: after rollout 19 entropy is 0.1, one 1 and nine 0, and reward 0.9
         falling = {**self.RUN, "entropy": np.repeat([1.0, 0.0], 10)}
-        found = suite.endpoints(falling)
+        found = run_metrics.measure_endpoints(falling)
         assert found["rollouts to 0.1 H0"] == 19 and found["reward at 0.1 H0"] == pytest.approx(0.9)
 
-    def run_of(self, right, entropy):
+    def ended_run(self, right, entropy):
         """A run that ends with so many right answers of 16 on one problem."""
         return {
             **self.RUN,
@@ -241,18 +269,22 @@ class TestSuite:
             3e-4: (12, 0),
         }  # of the two seeds of the search: means 8, 10, 6 of 16
 
-        def made(place, planned):
-            asked.append(planned)
+        def made_up_runs(directory, specs):
+            asked.append(specs)
             return {
-                run: self.run_of(right[run.learning_rate][run.seed % 2], 0.1) for run in planned
+                spec: self.ended_run(right[spec.learning_rate][spec.seed % 2], 0.1)
+                for spec in specs
             }
 
-        monkeypatch.setattr(suite, "make", made)
-        (found,) = suite.compare(
-            tmp_path, "chains", [suite.Entry("one", "dapo")], suite.Scale(rollouts=20, seeds=3)
+        monkeypatch.setattr(benchmark, "make_runs", made_up_runs)
+        (found,) = benchmark.compare_entries(
+            tmp_path,
+            "chains",
+            [benchmark.MethodEntry("one", "dapo")],
+            benchmark.Scale(rollouts=20, seeds=3),
         )
         assert found.trial.rate == 1e-4 and len(found.runs) == 3
-        searched, reported = ({(run.seed, run.panel) for run in planned} for planned in asked)
+        searched, reported = ({(spec.seed, spec.eval_set) for spec in specs} for specs in asked)
         assert searched == {(100, "search"), (101, "search")} and reported == {
             (seed, "report") for seed in range(3)
         }
@@ -266,15 +298,15 @@ class TestSuite:
     def test_differences_are_paired_by_seed(self):
         # seeds differ by more than methods do, but the second is 1/16 better and 0.01 nats lower on
         # each
-        outcomes = [
-            suite.Outcome(
-                suite.Entry(label, "dapo"),
-                suite.Trial((), 1e-4),
-                [self.run_of(n + more, 0.1 * n - less) for n in (1, 8, 15)],
+        compared = [
+            benchmark.EntryResult(
+                benchmark.MethodEntry(label, "dapo"),
+                benchmark.Trial((), 1e-4),
+                [self.ended_run(n + more, 0.1 * n - less) for n in (1, 8, 15)],
             )
             for label, more, less in (("base", 0, 0.0), ("better", 1, 0.01))
         ]
-        *_, base, better = suite.summary(suite.rows_of(outcomes), base="base")
+        *_, base, better = summarize_rows(endpoint_rows(compared), base="base")
         assert base.endswith("|  |  |  |  |")
         assert "| +0.062 [+0.062, +0.062] |" in better and better.endswith(
             "| -0.010 [-0.010, -0.010] | never |"
@@ -285,84 +317,82 @@ class TestSuite:
     ):
         entropy = {0.2: 0.9, 0.4: 0.52, 0.8: 0.1}  # PAPO's is 0.5
 
-        def made(place, planned):
-            def of(run):
-                return 0.5 if run.method == "papo" else entropy[dict(run.numbers)["lam"]]
+        def made_up_runs(directory, specs):
+            def end_entropy(spec):
+                return 0.5 if spec.method == "papo" else entropy[dict(spec.numbers)["lam"]]
 
-            return {run: self.run_of(8, of(run)) for run in planned}
+            return {spec: self.ended_run(8, end_entropy(spec)) for spec in specs}
 
-        monkeypatch.setattr(matching, "make", made)
-        monkeypatch.setattr(suite, "make", made)
-        target = suite.Outcome(suite.Entry("papo", "papo"), suite.Trial((), 3e-4), [])
-        candidates = {
-            "signs": [
-                suite.Entry(f"signs {lam}", "sign_advantage", {"lam": lam}) for lam in entropy
-            ]
-        }
-        (found,) = matching.match(
-            tmp_path, "chains", target, candidates, suite.Scale(rollouts=20, seeds=3)
+        monkeypatch.setattr(entropy_matching, "make_runs", made_up_runs)
+        monkeypatch.setattr(benchmark, "make_runs", made_up_runs)
+        papo = benchmark.MethodEntry("papo", "papo")
+        strengths = [
+            benchmark.MethodEntry(f"signs {lam}", "sign_advantage", {"lam": lam}) for lam in entropy
+        ]
+        (found,) = entropy_matching.match_entropy(
+            tmp_path,
+            "chains",
+            target=benchmark.EntryResult(papo, benchmark.Trial((), 3e-4), []),
+            candidates={"signs": strengths},
+            scale=benchmark.Scale(rollouts=20, seeds=3),
         )
-        assert (
-            found.entry.label == "signs"
-            and found.trial == suite.Trial((("lam", 0.4),), 3e-4)
-            and len(found.runs) == 3
-        )
+        assert found.entry.label == "signs" and len(found.runs) == 3
+        assert found.trial == benchmark.Trial((("lam", 0.4),), 3e-4)
 
     def test_what_was_never_reached_is_said(self):
-        assert agreement.shown([np.nan, np.nan]) == "never"
-        assert agreement.shown([10.0, np.nan], digits=0) == "10 (1 never)"
+        assert seed_intervals.format_interval([np.nan, np.nan]) == "never"
+        assert seed_intervals.format_interval([10.0, np.nan], digits=0) == "10 (1 never)"
 
 
 @pytest.fixture(scope="module")
-def trainer():
-    from experiments.studies.lab import trainer as training
-
+def chains_trainer():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "PANEL", 16)
-        patch.setattr(training, "POOL", 64)
-        yield training.Trainer(worlds.WORLDS["chains"], bases.load("chains"), "papo")
+        patch.setattr(trainer, "PANEL", 16)
+        patch.setattr(trainer, "POOL", 64)
+        policy = base_policies.load_policy("chains")
+        yield trainer.Trainer(toy_tasks.TOY_TASKS["chains"], policy, "papo")
 
 
 @pytest.mark.slow
-def test_a_run_is_its_seed_and_its_numbers(trainer):
-    def run(seed, **numbers):
-        return trainer.run(seed, {"learning_rate": 1e-4, **numbers}, rollouts=2, evaluate_every=2)
+def test_a_run_is_its_seed_and_its_numbers(chains_trainer):
+    def train(seed, **numbers):
+        numbers = {"learning_rate": 1e-4, **numbers}
+        return chains_trainer.run(seed, numbers, rollouts=2, evaluate_every=2)
 
-    first, again, other = run(0), run(0), run(1)
+    first, again, other = train(0), train(0), train(1)
     for name, values in first.metrics.items():
         np.testing.assert_array_equal(values, again.metrics[name], err_msg=name)
         assert np.isfinite(values).all(), name
     np.testing.assert_array_equal(first.counts, again.counts)
     assert not np.array_equal(first.metrics["entropy"], other.metrics["entropy"])
-    last = trainer.run(0, {"learning_rate": 1e-4}, rollouts=2, evaluate_every=2, curve=False)
+    last = chains_trainer.run(0, {"learning_rate": 1e-4}, rollouts=2, evaluate_every=2, curve=False)
     assert last.evaluated.tolist() == [2] and last.counts.shape == (1, 16)
     np.testing.assert_array_equal(last.metrics["reward/mean"], first.metrics["reward/mean"])
-    still = run(0, learning_rate=0.0)
-    jax.tree.map(np.testing.assert_array_equal, still.params, jax.device_get(trainer.policy.params))
+    still = train(0, learning_rate=0.0)
+    start = jax.device_get(chains_trainer.policy.params)
+    jax.tree.map(np.testing.assert_array_equal, still.params, start)
     np.testing.assert_array_equal(still.counts[0], still.counts[1])
 
 
 @pytest.mark.slow
 def test_search_and_report_see_other_problems():
-    from experiments.studies.lab import trainer as training
-
-    policy = bases.load("sums")
-    panels = [
-        training.Trainer(worlds.WORLDS["sums"], policy, "dapo", panel=name).panel.prompts.tokens
+    task, policy = toy_tasks.TOY_TASKS["sums"], base_policies.load_policy("sums")
+    report, search = (
+        trainer.Trainer(task, policy, "dapo", panel=name).panel.prompts.tokens
         for name in ("report", "search")
-    ]
-    assert not {row.tobytes() for row in panels[0]} & {row.tobytes() for row in panels[1]}
+    )
+    assert not {row.tobytes() for row in report} & {row.tobytes() for row in search}
 
 
 @pytest.mark.slow
 def test_no_signal_steers_harder_than_the_exact_one():
-    laboratory = states.Laboratory(bases.load("chains"), parts=1, samples=16, max_new_tokens=20)
-    found = authority.measure(
-        laboratory,
-        lambda seed: states.own_answers(laboratory, seed, prompts=8, difficulty=2),
-        "sgd",
-        0,
-    )
+    policy = base_policies.load_policy("chains")
+    probe = policy_probe.PolicyProbe(policy, parts=1, samples=16, max_new_tokens=20)
+
+    def make_batch(seed):
+        return probe_batches.sample_arithmetic(probe, seed, prompts=8, difficulty=2)
+
+    found = authority.measure_signals(probe, make_batch, "sgd", 0)
     exact = float(found["parameter polarity"])
     assert exact > 0
     # To first order sum |P^theta| is the most that signs can have; the rest is curvature.
@@ -382,9 +412,9 @@ def test_every_method_gets_as_many_trials():
     from experiments.studies import baselines
 
     scale = baselines.SCALES["full"]
-    trials = {entry.label: suite._trials(entry, scale) for entry in baselines.ENTRIES}
+    trials = {entry.label: benchmark.list_trials(entry, scale) for entry in baselines.ENTRIES}
     assert {
-        len(set(trials[entry.label])) * len(suite._seeds(entry, scale))
+        len(set(trials[entry.label])) * len(benchmark.list_search_seeds(entry, scale))
         for entry in baselines.ENTRIES
     } == {12}
     # the published strength by name, so that both strengths share a compiled step; without one,
@@ -393,7 +423,7 @@ def test_every_method_gets_as_many_trials():
         (("penalized_share", 2e-3),),
         (("penalized_share", 5e-2),),
     }
-    assert {trial.rate for found in trials.values() for trial in found} == set(suite.RATES)
+    assert {trial.rate for found in trials.values() for trial in found} == set(benchmark.RATES)
 
 
 def test_every_preset_of_the_field_is_a_baseline():

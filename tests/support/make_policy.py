@@ -56,12 +56,12 @@ def train_policy() -> models.Policy:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "DIFFICULTIES", (1,))
         patch.setattr(pretrain, "DATA_SEED", 0)
-        batch = next(pretrain.demonstrations(tokenizer, PROBLEMS, worked_share=0.0))
+        batch = next(pretrain.demonstration_batches(tokenizer, PROBLEMS, worked_share=0.0))
 
     optimizer = optax.adam(LEARNING_RATE)
 
     def update(carry, _):
-        gradient = jax.grad(pretrain.loss, argnums=1)(graph, carry[0], *batch)
+        gradient = jax.grad(pretrain.completion_nll, argnums=1)(graph, carry[0], *batch)
         updates, opt_state = optimizer.update(gradient, carry[1], carry[0])
         return (optax.apply_updates(carry[0], updates), opt_state), None
 

@@ -16,7 +16,7 @@ from experiments.studies.lab.run_metrics import (
 )
 from experiments.studies.lab.seed_intervals import confidence_interval
 
-ENTROPY_LABEL, ROLLOUT_LABEL = "entropy, nats", "rollouts of 256 completions"
+ENTROPY_LABEL, ROLLOUT_LABEL = "entropy, nats", "rollouts of 256 answers"
 LEGEND = "shaded: 95 % over seeds\n(dashes only tell lines apart)"
 CURVE_LABELS = ("reward", "avg@16, held out", "pass@16, held out")
 

@@ -3,8 +3,8 @@ steps.
 
 It is made of the trainer's own parts: `generate`, `weigh`, `update`; only grading is on the device
 (`toy_tasks.grade_completions`), and the optimizer's rate and any number of the method may differ
-from run to run, so that a search and all its seeds share one compiled step. Adam, gradient clip 1, no weight decay,
-a constant rate; `UPDATES` minibatches a rollout.
+from run to run, so that a search and all its seeds share one compiled step. Adam, gradient clip 1,
+no weight decay, a constant rate; `UPDATES` minibatches a rollout.
 
 Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the
 CPU time of four alone, and processes side by side use the cores better (`runs.make_runs`).
