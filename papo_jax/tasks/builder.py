@@ -56,13 +56,13 @@ class PreparedSplit(Sequence[Problem]):
                 # tensorflow_datasets promises to keep the order of an unshuffled split.
                 if row["identifier"] != identifier:
                     raise RuntimeError(
-                        f"row {identifier} of a prepared data set holds problem {row['identifier']}"
+                        f"row {identifier} of the prepared data holds problem {row['identifier']}"
                     )
                 yield Problem(identifier, *(row[name].decode() for name in _TEXT_FIELDS))
 
 
 class LocalInfo(tfds.core.DatasetInfo):
-    """The description of a data set that is in no bucket of TensorFlow Datasets."""
+    """The description of a dataset that is in no bucket of TensorFlow Datasets."""
 
     def initialize_from_bucket(self) -> None:
         """Looks nothing up: nothing here may touch the network."""

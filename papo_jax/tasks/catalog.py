@@ -9,7 +9,8 @@ from typing import NamedTuple
 from papo_jax.errors import InputError
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import files, mixture, templates
-from papo_jax.tasks.family import Family, locate_files, read_problems
+from papo_jax.tasks.dataset import Dataset
+from papo_jax.tasks.dataset_reader import locate_files, read_problems
 from papo_jax.tasks.problem import ProblemSplits
 from papo_jax.tasks.sources import (
     arithmetic,
@@ -25,22 +26,22 @@ from papo_jax.tasks.sources import (
     olympiadbench,
 )
 
-FAMILIES = {
-    family.name: family
-    for family in (
-        gsm8k.FAMILY,
-        hendrycks.FAMILY,
-        math_500.FAMILY,
-        minerva.FAMILY,
-        olympiadbench.FAMILY,
-        dapo_math.FAMILY,
-        jsonl.FAMILY,
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        gsm8k.DATASET,
+        hendrycks.DATASET,
+        math_500.DATASET,
+        minerva.DATASET,
+        olympiadbench.DATASET,
+        dapo_math.DATASET,
+        jsonl.DATASET,
         contests.AIME_2024,
         contests.AIME_2025,
         contests.AMC_2023,
     )
 }
-TASK_NAMES = (arithmetic.NAME, *sorted(FAMILIES), f"{gym.PREFIX}<family>")
+TASK_NAMES = (arithmetic.NAME, *sorted(DATASETS), f"{gym.PREFIX}<dataset>")
 
 
 class LoadOptions(NamedTuple):
@@ -82,12 +83,12 @@ def plan_part(request: mixture.PartRequest, options: LoadOptions) -> PartPlan:
       InputError: if there is no such task, or its files are missing.
     """
     name = request.name
-    if name in FAMILIES:
-        plan = _plan_from_files(FAMILIES[name], request.path, options)
+    if name in DATASETS:
+        plan = _plan_from_files(DATASETS[name], request.path, options)
     elif request.path:
         raise InputError(
             f"task {name!r} reads no file; leave task.path empty, "
-            f"or set task.name to one of {', '.join(FAMILIES)}"
+            f"or set task.name to one of {', '.join(DATASETS)}"
         )
     elif name == arithmetic.NAME:
         plan = _plan_arithmetic(options)
@@ -107,12 +108,12 @@ def plan_part(request: mixture.PartRequest, options: LoadOptions) -> PartPlan:
     return plan._replace(key={**shared_key, **plan.key})
 
 
-def _plan_from_files(family: Family, path: str | None, options: LoadOptions) -> PartPlan:
-    located = locate_files(family, path)
-    template = options.template or family.template
+def _plan_from_files(dataset: Dataset, path: str | None, options: LoadOptions) -> PartPlan:
+    located = locate_files(dataset, path)
+    template = options.template or dataset.template
 
     def make_problems() -> ProblemSplits:
-        return read_problems(family, located, template, options.grader)
+        return read_problems(dataset, located, template, options.grader)
 
     digests = {split: files.digest_files(paths) for split, paths in located.items()}
     return PartPlan({"files": digests}, template, make_problems)

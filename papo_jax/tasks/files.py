@@ -1,4 +1,4 @@
-"""Readers of the files in which data sets are published: JSON lines, JSON and parquet by suffix.
+"""Readers of the files in which datasets are published: JSON lines, JSON and parquet by suffix.
 
 An error with a file is reported in one line that names the file, the line or row, and the reason.
 """

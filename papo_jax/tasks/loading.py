@@ -35,8 +35,8 @@ def load(
       difficulty: of arithmetic, the number of operations, 1 to 8.
       train_size: the number of problems that a generated task trains on.
       held_out_size: the number of problems that a generated task holds out.
-      grader: of all problems, instead of their families' own.
-      template: around all questions, instead of their families' own; holds "{question}" once.
+      grader: of all problems, instead of their own.
+      template: around all questions, instead of their own; holds "{question}" once.
       cache: the directory of prepared problems; None for the user's cache directory.
 
     Returns:
@@ -68,7 +68,7 @@ def load(
         template=template,
     )
     directory = Path(cache or cache_directory() / "tasks")
-    requests = mixture.parse_mixture(name, path, catalog.FAMILIES)
+    requests = mixture.parse_mixture(name, path, catalog.DATASETS)
     if len(requests) == 1:
         return _load_part(requests[0], options, directory)
 

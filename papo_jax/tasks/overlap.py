@@ -47,7 +47,7 @@ def make_question_normalizer(used: Sequence[str] = ()) -> Callable[[str], str]:
     r"""Makes the function by which prompts are compared.
 
     Args:
-      used: templates that may stand around questions, besides those of the families.
+      used: templates that may stand around questions, besides those of the datasets.
 
     Returns:
       A function from a prompt to the normal form of its question: instructions are taken off both

@@ -1,8 +1,8 @@
-"""Prepared data sets on disk: made once, checked on every use, made again where damaged.
+"""Prepared problems on disk: written once, checked on every use, made again where damaged.
 
-The name of a data set's directory holds a fingerprint of all that made it. The directory is written
-under a temporary name and renamed when it is complete; a manifest lists the SHA-256 of every file,
-so that a damaged one is noticed.
+The name of a directory holds a fingerprint of all that made its problems. It is written under a
+temporary name and renamed when it is complete; a manifest lists the SHA-256 of every file, so that
+a damaged one is noticed.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.builder import FORMAT, PreparedSplit, ProblemsBuilder, RowSource
+from papo_jax.tasks.builder import FORMAT, PreparedSplit, ProblemsBuilder
 from papo_jax.tasks.problem import Problem, ProblemSplits
 
 _MANIFEST = "manifest.json"
@@ -29,7 +29,7 @@ _ABANDONED_AFTER = 24 * 3600  # seconds after which no living process still writ
 
 
 class PreparedData(NamedTuple):
-    """A prepared data set.
+    """The prepared problems of one part of a task.
 
     Attributes:
       splits: by name, read from disk as they are used.
@@ -45,13 +45,13 @@ class PreparedData(NamedTuple):
 def open_prepared(
     key: Mapping, make_problems: Callable[[], ProblemSplits], cache: Path
 ) -> PreparedData:
-    """Opens the data set that `key` describes, after preparing it where there is no intact one.
+    """Opens the problems that `key` describes, after preparing them where no intact copy exists.
 
     Args:
       key: everything that decides the contents, as JSON; `key["task"]` also begins the directory's
         name.
       make_problems: makes the splits, none of them empty.
-      cache: the directory that holds prepared data sets.
+      cache: the directory that holds prepared problems.
 
     Returns:
       The `PreparedData`.
@@ -74,9 +74,9 @@ def open_prepared(
                 "point the environment variable XDG_CACHE_HOME to a directory with room"
             ) from error
 
-    builder = tfds.builder_from_directory(directory / manifest["builder"])
-    open_split: Callable[[str], RowSource] = builder.as_data_source
-    splits = {name: PreparedSplit(open_split(name)) for name in builder.info.splits}
+    # Untyped, since a wrapper of tensorflow_datasets hides the parameters of `as_data_source`.
+    builder: Any = tfds.builder_from_directory(directory / manifest["builder"])
+    splits = {name: PreparedSplit(builder.as_data_source(name)) for name in builder.info.splits}
     return PreparedData(splits, manifest["fingerprint"], tuple(manifest["notes"]))
 
 
@@ -90,7 +90,7 @@ def fingerprint_contents(splits: Mapping[str, Sequence[Problem]]) -> str:
 
 
 def _read_intact_manifest(directory: Path) -> dict | None:
-    """Reads the manifest of a data set; None unless all its files are there and unchanged."""
+    """Reads the manifest of a directory; None unless all its files are there and unchanged."""
     try:
         manifest = json.loads((directory / _MANIFEST).read_text())
         intact = all(
@@ -102,7 +102,7 @@ def _read_intact_manifest(directory: Path) -> dict | None:
 
 
 def _prepare_directory(directory: Path, problems: ProblemSplits) -> dict:
-    """Writes a data set and moves it to `directory`; returns the manifest that is then there."""
+    """Writes problems and moves them to `directory`; returns the manifest that is then there."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(directory.parent)
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=directory.parent))
@@ -138,7 +138,7 @@ def _move_into_place(complete: Path, directory: Path, replaced: Path) -> dict | 
     """Renames `complete` to `directory`; returns the manifest of another process that was first."""
     try:
         os.replace(complete, directory)
-    except OSError:  # something is there: an intact data set since a moment ago, or a damaged one
+    except OSError:  # something is there: an intact copy since a moment ago, or a damaged one
         other_manifest = _read_intact_manifest(directory)
         if other_manifest is not None:
             return other_manifest

@@ -15,7 +15,7 @@ class Part(NamedTuple):
     Attributes:
       name: also `Problem.source` of its problems.
       weight: its share; those of a task sum to one.
-      train_size: the number of problems to train on; 0 for a family that only serves evaluation.
+      train_size: the number of problems to train on; 0 of a dataset that only serves evaluation.
       held_out_size: the number of problems held out.
       template: the text around its questions.
     """

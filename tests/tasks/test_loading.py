@@ -9,7 +9,7 @@ import pytest
 from papo_jax.errors import InputError
 from papo_jax.grading import grade
 from papo_jax.tasks import Part, choose_eval_set, load
-from papo_jax.tasks.catalog import FAMILIES
+from papo_jax.tasks.catalog import DATASETS
 from papo_jax.tasks.templates import BOXED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ def test_small_held_out_universe_is_an_input_error(tmp_path):
         ({"name": "arithmetics"}, "the nearest is 'arithmetic'"),
         ({"name": "gsm8"}, "the nearest is 'gsm8k'"),
         ({"name": "aime_2023"}, "the nearest is 'aime_202"),
-        ({"name": ""}, "none of arithmetic, aime_2024, .*, reasoning_gym/<family>"),
+        ({"name": ""}, "none of arithmetic, aime_2024, .*, reasoning_gym/<dataset>"),
         ({"name": "gsm8k"}, "set task.path"),
         ({"name": "gsm8k", "path": "/nowhere.jsonl"}, "task.path /nowhere.jsonl does not exist"),
         ({"name": "arithmetic", "path": "x"}, "leave task.path empty"),
@@ -84,8 +84,8 @@ def test_wrong_arguments(tmp_path, arguments, message):
     assert "\n" not in str(caught.value)
 
 
-def test_every_family_has_one_place_for_the_question():
-    assert {family.template.count("{question}") for family in FAMILIES.values()} == {1}
+def test_every_dataset_has_one_place_for_the_question():
+    assert {dataset.template.count("{question}") for dataset in DATASETS.values()} == {1}
     assert BOXED.endswith("Please reason step by step, and put your final answer within \\boxed{}.")
 
 

@@ -1,4 +1,4 @@
-"""Prepared task files: whole data sets only, whatever was damaged, killed or written twice."""
+"""Prepared task files: whole directories only, whatever was damaged, killed or written twice."""
 
 import multiprocessing
 import os
@@ -33,12 +33,12 @@ def test_rows_are_a_sequence(tmp_path):
 
 
 def test_every_field_and_the_notes_are_kept(tmp_path):
-    made = ProblemSplits({"held_out": PROBLEMS}, ("two notes", "of a family"))
+    made = ProblemSplits({"held_out": PROBLEMS}, ("two notes", "of a source"))
     for _ in range(2):  # made, then read
         prepared = open_prepared({"task": "t"}, lambda: made, tmp_path)
         assert list(prepared.splits) == ["held_out"]
         assert list(prepared.splits["held_out"]) == PROBLEMS
-        assert prepared.notes == ("two notes", "of a family")
+        assert prepared.notes == ("two notes", "of a source")
 
 
 def test_a_second_load_reads_the_same(tmp_path):
@@ -109,7 +109,7 @@ def damage_everything(directory):
 @pytest.mark.parametrize(
     "damage", [damage_shorten, damage_flip, damage_manifest, damage_everything]
 )
-def test_a_damaged_data_set_is_made_again(tmp_path, damage):
+def test_a_damaged_directory_is_made_again(tmp_path, damage):
     first = load("arithmetic", cache=tmp_path, **SMALL)
     kept = list(first.train)
     damage(next(tmp_path.iterdir()))

@@ -1,1 +1,1 @@
-"""The sources of problems: data sets and generators, a file each."""
+"""The sources of problems: datasets and generators, a file each."""

@@ -30,7 +30,7 @@ def generate_problem(seed: int, split: str, index: int, *, difficulty: int) -> P
     """Generates problem number `index` of a split.
 
     Args:
-      seed: chooses the whole data set.
+      seed: chooses the whole set of problems.
       split: "train" or "held_out".
       index: the problem's number and identifier.
       difficulty: the number of operations, 1 to 8; operands grow with it.
@@ -61,7 +61,7 @@ def make_problems(
     """Generates both splits.
 
     Args:
-      seed: chooses the whole data set.
+      seed: chooses the whole set of problems.
       difficulty: as in `generate_problem`.
       train_size: the number of problems to train on; prompts may repeat.
       held_out_size: the number of problems to hold out, all with different prompts.

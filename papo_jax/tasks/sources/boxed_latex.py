@@ -15,7 +15,7 @@ def last_boxed_answer(solution: str) -> str:
     A box is `\boxed{...}` or `\fbox{...}`; of `\boxed 5` it is the one token.
 
     Args:
-      solution: of the data set's author.
+      solution: of the dataset's author.
 
     Raises:
       ValueError: if there is no box, or nothing in it.

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family, SkippedRow
+from papo_jax.tasks.dataset import Dataset, Example, SkippedRow
 from papo_jax.tasks.files import read_text, read_text_or_number
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer, strip_dollar_signs
 
@@ -54,12 +54,12 @@ def parse_row(fields: Mapping, *, year: str) -> Example | SkippedRow:
     return Example(question, answer, "integer")
 
 
-def _make_family(name: str, year: str) -> Family:
-    return Family(
+def _make_dataset(name: str, year: str) -> Dataset:
+    return Dataset(
         name, templates.BOXED, functools.partial(parse_row, year=year), evaluation_only=True
     )
 
 
-AIME_2024 = _make_family("aime_2024", "2024")
-AIME_2025 = _make_family("aime_2025", "2025")
-AMC_2023 = _make_family("amc_2023", "2023")
+AIME_2024 = _make_dataset("aime_2024", "2024")
+AIME_2025 = _make_dataset("aime_2025", "2025")
+AMC_2023 = _make_dataset("amc_2023", "2023")

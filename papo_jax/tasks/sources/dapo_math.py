@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text, read_text_or_number
 
 
@@ -47,4 +47,4 @@ def parse_row(fields: Mapping) -> Example:
     return Example(question, answer, "integer")
 
 
-FAMILY = Family("dapo_math_17k", templates.BOXED, parse_row)
+DATASET = Dataset("dapo_math_17k", templates.BOXED, parse_row)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text
 
 
@@ -33,4 +33,4 @@ def parse_row(fields: Mapping) -> Example:
     return Example(question.strip(), answer, "integer")
 
 
-FAMILY = Family("gsm8k", templates.MARKED, parse_row)
+DATASET = Dataset("gsm8k", templates.MARKED, parse_row)

@@ -63,8 +63,8 @@ def make_problems(
     """Draws both splits of a family; the text of a question decides its split.
 
     Args:
-      name: "reasoning_gym/" and a data set's name in reasoning-gym, such as "gcd".
-      seed: chooses the whole data set.
+      name: "reasoning_gym/" and a dataset's name in reasoning-gym, such as "gcd".
+      seed: chooses the whole set of problems.
       train_size: the number of problems to train on; they may repeat where the family is small.
       held_out_size: the number of distinct problems to hold out.
       template: the text around every question.

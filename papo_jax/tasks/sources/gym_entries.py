@@ -21,7 +21,7 @@ def write_entries(family: str, seed: int, count: int, out: TextIO) -> None:
     """Writes the entries.
 
     Args:
-      family: a data set's name in reasoning-gym.
+      family: a dataset's name in reasoning-gym.
       seed: of the data set.
       count: the number of entries.
       out: the stream to write to.

@@ -9,7 +9,7 @@ qwedsacf/competition_math and others) hold the same fields as parquet or JSON li
 from collections.abc import Mapping
 
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer
 
@@ -27,4 +27,4 @@ def parse_row(fields: Mapping) -> Example:
     return Example(question, last_boxed_answer(read_text(fields, "solution")), "math")
 
 
-FAMILY = Family("math", templates.BOXED, parse_row)
+DATASET = Dataset("math", templates.BOXED, parse_row)

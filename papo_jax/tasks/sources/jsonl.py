@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from papo_jax.grading.integer_grader import canonical_integer
 from papo_jax.tasks import overlap, templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text, read_text_or_number
 
 
@@ -32,7 +32,7 @@ def unify_graders(examples: list[Example]) -> list[Example]:
     return [example._replace(grader=grader) for example in examples]
 
 
-FAMILY = Family(
+DATASET = Dataset(
     name=overlap.USER_SOURCE,
     template=templates.PLACEHOLDER,
     parse_row=parse_row,

@@ -9,7 +9,7 @@ final answer within \boxed{}.".
 from collections.abc import Mapping
 
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text, read_text_or_number
 
 
@@ -28,4 +28,4 @@ def parse_row(fields: Mapping) -> Example:
     return Example(question.strip(), read_text_or_number(fields, "answer").strip(), "math")
 
 
-FAMILY = Family("math_500", templates.BOXED, parse_row, evaluation_only=True)
+DATASET = Dataset("math_500", templates.BOXED, parse_row, evaluation_only=True)

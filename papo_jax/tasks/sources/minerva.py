@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family
+from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text, read_text_or_number
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer, strip_dollar_signs
 
@@ -39,4 +39,4 @@ def parse_row(fields: Mapping) -> Example:
     return Example(question, answer, "approximate" if _MEASURED.fullmatch(answer) else "math")
 
 
-FAMILY = Family("minerva", templates.BOXED, parse_row, evaluation_only=True)
+DATASET = Dataset("minerva", templates.BOXED, parse_row, evaluation_only=True)

@@ -12,7 +12,7 @@ left out. The unit is no part of the reference answer, as in the authors' judge.
 from collections.abc import Mapping
 
 from papo_jax.tasks import templates
-from papo_jax.tasks.family import Example, Family, SkippedRow
+from papo_jax.tasks.dataset import Dataset, Example, SkippedRow
 from papo_jax.tasks.files import read_text
 from papo_jax.tasks.sources.boxed_latex import strip_dollar_signs
 
@@ -54,4 +54,4 @@ def parse_row(fields: Mapping) -> Example | SkippedRow:
     return Example(question, ", ".join(answers), "math")
 
 
-FAMILY = Family("olympiadbench", templates.BOXED, parse_row, evaluation_only=True)
+DATASET = Dataset("olympiadbench", templates.BOXED, parse_row, evaluation_only=True)

@@ -1,4 +1,4 @@
-"""Every published data set in every format of its authors, by tiny files with known answers."""
+"""Every published dataset in every format of its authors, by tiny files with known answers."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def references_of(problems):
 
 
 def load_held_out(tmp_path, name, rows, file="rows.jsonl"):
-    """Loads a family that is only evaluated on."""
+    """Loads a dataset that is only evaluated on."""
     task = load(name, path=write_rows(tmp_path / file, rows), cache=tmp_path / "cache")
     assert (len(task.train), task.parts[0].train_size) == (0, 0)
     return task

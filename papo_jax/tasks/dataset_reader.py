@@ -1,74 +1,26 @@
-"""Families of problems that are read from files: their files, rows and splits."""
+"""Reader of datasets: finds their files, parses the rows, and divides them into splits."""
 
-import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import files, overlap, templates
+from papo_jax.tasks.dataset import Dataset, Example, SkippedRow
 from papo_jax.tasks.problem import Problem, ProblemSplits
 from papo_jax.tasks.splits import SPLITS, assign_split
 
 
-class Example(NamedTuple):
-    """The content of a row.
-
-    Attributes:
-      question: without instructions.
-      answer: the reference answer.
-      grader: the name of the grader for that answer.
-    """
-
-    question: str
-    answer: str
-    grader: str
-
-
-class SkippedRow(NamedTuple):
-    """A row that cannot serve as a problem, and the reason, such as "they need their image"."""
-
-    reason: str
-
-
-def keep_examples(examples: list[Example]) -> list[Example]:
-    """Returns the examples unchanged; the default of `Family.postprocess`."""
-    return examples
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """A data set that its authors publish as files.
-
-    Attributes:
-      name: of the task.
-      template: the text around a question, with "{question}" in its place.
-      parse_row: parses one row's fields; its ValueError says what is wrong with them.
-      evaluation_only: every row is held out.
-      published: a question with two answers is left out, with a note, since nobody is to edit a
-        published file; in a file of the user's own it is an error.
-      postprocess: changes all examples of a split together.
-    """
-
-    name: str
-    template: str
-    parse_row: Callable[[Mapping], Example | SkippedRow]
-    evaluation_only: bool = False
-    published: bool = True
-    postprocess: Callable[[list[Example]], list[Example]] = keep_examples
-
-
-def locate_files(family: Family, path: str | None) -> dict[str, list[Path]]:
-    """Finds the files of a family.
+def locate_files(dataset: Dataset, path: str | None) -> dict[str, list[Path]]:
+    """Finds the files of a dataset.
 
     Args:
-      family: whose files they are.
+      dataset: whose files they are.
       path: a file, or a directory with the files of the splits: train.jsonl and test.jsonl, or
         parquet files such as data/train-00000-of-00001.parquet, or train/algebra/1.json and more.
 
     Returns:
-      {"train": ..., "held_out": ...}, {"held_out": ...} of a family that is only evaluated on, or
+      {"train": ..., "held_out": ...}, {"held_out": ...} of a dataset that is only evaluated on, or
       {"both": ...} where the same files have to serve for both splits.
 
     Raises:
@@ -76,20 +28,20 @@ def locate_files(family: Family, path: str | None) -> dict[str, list[Path]]:
     """
     if not path:
         raise InputError(
-            f"task {family.name!r} needs its files: set task.path to a file "
+            f"task {dataset.name!r} needs its files: set task.path to a file "
             f"({', '.join(files.SUFFIXES)}), or to a directory with train.jsonl and test.jsonl"
         )
     location = Path(path)
     if location.is_file():
-        return {"held_out" if family.evaluation_only else "both": [location]}
+        return {"held_out" if dataset.evaluation_only else "both": [location]}
     if not location.is_dir():
         raise InputError(
             f"task.path {path} does not exist; it should be a file or a directory with train.jsonl"
         )
     test, train = (_find_split_files(location, split) for split in ("test", "train"))
 
-    # Families for evaluation: some are published as a split "train", others as files of any name.
-    if family.evaluation_only:
+    # For evaluation only: some are published as a split "train", others as files of any name.
+    if dataset.evaluation_only:
         found = test or train or _select_readable(location.iterdir())
         if not found:
             raise InputError(
@@ -124,7 +76,7 @@ def _select_readable(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_problems(
-    family: Family, located: dict[str, list[Path]], template: str, grader: str | None
+    dataset: Dataset, located: dict[str, list[Path]], template: str, grader: str | None
 ) -> ProblemSplits:
     """Reads both splits, which never share a question.
 
@@ -132,10 +84,10 @@ def read_problems(
     moved rows change no other's.
 
     Args:
-      family: what the rows mean.
+      dataset: what the rows mean.
       located: the files, as `locate_files` returns them.
       template: the text around every question.
-      grader: of every problem; None for the family's own.
+      grader: of every problem; None for the dataset's own.
 
     Returns:
       The problems, in the order of the files.
@@ -145,7 +97,7 @@ def read_problems(
         empty, or if both splits hold the same question.
     """
     notes: list[str] = []
-    examples = {split: _read_examples(family, paths, notes) for split, paths in located.items()}
+    examples = {split: _read_examples(dataset, paths, notes) for split, paths in located.items()}
 
     # Divide rows that serve for both splits.
     if "both" in examples:
@@ -158,38 +110,38 @@ def read_problems(
     for split, found in examples.items():
         if not found:
             raise InputError(
-                f"task.path leaves no problem for the split {split!r} of {family.name}; give more "
+                f"task.path leaves no problem for the split {split!r} of {dataset.name}; give more "
                 "problems, or a directory with train.jsonl and test.jsonl that do not overlap"
             )
     splits = {
-        split: _number_problems(family.name, found, template, grader)
+        split: _number_problems(dataset.name, found, template, grader)
         for split, found in examples.items()
     }
     overlap.check_overlap(splits.get("train", ()), splits["held_out"], used=(template,))
     return ProblemSplits(splits, tuple(notes))
 
 
-def _read_examples(family: Family, paths: Sequence[Path], notes: list[str]) -> list[Example]:
+def _read_examples(dataset: Dataset, paths: Sequence[Path], notes: list[str]) -> list[Example]:
     """Reads the problems in some files, each question once; adds to the notes."""
     skipped: Counter[str] = Counter()
 
     def read_located_examples() -> Iterator[tuple[str, Example]]:
-        for location, parsed in files.parse_rows(paths, family.parse_row):
+        for location, parsed in files.parse_rows(paths, dataset.parse_row):
             if isinstance(parsed, SkippedRow):
                 skipped[parsed.reason] += 1
             else:
                 yield location, parsed
 
-    examples = _drop_repetitions(family, read_located_examples(), notes)
+    examples = _drop_repetitions(dataset, read_located_examples(), notes)
     notes.extend(
-        f"{family.name}: rows left out because {reason}: {count}"
+        f"{dataset.name}: rows left out because {reason}: {count}"
         for reason, count in skipped.items()
     )
-    return family.postprocess(examples)
+    return dataset.postprocess(examples)
 
 
 def _drop_repetitions(
-    family: Family, located_examples: Iterable[tuple[str, Example]], notes: list[str]
+    dataset: Dataset, located_examples: Iterable[tuple[str, Example]], notes: list[str]
 ) -> list[Example]:
     """Drops repeated questions, and all questions that have two answers; adds to the notes."""
     first: dict[str, tuple[str, Example]] = {}
@@ -201,7 +153,7 @@ def _drop_repetitions(
         repeated += 1
         if known.answer == example.answer:
             continue
-        if not family.published:
+        if not dataset.published:
             raise InputError(
                 f"{location}: the question of {first_location} again, "
                 f"with the answer {example.answer[:40]!r} instead of {known.answer[:40]!r}; "
@@ -210,10 +162,10 @@ def _drop_repetitions(
         contradictory.add(example.question)
 
     if repeated:
-        notes.append(f"{family.name}: rows left out because they repeat a question: {repeated}")
+        notes.append(f"{dataset.name}: rows left out because they repeat a question: {repeated}")
     if contradictory:
         notes.append(
-            f"{family.name}: questions left out because they have more than one answer: "
+            f"{dataset.name}: questions left out because they have more than one answer: "
             f"{len(contradictory)}"
         )
     return [example for question, (_, example) in first.items() if question not in contradictory]
