@@ -158,7 +158,8 @@ def _describe_figure(figure: str, interval: Interval | None) -> dict[str, Any]:
 
 def _write_csv(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*COLUMNS, *DIFFERENCE))
+        fields: list[str] = [*COLUMNS, *DIFFERENCE]
+        writer = csv.DictWriter(file, fields)
         writer.writeheader()
         writer.writerows(records)
 

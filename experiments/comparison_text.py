@@ -126,7 +126,7 @@ def _format_sources(comparison: Comparison) -> list[str]:
 
 
 def _align_columns(lines: list[list[str]]) -> list[str]:
-    """Pads cells to columns; a long first cell goes on a line of its own."""
+    """Pads cells to columns; a long first cell has a line of its own."""
     widths = [
         max(len(line[column]) for line in lines if column or len(line[0]) <= WIDTH)
         for column in range(len(lines[0]))

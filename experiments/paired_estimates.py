@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.evaluated_runs import EvaluatedRun
-from papo_jax.evaluation import estimators
+from papo_jax.evaluation import bootstrap, estimators
 from papo_jax.evaluation.figures import Figures, Interval
 from papo_jax.evaluation.schema import Entry
 
@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
     @property
     def interval(self) -> Interval:
         """The figure with its 95 % interval."""
-        return estimators.percentile_interval(self.value, self.resamples)
+        return bootstrap.percentile_interval(self.value, self.resamples)
 
 
 class Row(NamedTuple):
@@ -81,7 +81,7 @@ def estimate_row(run: EvaluatedRun, entry: Entry, label: str) -> Row:
     scores, shown = entry.scores, shown_figures(run.samples)
     values = estimators.per_problem_figures(scores.right, scores.majority, run.samples)
     values = {name: values[name] for name in shown if name in values}
-    resamples = estimators.bootstrap_means(np.stack(list(values.values()))).T
+    resamples = bootstrap.bootstrap_means(np.stack(list(values.values()))).T
     estimates = {
         name: Estimate(float(value.mean()), means)
         for (name, value), means in zip(values.items(), resamples, strict=True)
@@ -136,7 +136,7 @@ def _average_estimates(rows: list[Row], *, seed: int) -> dict[str, Estimate]:
     size = len(rows)
     generator = np.random.default_rng([1, seed])
     # [R, seeds]
-    counts = generator.multinomial(size, np.full(size, 1 / size), estimators.RESAMPLES)
+    counts = generator.multinomial(size, np.full(size, 1 / size), bootstrap.RESAMPLES)
 
     # Resampled seeds spread too little, by (S - 1) / S of the variance; the factor gives back what
     # is missing.

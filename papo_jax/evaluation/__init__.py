@@ -13,11 +13,11 @@ _HOMES = {
     "EvaluationFile": "evaluation_file",
     "Evaluator": "evaluator",
     "Interval": "figures",
-    "bootstrap_interval": "estimators",
+    "bootstrap_interval": "bootstrap",
     "judge_completions": "judging",
     "maj_at_k": "estimators",
     "paired_difference": "estimators",
-    "parse_evaluation": "schema",
+    "parse_evaluation": "parsing",
     "pass_at_k": "estimators",
     "score_judgments": "estimators",
 }

@@ -1,24 +1,20 @@
 """Estimators of an evaluation: avg@k, unbiased pass@k and maj@k, with 95 % intervals over problems.
 
-Shapes: M problems of the evaluation set, K samples each, F figures, R bootstrap resamples. A figure
-is a share, and its value for the evaluation set is the mean of its values for the problems. Figures
-go by name: "avg@8", "pass@1", "pass@2", ..., "maj@8".
+Shapes: M problems of the evaluation set, K samples each. A figure is a share, and its value for the
+evaluation set is the mean of its values for the problems. Figures go by name: "avg@8", "pass@1",
+"pass@2", ..., "maj@8".
 """
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from papo_jax.evaluation.figures import Figures, Interval
+from papo_jax.evaluation.bootstrap import bootstrap_means, percentile_interval
+from papo_jax.evaluation.figures import Figures
 from papo_jax.evaluation.schema import Scores, SourceScores
 from papo_jax.grading.judgment import ERROR, RIGHT, TIMEOUT, Judgment
-from papo_jax.tasks.problem import Problem
-
-RESAMPLES = 2000
-_INDICES_AT_ONCE = 2**18  # 2,000 resamples of 2,000 problems would be 32 MB, these are 2
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -71,52 +67,6 @@ def maj_at_k(judgments: Sequence[Judgment]) -> float:
     most = max(map(len, classes.values()))
     winners = [np.mean(votes) for votes in classes.values() if len(votes) == most]
     return float(np.mean(winners))
-
-
-def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Draws M problems with replacement, R times, and returns the figures' means over each draw.
-
-    All rows see the same problems, and so do all calls with the same M and seed: the difference of
-    two runs' means is a resample of their paired difference.
-
-    Args:
-      values: [F, M], a row a figure.
-      seed: of the resampling.
-
-    Returns:
-      [R, F].
-    """
-    values = np.asarray(values, np.float64)
-    size, generator = values.shape[1], np.random.default_rng(seed)
-    at_once, means = max(1, _INDICES_AT_ONCE // size), []
-    for start in range(0, RESAMPLES, at_once):
-        # Count how often each problem was drawn, all resamples of the piece in one pass.
-        drawn = generator.integers(0, size, (min(at_once, RESAMPLES - start), size))
-        cells = (drawn + size * np.arange(len(drawn))[:, None]).ravel()
-        counts = np.bincount(cells, minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
-
-        # By einsum and not by BLAS, whose sums depend on its threads.
-        means.append(np.einsum("rm,fm->rf", counts, values) / size)
-    return np.concatenate(means)
-
-
-def percentile_interval(value: float, resamples: np.ndarray) -> Interval:
-    """Returns a figure with the 2.5 and 97.5 % quantiles of its resamples [R]."""
-    low, high = np.quantile(resamples, [0.025, 0.975])
-    # Where all problems agree, the resamples differ from the value by rounding alone.
-    return Interval(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
-
-
-def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> Interval:
-    """Returns the mean over problems with its bootstrap interval, bounds at 2.5 and 97.5 %.
-
-    Args:
-      values: [M], one figure a problem. Where all are equal the interval has no width, whatever M
-        is: the bootstrap knows of no problem outside the evaluation set.
-      seed: of the resampling; the same values always give the same interval.
-    """
-    values = np.asarray(values, np.float64)
-    return percentile_interval(values.mean(), bootstrap_means(values[None], seed=seed)[:, 0])
 
 
 def per_problem_figures(
@@ -213,14 +163,6 @@ def paired_difference(first: Scores, last: Scores, samples: int) -> Figures:
     )
     shared = [name for name in before if name in after]
     return _bootstrap_figures({name: after[name] - before[name] for name in shared})
-
-
-def eval_set_fingerprint(problems: Sequence[Problem]) -> str:
-    """Returns the SHA-256 of the problems in order: prompts, references, graders and sources."""
-    text = "\n".join(
-        f"{p.identifier}\t{p.prompt!r}\t{p.answer!r}\t{p.grader!r}\t{p.source!r}" for p in problems
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _bootstrap_figures(values: dict[str, np.ndarray]) -> Figures:

@@ -15,9 +15,10 @@ from jax.sharding import Mesh
 
 from papo_jax import grading, parallel
 from papo_jax.config.settings import Settings
-from papo_jax.evaluation.estimators import eval_set_fingerprint, score_judgments
+from papo_jax.evaluation.estimators import score_judgments
+from papo_jax.evaluation.eval_set import describe_eval_set
 from papo_jax.evaluation.judging import judge_completions
-from papo_jax.evaluation.schema import Entry, EvalSet, Evaluation, Graders, Sampling
+from papo_jax.evaluation.schema import Entry, Evaluation, Graders, Sampling
 from papo_jax.learner.state import Stream, stream_key
 from papo_jax.models import Params
 from papo_jax.rollout.detokenize import detokenize_completions
@@ -28,7 +29,7 @@ from papo_jax.telemetry import provenance
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Samples the evaluation set and has it judged.
+    """Samples the evaluation set and has the completions judged.
 
     Attributes:
       settings: of the run.
@@ -53,7 +54,7 @@ class Evaluator:
     def __call__(self, params: Params, *, step: int) -> tuple[Entry, list[dict]]:
         """Evaluates parameters.
 
-        The keys are the same for every parameters and every step, so that differences are paired.
+        The keys are the same for all parameters and steps, so that differences are paired.
 
         Args:
           params: of the policy.
@@ -107,16 +108,9 @@ class Evaluator:
         Args:
           task: the name of the task that the problems are of.
         """
-        settings, problems = self.settings, self.problems
-        sources = [problem.source for problem in problems]
+        settings = self.settings
         return Evaluation(
-            eval_set=EvalSet(
-                task=task,
-                problems=len(problems),
-                fingerprint=eval_set_fingerprint(problems),
-                identifiers=tuple(problem.identifier for problem in problems),
-                sources={source: sources.count(source) for source in dict.fromkeys(sources)},
-            ),
+            eval_set=describe_eval_set(task, self.problems),
             sampling=Sampling(
                 samples=settings.evaluation.samples,
                 temperature=settings.evaluation.temperature,
@@ -124,7 +118,7 @@ class Evaluator:
                 seed=settings.seed,
             ),
             graders=Graders(
-                names=tuple(sorted({problem.grader for problem in problems})),
+                names=tuple(sorted({problem.grader for problem in self.problems})),
                 versions=grading.versions(),
                 deadline=settings.grading.deadline,
                 memory=settings.grading.memory,

@@ -96,6 +96,8 @@ def _parse_entries(
     if not isinstance(values, list):
         complaints.append("it holds no list of entries")
         return ()
+
+    # Each entry needs a step of its own.
     entries = []
     for index, value in enumerate(values):
         step = whole_number(look_up(value, "step"))
@@ -105,6 +107,7 @@ def _parse_entries(
             continue
         if step in [entry.step for entry in entries]:
             complaints.append("two of its evaluations have one step")
+
         model = look_up(value, "model")
         entries.append(
             Entry(
@@ -122,23 +125,27 @@ def _parse_scores(
     value: Any, name: str, eval_set: EvalSet, sampling: Sampling, complaints: list[str]
 ) -> Scores:
     problems, samples = eval_set.problems, sampling.samples
+
+    # Counts and votes, one of each problem; a document may have no votes.
+    def is_count(count: Any) -> bool:
+        return whole_number(count, most=samples) is not None
+
     right, majority = look_up(value, "right"), look_up(value, "majority")
-    counts_are_whole = _is_list_of(
-        right, problems, lambda count: whole_number(count, most=samples) is not None
-    )
-    if not counts_are_whole:
+    if not _is_list_of(right, problems, is_count):
         complaints.append(
             f"`right` of {name} is no list of {problems} counts from 0 to {samples};"
             " evaluate that run again"
         )
-    shares_are_whole = _is_list_of(majority, problems, _is_share)
-    if not shares_are_whole and majority is not None:
+        right = []
+    if majority is not None and not _is_list_of(majority, problems, _is_share):
         complaints.append(f"`majority` of {name} is no list of {problems} shares from 0 to 1")
+        majority = None
+
     errors, timeouts = (finite_number(look_up(value, key)) for key in ("errors", "timeouts"))
     return Scores(
         figures=parse_figures(value, samples),
-        right=tuple(right) if counts_are_whole else (),
-        majority=tuple(majority) if shares_are_whole else None,
+        right=tuple(right or ()),
+        majority=None if majority is None else tuple(majority),
         errors=int(errors or 0),
         timeouts=int(timeouts or 0),
         by_source=_parse_sources(look_up(value, "by_source"), samples),

@@ -15,8 +15,8 @@ M problems, K samples each. The document, with figures as in `papo_jax.evaluatio
      "paired_difference": {FIGURES}}
 
 "by_source" is there if there are several sources, "last" and "best" if there is an entry, and
-"paired_difference" if the first of several entries is from before training.
-`papo_jax.evaluation.parsing` reads it.
+"paired_difference" if the first of several entries is from before training. The parser is
+`papo_jax.evaluation.parsing.parse_evaluation`.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class EvalSet:
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How completions are sampled.
+    """Sampling settings of an evaluation.
 
     Attributes:
       samples: K of each problem; 0 where a document has no number.
@@ -64,7 +64,7 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True)
 class Graders:
-    """What judges the completions.
+    """Graders of an evaluation.
 
     Attributes:
       names: of the graders that the problems name.
@@ -155,7 +155,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A whole document.
+    """The whole document.
 
     Attributes:
       eval_set: what is asked.
@@ -163,8 +163,8 @@ class Evaluation:
       graders: what judges the answers.
       entries: the evaluations, in the order of the document, which is that of their steps.
       paired_difference: last minus first entry, by figure; empty where a document has none.
-      complaints: what a document lacks or has in a wrong form, a line each, most important first;
-        a reader that must not guess refuses the document with the first.
+      complaints: a line for each thing that the document lacks or has in a wrong form; a reader
+        that must not guess refuses the document with the first.
     """
 
     eval_set: EvalSet

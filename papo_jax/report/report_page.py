@@ -3,10 +3,12 @@
 import pathlib
 
 from papo_jax.json_files import look_up
-from papo_jax.report import charts, findings
+from papo_jax.report import charts
+from papo_jax.report.cautions import find_cautions
 from papo_jax.report.chart_section import build_chart_section
 from papo_jax.report.evaluation_section import build_evaluation_section
 from papo_jax.report.formatting import format_number
+from papo_jax.report.headline import write_headline
 from papo_jax.report.markup import (
     Html,
     build_document,
@@ -17,6 +19,7 @@ from papo_jax.report.markup import (
 )
 from papo_jax.report.run_data import RunData, load_run_data
 from papo_jax.report.sample_gallery import build_gallery
+from papo_jax.report.series import first_and_last_means
 from papo_jax.telemetry import runfiles
 
 _TILES = (
@@ -63,7 +66,7 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
 
 def _build_header(run: RunData, title: str) -> Html:
     notes = [build_element("p", " ".join(run.notes), kind="note")] if run.notes else []
-    headline = build_element("p", findings.write_headline(run), kind="lead")
+    headline = build_element("p", write_headline(run), kind="lead")
     return build_element("header", build_element("h1", title), headline, _build_tiles(run), *notes)
 
 
@@ -71,7 +74,7 @@ def _build_tiles(run: RunData) -> Html:
     """Repeats the few numbers that people compare between runs."""
     tiles = []
     for name, metric, unit in _TILES:
-        means = findings.first_and_last_means(run.rows, metric)
+        means = first_and_last_means(run.rows, metric)
         if means:
             first, last = map(format_number, means)
             change = build_element("b", f"{first} → {last}{unit}")
@@ -84,7 +87,7 @@ def _build_tiles(run: RunData) -> Html:
 
 
 def _build_warnings(run: RunData) -> Html:
-    found = findings.find_cautions(run)
+    found = find_cautions(run)
     title = build_element("h2", "Warnings")
     if found:
         header = ("What", "Where", "Worst", "Meaning")

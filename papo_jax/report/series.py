@@ -38,6 +38,15 @@ def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
     return (total[ends] - total[starts]) / (ends - starts), width
 
 
+def first_and_last_means(rows: list[dict], metric: str) -> tuple[float, float] | None:
+    """Averages a metric over the first and the last tenth of its steps; None without values."""
+    values = metric_series(rows, metric)[1]
+    if not len(values):
+        return None
+    width = max(1, len(values) // 10)
+    return float(values[:width].mean()), float(values[-width:].mean())
+
+
 def pearson_and_spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Returns both correlations; NaN below 3 points or where one side is constant.
 

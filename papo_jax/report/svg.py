@@ -7,7 +7,7 @@ text, so it takes the page's font and can be searched.
 import io
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ _VARIABLES = Ink(
     green="var(--c-green)",
     purple="var(--c-purple)",
 )
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.0,
     "text.color": INK.text,

@@ -36,11 +36,9 @@ def describe_run(
     Returns:
       A nested dict of plain values.
     """
+    versions = {name: _package_version(name) for name in PACKAGES}
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: _package_version(name) for name in PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **versions},
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "devices": {
             "kind": jax.devices()[0].device_kind,

@@ -19,7 +19,7 @@ class EventWriter:
 
     def __init__(self, workdir: pathlib.Path, *, step: int):
         """Opens `tensorboard/` in a work directory; events of `step` and later are hidden."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
         self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step)
 

@@ -10,7 +10,7 @@ from typing import Any
 from papo_jax import grading, tasks
 from papo_jax.config.settings import Settings
 from papo_jax.errors import InputError
-from papo_jax.evaluation.estimators import eval_set_fingerprint
+from papo_jax.evaluation.eval_set import eval_set_fingerprint
 from papo_jax.grading import Judgment
 from papo_jax.models import Policy
 from papo_jax.rollout.chat import ChatOptions

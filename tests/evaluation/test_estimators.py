@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from papo_jax.evaluation import estimators
+from papo_jax.evaluation import bootstrap, estimators
+from papo_jax.evaluation.eval_set import eval_set_fingerprint
 from papo_jax.evaluation.schema import Scores
 from papo_jax.grading.judgment import Judgment
 from papo_jax.tasks.problem import Problem
@@ -83,12 +84,12 @@ def test_maj_at_k(answers, share):
 
 def test_interval_is_deterministic_and_ordered():
     values = make_rng(0).random(50)
-    first = estimators.bootstrap_interval(values)
-    assert first == estimators.bootstrap_interval(values)
+    first = bootstrap.bootstrap_interval(values)
+    assert first == bootstrap.bootstrap_interval(values)
     assert first.low < first.value < first.high
     assert first.value == pytest.approx(values.mean())
     for share in (0.25, 1 / 3, 0.1):  # thirds and tenths round
-        flat = estimators.bootstrap_interval(np.full(9, share))
+        flat = bootstrap.bootstrap_interval(np.full(9, share))
         assert flat.low <= flat.value <= flat.high
         np.testing.assert_allclose([*flat], share)
 
@@ -100,7 +101,7 @@ def test_interval_covers_the_truth():
     covered = 0
     for _ in range(200):
         chance = rng.random(100)
-        found = estimators.bootstrap_interval(rng.binomial(8, chance) / 8)
+        found = bootstrap.bootstrap_interval(rng.binomial(8, chance) / 8)
         covered += found.low <= 0.5 <= found.high
     assert 0.90 <= covered / 200 <= 0.99
 
@@ -110,21 +111,19 @@ def test_resamples_are_of_the_problems_and_shared_by_the_figures():
     # 1 - 1/M of the count.
     values = np.zeros((2, 50))
     values[:, 3] = 1.0, -2.0
-    draws = estimators.bootstrap_means(values)
-    assert draws.shape == (estimators.RESAMPLES, 2)
+    draws = bootstrap.bootstrap_means(values)
+    assert draws.shape == (bootstrap.RESAMPLES, 2)
     np.testing.assert_array_equal(draws[:, 1], -2 * draws[:, 0])
     counts = 50 * draws[:, 0]
     assert abs(counts.mean() - 1) < 0.1 and abs(counts.var() - 0.98) < 0.15
-    np.testing.assert_array_equal(estimators.bootstrap_means(values[:1]), draws[:, :1])
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values[:1]), draws[:, :1])
 
 
 def test_resampling_in_pieces_is_resampling_at_once(monkeypatch):
     values = make_rng(0).random((3, 20))
-    whole = estimators.bootstrap_means(values)
-    monkeypatch.setattr(
-        estimators, "_INDICES_AT_ONCE", 70
-    )  # 3 resamples at a time, the last piece 2
-    np.testing.assert_array_equal(estimators.bootstrap_means(values), whole)
+    whole = bootstrap.bootstrap_means(values)
+    monkeypatch.setattr(bootstrap, "_INDICES_AT_ONCE", 70)  # 3 resamples at a time, the last 2
+    np.testing.assert_array_equal(bootstrap.bootstrap_means(values), whole)
 
 
 def make_scores(right, majority=None):
@@ -156,7 +155,7 @@ def test_paired_is_narrower_than_the_two_intervals():
     first, last = (
         make_scores(rng.binomial(16, np.minimum(1, chance + gain)).tolist()) for gain in (0.0, 0.05)
     )
-    ends = [estimators.bootstrap_interval(np.array(scores.right) / 16) for scores in (first, last)]
+    ends = [bootstrap.bootstrap_interval(np.array(scores.right) / 16) for scores in (first, last)]
     paired = estimators.paired_difference(first, last, 16)["avg@16"]
     unpaired = np.hypot(*(end.high - end.low for end in ends))
     assert paired.high - paired.low < 0.5 * unpaired
@@ -224,7 +223,5 @@ def test_fingerprint_tells_evaluation_sets_apart():
     one, two = Problem(0, "1+1=", "2"), Problem(1, "1+2=", "3")
     changed = [two._replace(**{field: "x"}) for field in Problem._fields]
     sets = [[one, two], [two, one], [one], *([one, other] for other in changed)]
-    assert len({estimators.eval_set_fingerprint(problems) for problems in sets}) == 8
-    assert estimators.eval_set_fingerprint([one, two]) == estimators.eval_set_fingerprint(
-        (one, two)
-    )
+    assert len({eval_set_fingerprint(problems) for problems in sets}) == 8
+    assert eval_set_fingerprint([one, two]) == eval_set_fingerprint((one, two))

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import compare, paired_estimates
 from experiments.comparison_text import format_cell
-from papo_jax.evaluation import estimators
+from papo_jax.evaluation import bootstrap, estimators
 from papo_jax.evaluation.figures import Interval
 from papo_jax.evaluation.schema import Scores
 from papo_jax.telemetry import runfiles
@@ -173,7 +173,7 @@ def test_a_mean_over_seeds_spreads_as_seeds_and_problems_do():
     widths, rng = [], make_rng(0)
     for _ in range(10):
         values = rng.normal(0, 0.2, (20, 1)) + rng.normal(0, 0.3, 50)
-        resamples = estimators.bootstrap_means(values)
+        resamples = bootstrap.bootstrap_means(values)
         rows = [
             paired_estimates.Row(
                 label="",

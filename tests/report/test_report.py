@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from papo_jax.report import (
+    cautions,
     charts,
     entropy_change_plots,
-    findings,
+    headline,
     markup,
     report_page,
     run_data,
@@ -112,7 +113,7 @@ def write_run(workdir, *, steps=5, text="tiny"):
 def test_the_headline_says_what_happened(tmp_path):
     write_run(tmp_path)
     # 5 steps of 60 + 1 + 9 seconds are 350 seconds
-    assert findings.write_headline(run_data.load_run_data(tmp_path)) == (
+    assert headline.write_headline(run_data.load_run_data(tmp_path)) == (
         "tiny trained tiny on tiny for 5 of 8 steps in 5 min 50 s of rollout, grading and updates;"
         " on the 64 problems of the evaluation set, avg@16 went from 30.0 % [25.0, 35.0] at step 0"
         " to 60.0 % [55.0, 65.0] at step 5, a change of +30.0 points, where the two intervals do"
@@ -126,7 +127,7 @@ def test_a_paired_difference_is_preferred(tmp_path):
     runfiles.write_json(
         path, json.loads(path.read_text()) | {"paired_difference": make_interval(0.25)}
     )
-    assert "a paired difference of +25.0 points [+20.0, +30.0]" in findings.write_headline(
+    assert "a paired difference of +25.0 points [+20.0, +30.0]" in headline.write_headline(
         run_data.load_run_data(tmp_path)
     )
     assert "+25.0 points [+20.0, +30.0], paired" in report_page.write_report(tmp_path).read_text()
@@ -174,7 +175,7 @@ def test_an_evaluation_with_every_verdict_is_no_warning(tmp_path):
     write_run(tmp_path)
     assert not [
         caution
-        for caution in findings.find_cautions(run_data.load_run_data(tmp_path))
+        for caution in cautions.find_cautions(run_data.load_run_data(tmp_path))
         if caution.what == "Evaluation without verdicts"
     ]
     assert "Source" not in report_page.write_report(tmp_path).read_text()
@@ -328,7 +329,7 @@ def test_cautions_name_metric_place_and_extent(tmp_path):
         "entropy_change/realized/a": None,
     }
     found = {
-        caution.what: caution for caution in findings.find_cautions(run_data.RunData(rows=rows))
+        caution.what: caution for caution in cautions.find_cautions(run_data.RunData(rows=rows))
     }
     assert set(found) == {
         "Update skipped",

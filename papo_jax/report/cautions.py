@@ -1,13 +1,12 @@
-"""Findings of a report in plain words: how a run went, and what to be wary of."""
+"""Cautions of a report: what a reader should know before believing its charts and figures."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from papo_jax.evaluation.figures import Interval
-from papo_jax.json_files import look_up
-from papo_jax.report.formatting import format_difference, format_duration, format_share
+from papo_jax.evaluation.schema import Entry
 from papo_jax.report.run_data import RunData
-from papo_jax.report.series import metric_series
+from papo_jax.report.series import first_and_last_means, metric_series
 
 
 class Caution(NamedTuple):
@@ -74,84 +73,15 @@ _THRESHOLDS = (
 )
 
 
-def write_headline(run: RunData) -> str:
-    """Says in one sentence what happened: method, model, task, steps, time and evaluation."""
-    return f"{_describe_training(run)}; {_describe_evaluation(run)}."
-
-
 def find_cautions(run: RunData) -> list[Caution]:
-    """Lists what a reader should know before believing the charts and the evaluation."""
+    """Lists the cautions that a run deserves."""
     found = [_check_threshold(run.rows, threshold) for threshold in _THRESHOLDS]
-    found += [_check_verdicts(run), _check_collapse(run.rows), _check_finite_values(run.rows)]
+    found += [
+        _check_verdicts(run.evaluation.entries),
+        _check_collapse(run.rows),
+        _check_finite_values(run.rows),
+    ]
     return [caution for caution in found if caution]
-
-
-def seconds_spent(run: RunData) -> float:
-    """Sums the seconds of rollout, grading and updates over the run."""
-    parts = [f"time/{part}" for part in ("rollout", "grade", "update")]
-    return float(sum(metric_series(run.rows, part)[1].sum() for part in parts))
-
-
-def first_and_last_means(rows: list[dict], metric: str) -> tuple[float, float] | None:
-    """Averages a metric over the first and the last tenth of its steps; None without values."""
-    values = metric_series(rows, metric)[1]
-    if not len(values):
-        return None
-    width = max(1, len(values) // 10)
-    return float(values[:width].mean()), float(values[-width:].mean())
-
-
-def _describe_training(run: RunData) -> str:
-    method, model, task = (
-        look_up(run.config, section, key) or f"an unnamed {section}"
-        for section, key in (("method", "name"), ("model", "path"), ("task", "name"))
-    )
-    count = len(metric_series(run.rows, "step")[1])
-    planned = look_up(run.config, "training", "steps")
-    if not count:
-        return f"{method} on {task} with {model} has logged no training step"
-
-    steps = f"{count} step{'s' * (count > 1)}"
-    if planned and planned != count:
-        steps = f"{count} of {planned} steps"
-    spent = seconds_spent(run)
-    time = f" in {format_duration(spent)} of rollout, grading and updates" if spent else ""
-    return f"{method} trained {model} on {task} for {steps}{time}"
-
-
-def _describe_evaluation(run: RunData) -> str:
-    """Says what the first figure was at first and at last, and how it changed."""
-    evaluation = run.evaluation
-    headlines = [next(iter(entry.scores.figures.items()), None) for entry in evaluation.entries]
-    if not headlines or headlines[0] is None:
-        return "there is no evaluation"
-    name, first = headlines[0]
-    size = evaluation.eval_set.problems
-    where = f"on the {size} problems of the evaluation set" if size else "on the evaluation set"
-
-    start, end = evaluation.entries[0].step, evaluation.entries[-1].step
-    if len(headlines) < 2 or headlines[-1] is None or headlines[-1][0] != name:
-        before = f"{name} was {format_share(first)} at step {start}"
-        return f"{where}, {before}, with no later evaluation"
-    last = headlines[-1][1]
-    shares = f"{format_share(first)} at step {start} to {format_share(last)} at step {end}"
-
-    paired = evaluation.paired_difference.get(name)
-    change = (
-        f"a paired difference of {format_difference(paired)}"
-        if paired
-        else _describe_unpaired_change(first, last)
-    )
-    return f"{where}, {name} went from {shares}, {change}"
-
-
-def _describe_unpaired_change(first: Interval, last: Interval) -> str:
-    change = format_difference(Interval(last.value - first.value, None, None))
-    if first.low is None or first.high is None or last.low is None or last.high is None:
-        return f"a change of {change} without an interval"
-    overlap = first.low <= last.high and last.low <= first.high
-    relation = "overlap" if overlap else "do not overlap"
-    return f"a change of {change}, where the two intervals {relation}"
 
 
 def _check_threshold(rows: list[dict], threshold: Threshold) -> Caution | None:
@@ -168,8 +98,7 @@ def _check_threshold(rows: list[dict], threshold: Threshold) -> Caution | None:
     )
 
 
-def _check_verdicts(run: RunData) -> Caution | None:
-    entries = run.evaluation.entries
+def _check_verdicts(entries: Sequence[Entry]) -> Caution | None:
     affected = [entry for entry in entries if entry.scores.errors > 0]
     if not affected:
         return None
