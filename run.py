@@ -27,23 +27,25 @@ def main(arguments: list[str]) -> int:
         return 0
     # Without this transformers warns on import that PyTorch is missing; nothing here needs it.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from papo_jax.config import command_line, config_dict
     from papo_jax.errors import InputError, TrainingStopped
 
     try:
+        # Inside, since methods are loaded with it, and a method's file may be wrong.
+        from papo_jax.config import command_line, config_dict
+
         command = command_line.parse(arguments)
         if command.mode == "export":
             from papo_jax.commands import export
 
-            export.run(command.workdir, command.output, dtype=command.dtype)
+            export.export_checkpoint(command.workdir, command.output, dtype=command.dtype)
         elif command.mode == "evaluate":
             from papo_jax.commands import evaluate
 
-            evaluate.run(command)
+            evaluate.evaluate_policies(command)
         else:
             from papo_jax.commands import train
 
-            train.run(config_dict.resolve(command.config), command.workdir)
+            train.train_policy(config_dict.resolve(command.config), command.workdir)
     except InputError as error:
         return report_failure(2, error)
     except TrainingStopped as error:

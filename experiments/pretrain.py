@@ -163,7 +163,7 @@ def measure_policy(
         params, jax.random.key(1)
     )
     texts = tokenizer.batch_decode(
-        np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
+        np.where(out.action, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
     )
     references = [problem.answer for problem in chosen for _ in range(samples)]
     right = np.array(

@@ -54,9 +54,7 @@ def entropy_polarity(unit_polarity: jax.Array, advantages: jax.Array) -> jax.Arr
     Returns:
       [...] nats per unit of logit step.
 
-    >>> print(
-    ...     entropy_polarity(jnp.array([-0.06, 0.56]), jnp.array([2.0, -1.0])).round(2)
-    ... )
+    >>> print(entropy_polarity(jnp.array([-0.06, 0.56]), jnp.array([2.0, -1.0])).round(2))
     [-0.12 -0.56]
     """
     chex.assert_equal_shape([unit_polarity, advantages])
@@ -179,12 +177,7 @@ def predicted_entropy_change(polarity: jax.Array, mask: jax.Array, step_size: fl
       A scalar, nats.
 
     >>> round(
-    ...     float(
-    ...         predicted_entropy_change(
-    ...             jnp.array([0.2, -0.1]), jnp.array([True, True]), 0.1
-    ...         )
-    ...     ),
-    ...     4,
+    ...     float(predicted_entropy_change(jnp.array([0.2, -0.1]), jnp.array([True, True]), 0.1)), 4
     ... )
     0.005
     """

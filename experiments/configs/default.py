@@ -32,4 +32,4 @@ def get_config(variant: str = ""):
     config.evaluation.every = 25  # steps, and before and after training
     config.evaluation.problems = 256
     config.evaluation.samples = 8
-    return config_dict.apply(config, variant)
+    return config_dict.apply_variant(config, variant)

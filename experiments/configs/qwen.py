@@ -52,7 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     _set_machine(config, machine, model)
     if "lora" in words:
         _set_lora(config)
-    return config_dict.apply(config, ",".join(rest))
+    return config_dict.apply_variant(config, ",".join(rest))
 
 
 def _set_training(config: ConfigDict) -> None:

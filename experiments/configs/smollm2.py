@@ -37,4 +37,4 @@ def get_config(variant: str = ""):
     config.checkpoint.keep = 1
     config.evaluation.every = 0
     config.diagnostics.every = 4
-    return config_dict.apply(config, variant)
+    return config_dict.apply_variant(config, variant)

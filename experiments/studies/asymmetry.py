@@ -53,7 +53,7 @@ SCALES = {
 def measure_tokens(probe: PolicyProbe, seed: int, prompts: int) -> Arrays:
     """Measures every generated token's probability, entropy, T, C and A, [n] float32."""
     states = sample_arithmetic(probe, seed, prompts=prompts)
-    mask, stats = np.asarray(states.trajectories.mask), probe.token_stats(states)
+    mask, stats = np.asarray(states.trajectories.action), probe.token_stats(states)
     probability = jnp.exp(stats.logprob)
     correction = stats.unit_polarity + probability * (stats.entropy + stats.logprob)  # C = T + S
     arrays = {

@@ -145,7 +145,7 @@ def measure_signals(
         return known[key]
 
     # The sign of every signal in every slot, [B, T].
-    mask = np.asarray(states.trajectories.mask)
+    mask = np.asarray(states.trajectories.action)
     signs = {}
     for name, values in probe.compute_signals(states, preconditioner).items():
         array = np.zeros(mask.shape, np.float32)

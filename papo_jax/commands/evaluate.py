@@ -6,22 +6,19 @@ import pathlib
 
 from papo_jax import parallel
 from papo_jax.config import config_dict
-from papo_jax.config import settings as settings_module
-from papo_jax.config.checks import check
+from papo_jax.config.checks import check_settings
 from papo_jax.config.command_line import Command
-from papo_jax.config.settings import Settings
+from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
-from papo_jax.models import lora
 from papo_jax.telemetry import progress, provenance
-from papo_jax.training import checkpoint, problems, programs
-from papo_jax.training import workdir as workdirs
-from papo_jax.training.session import load_policy, open_pool, with_adapters
+from papo_jax.training import checkpoint, problems, programs, run_directory
+from papo_jax.training.training_run import attach_adapters, load_policy, make_scorer, open_pool
 
 # What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not
 # which policy it is.
-MAY_DIFFER = (
+EVALUATION_OVERRIDE_KEYS = (
     "evaluation.",
     "grading.",
     "mesh.",
@@ -36,7 +33,7 @@ MAY_DIFFER = (
 )
 
 
-def run(command: Command) -> None:
+def evaluate_policies(command: Command) -> None:
     """Evaluates, writes evaluation.json and the raw verdicts, and says what came out.
 
     Args:
@@ -48,9 +45,9 @@ def run(command: Command) -> None:
       TrainingStopped: if no answer could be judged.
     """
     workdir, output = command.workdir, _output(command)
-    base = not workdirs.holds_run(workdir)
+    base = not run_directory.holds_run(workdir)
     settings = config_dict.resolve(command.config) if base else _settings_of_run(command)
-    check(settings)
+    check_settings(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     asked = problems.load(settings, trained=False, base=base)
     with contextlib.ExitStack() as held:
@@ -58,34 +55,38 @@ def run(command: Command) -> None:
         asked = problems.check_graders(asked, pool, trained=False)
         policy = load_policy(settings, mesh)
         made = provenance.describe_run(
-            settings=settings_module.to_dict(settings),
-            data=asked.describe(),
-            params=policy.params,
-            mesh=mesh,
+            settings=to_dict(settings), data=asked.describe(), params=policy.params, mesh=mesh
         )
-        workdirs.check_fingerprints(workdir, made, sections=("model",))
-        policy = with_adapters(settings, policy, mesh)
+        run_directory.check_fingerprints(workdir, made, sections=("model",))
+        policy = attach_adapters(settings, policy, mesh)
         store = problems.encode(settings, policy, asked.panel)
-        trained, frozen = lora.split_params(policy.params, policy.config.lora)
-        program = programs.evaluation(policy, frozen, mesh, trained, settings)
+        trained, scorer = make_scorer(settings, policy, mesh)
+        program = programs.build_eval_sampler(policy, scorer, trained, settings)
         evaluator = Evaluator(
-            settings, asked.panel, store, policy.tokenizer, policy.stop_tokens, program, pool, mesh
+            settings=settings,
+            problems=asked.panel,
+            store=store,
+            tokenizer=policy.tokenizer,
+            stop_tokens=policy.stop_tokens,
+            program=program,
+            pool=pool,
+            mesh=mesh,
         )
         if (
             base or command.output is None
         ):  # else a run that is going on, or begins, would write the same files
-            held.callback(workdirs.hold(workdir).close)
-            if base and workdirs.holds_run(workdir):
+            held.callback(run_directory.lock_directory(workdir).close)
+            if base and run_directory.holds_run(workdir):
                 raise InputError(
                     f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the same command"
                 )
         evaluations = EvaluationFile(output, evaluator.describe_evaluation(asked.evaluated.name))
         if base:
-            workdirs.describe(workdir, settings_module.to_dict(settings), made)
+            run_directory.write_description(workdir, to_dict(settings), made)
         for step, params in _policies(workdir, trained):
             if not evaluations.has_step(step):
                 evaluations.add_entry(*evaluator(params, step=step))
-        _say(evaluations)
+        _print_entries(evaluations)
 
 
 def _settings_of_run(command: Command) -> Settings:
@@ -95,24 +96,21 @@ def _settings_of_run(command: Command) -> Settings:
         raise InputError(
             f"--workdir {command.workdir} has a run's files and no config.json; put it back"
         )
-    config = config_dict.from_dict(workdirs.read_config(command.workdir), path)
-    own, named = config_dict.resolve(config), config_dict.resolve(command.config)
+    config = config_dict.from_dict(run_directory.read_config(command.workdir), path)
+    own, named = (
+        flatten_dotted(to_dict(config_dict.resolve(either))) for either in (config, command.config)
+    )
     for key in command.named:
-        if not key.startswith(MAY_DIFFER) and (not key or _value(named, key) != _value(own, key)):
+        if not key.startswith(EVALUATION_OVERRIDE_KEYS) and (
+            not key or named.get(key) != own.get(key)
+        ):
             flag = f"--config.{key}" if key else "--config"
             raise InputError(
                 f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or evaluate in another --workdir"
             )
-    values = {key: _value(named, key) for key in command.named}
+    values = {key: named.get(key) for key in command.named}
     config_dict.set_keys(config, {key: value for key, value in values.items() if value is not None})
     return config_dict.resolve(config)
-
-
-def _value(settings: Settings, key: str):
-    value = settings
-    for name in key.split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _output(command: Command) -> pathlib.Path:
@@ -136,6 +134,6 @@ def _policies(workdir: pathlib.Path, base):
             yield step, checkpoint.read_params(place, step, base)
 
 
-def _say(evaluations: EvaluationFile) -> None:
+def _print_entries(evaluations: EvaluationFile) -> None:
     rows = [(f"step {entry.step}", entry.format_headline()) for entry in evaluations.entries]
     print(progress.format_table(f"{evaluations.path}", rows))

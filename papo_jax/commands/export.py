@@ -12,11 +12,12 @@ from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint
-from papo_jax.training import workdir as workdirs
+from papo_jax.training import checkpoint, run_directory
 
 
-def run(workdir: pathlib.Path, output: pathlib.Path | None, *, dtype: str | None) -> None:
+def export_checkpoint(
+    workdir: pathlib.Path, output: pathlib.Path | None, *, dtype: str | None
+) -> None:
     """Writes the newest checkpoint of a run, its adapters merged, and says where.
 
     Args:
@@ -66,7 +67,7 @@ def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
 
 def _model(workdir: pathlib.Path) -> Model:
     """The section `model` of the run's own config."""
-    config = workdirs.read_config(workdir)
+    config = run_directory.read_config(workdir)
     try:
         return Model(**config["model"])
     except (KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The host loop: it owns time and files, jitted programs own numbers."""
+"""The training loop on the host: it owns time and files, jitted programs own numbers."""
 
 import contextlib
 import pathlib
@@ -6,17 +6,17 @@ import signal
 
 import numpy as np
 
-from papo_jax.config.checks import check, derived_sizes
+from papo_jax.config.checks import check_settings, derived_sizes
 from papo_jax.config.settings import Settings
 from papo_jax.errors import TrainingStopped
 from papo_jax.learner.state import TrainState
 from papo_jax.telemetry import progress, runfiles, tensorboard_events
 from papo_jax.telemetry.step_writer import StepWriter
-from papo_jax.training.session import Session, prepare
 from papo_jax.training.step import train_step
+from papo_jax.training.training_run import TrainingRun, prepare_run
 
 
-def run(settings: Settings, workdir: pathlib.Path) -> None:
+def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
     """Trains, or goes on training, and writes the report.
 
     Args:
@@ -27,55 +27,53 @@ def run(settings: Settings, workdir: pathlib.Path) -> None:
       InputError: if the config or the input is wrong; nothing is written then.
       TrainingStopped: if training cannot go on.
     """
-    check(settings)
+    check_settings(settings)
     if settings.telemetry.tensorboard:
         tensorboard_events.check_installed()
-    with contextlib.closing(prepare(settings, workdir)) as session:
-        _train(session)
+    with contextlib.closing(prepare_run(settings, workdir)) as prepared:
+        _train(prepared)
         from papo_jax.report import report_page
 
         print(f"report: {report_page.write_report(workdir)}")
 
 
-def _train(session: Session) -> None:
+def _train(run: TrainingRun) -> None:
     """Runs the steps under a progress bar, stopping where a signal asks for it."""
-    settings, state = session.settings, session.initial
+    settings, state = run.settings, run.initial
     with progress.Progress(
         settings.training.steps, int(state.step), enabled=settings.telemetry.progress
     ) as shown:
         shown.print_line(
-            progress.format_table(
-                "derived sizes", [*derived_sizes(settings), *found_sizes(session)]
-            )
+            progress.format_table("derived sizes", [*derived_sizes(settings), *found_sizes(run)])
         )
         with Interruption() as interruption:
-            state = _steps(session, state, shown, interruption)
+            state = _steps(run, state, shown, interruption)
         if interruption.requested:
             shown.print_line(
                 f"stopped by a signal after step {int(state.step)}; the same command resumes from here"
             )
 
 
-def found_sizes(session: Session) -> list[tuple[str, str]]:
+def found_sizes(run: TrainingRun) -> list[tuple[str, str]]:
     """Returns what was found while loading, as (what, how much) to be shown before compiling."""
-    found = session.problems
+    found = run.problems
     notes = [("note", note) for note in dict.fromkeys([*found.train.notes, *found.evaluated.notes])]
     checked = [("graders checked", line) for line in found.checked]
-    return [("longest prompt", f"{session.longest_prompt} tokens"), *checked, *notes]
+    return [("longest prompt", f"{run.longest_prompt} tokens"), *checked, *notes]
 
 
 def _steps(
-    session: Session, state: TrainState, shown: progress.Progress, interruption: "Interruption"
+    run: TrainingRun, state: TrainState, shown: progress.Progress, interruption: "Interruption"
 ) -> TrainState:
     """All steps that are left, with their rows, checkpoints and evaluations."""
-    settings, trained = session.settings, False
-    if session.evaluations:
-        session.evaluations.keep_until(int(state.step))
+    settings, trained = run.settings, False
+    if run.evaluations:
+        run.evaluations.keep_until(int(state.step))
     # With the rows before a resume, so that "best" means the same as without one.
-    rewards = [row["reward/mean"] for row in runfiles.read_rows(session.workdir / "metrics.jsonl")]
+    rewards = [row["reward/mean"] for row in runfiles.read_rows(run.workdir / "metrics.jsonl")]
     every, total = settings.checkpoint.every, settings.training.steps
     with StepWriter(
-        session.workdir, step=int(state.step), events=settings.telemetry.tensorboard
+        run.workdir, step=int(state.step), events=settings.telemetry.tensorboard
     ) as writer:
         while True:
             step = int(state.step)
@@ -85,40 +83,40 @@ def _steps(
             if trained and (
                 (step % every == 0 and healthy) or step >= total or interruption.requested
             ):
-                session.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
+                run.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
             if interruption.requested:
                 return state
-            evaluate_if_due(session, state, shown)
+            evaluate_if_due(run, state, shown)
             if interruption.requested:
                 continue  # it came during the evaluation: save this step too
             if step >= total:
                 return state
             shown.show_status("training" if trained else "compiling")
-            state, record = train_step(session, state, step)
+            state, record = train_step(run, state, step)
             writer.write_step(*record)
             if int(state.skipped) >= settings.training.max_skipped:
                 raise TrainingStopped(
                     f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
-                    f" their batches are in {session.workdir / 'skipped'}, the last checkpoint is untouched"
+                    f" their batches are in {run.workdir / 'skipped'}, the last checkpoint is untouched"
                 )
             rewards.append(record.row["reward/mean"])
             trained = True
             shown.count_step(record.row)
 
 
-def evaluate_if_due(session: Session, state: TrainState, shown: progress.Progress) -> None:
+def evaluate_if_due(run: TrainingRun, state: TrainState, shown: progress.Progress) -> None:
     """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record
     already."""
-    every, step = session.settings.evaluation.every, int(state.step)
+    every, step = run.settings.evaluation.every, int(state.step)
     if (
         not every
-        or (step % every and step != session.settings.training.steps)
-        or session.evaluations.has_step(step)
+        or (step % every and step != run.settings.training.steps)
+        or run.evaluations.has_step(step)
     ):
         return
     shown.show_status("evaluating")
-    entry, rows = session.evaluator(state.params, step=step)
-    session.evaluations.add_entry(entry, rows)
+    entry, rows = run.evaluator(state.params, step=step)
+    run.evaluations.add_entry(entry, rows)
     shown.print_line(f"evaluation set after {step} steps: {entry.format_headline()}")
 
 

@@ -1,31 +1,27 @@
-"""What config arithmetic can get wrong, found before anything is compiled; and the sizes that
-follow from it."""
+"""Validates settings before compilation, and lists the sizes that follow from them."""
 
-import dataclasses
+from typing import Any
 
-from papo_jax.config.settings import Evaluation, Method, Settings
+from papo_jax.config.settings import Evaluation, Settings
 from papo_jax.errors import InputError
-from papo_jax.methods import advantages, phase, presets, reweighting, signals
+from papo_jax.methods import advantages, phase, reweighting, signals
+from papo_jax.methods.method import Method
+from papo_jax.methods.rule_numbers import unbound
 from papo_jax.models.lora import parse_lora_targets
 from papo_jax.models.model_config import LoraConfig
 
 
-def check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
     """Raises `InputError` with one line for the first thing that cannot be."""
-    if settings.method.name not in presets.PRESETS:
-        raise InputError(
-            f"method.name {settings.method.name!r} is none of {', '.join(presets.PRESETS)}"
-        )
     _check_model(settings)
     _check_evaluation(settings.evaluation)
     _check_ranges(settings)
     _check_batch(settings)
-    _check_method(settings)
+    _check_method(settings.method)
 
 
 def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
-    """Returns the sizes that follow from the config, as (what, how much) to be shown before
-    compiling."""
+    """Returns the sizes that follow from the config, as (what, how much)."""
     rollout, training, mesh = settings.rollout, settings.training, settings.mesh
     updates = training.minibatches * training.epochs
     return [
@@ -152,59 +148,45 @@ def _check_batch(settings: Settings) -> None:
         )
 
 
-def _check_method(settings: Settings) -> None:
-    name, method = settings.method.name, settings.method_arguments()
-    _check_taken(settings.method)
+def _check_method(method: Method) -> None:
+    numbers = method.numbers()
     for key, choices in (
         ("weighting", reweighting.WEIGHTINGS),
         ("phase", phase.PHASES),
         ("signal", tuple(signals.SIGNALS)),
     ):
-        if method[key] not in choices:
-            raise InputError(f"method.{key} {method[key]!r} is none of {', '.join(choices)}")
-    lam, w_min, w_max = method["lam"], method["w_min"], method["w_max"]
+        if numbers[key] not in choices:
+            raise InputError(f"method.{key} {numbers[key]!r} is none of {', '.join(choices)}")
+    _check_weights(lam=numbers["lam"], w_min=numbers["w_min"], w_max=numbers["w_max"])
+    for key in ("fixed", "direction"):
+        if not -1 <= numbers[key] <= 1:
+            raise InputError(f"method.{key} is {numbers[key]}; the phase signal is in [-1, 1]")
+    for key, value in numbers.items():
+        if type(value) in (int, float) and key not in _CHECKED_ABOVE:
+            _check_number(key, value)
+    if unbound(method.advantage_rule) is advantages.signed and method.overlong > 0:
+        raise InputError(
+            f"method.overlong = {method.overlong} lowers rewards, and {method.name!r} takes rewards"
+            " of 0 and 1; leave it out"
+        )
+    _check_pairs(numbers)
+
+
+def _check_weights(*, lam: float, w_min: float, w_max: float) -> None:
     if not (0 < w_min <= 1 <= w_max):
         raise InputError(
-            f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be above 0"
+            f"method.w_min = {w_min} and method.w_max = {w_max} must enclose 1, and w_min must be"
+            " above 0"
         )
     strongest = min(1 - w_min, w_max - 1)
     if not (0 <= lam < 1) or lam > strongest + 1e-9:
         raise InputError(
-            f"method.lam is {lam}; it must be in [0, 1) and at most min(1 - w_min, w_max - 1) = {strongest:g}"
+            f"method.lam is {lam}; it must be in [0, 1) and at most"
+            f" min(1 - w_min, w_max - 1) = {strongest:g}"
         )
-    for key in ("fixed", "direction"):
-        if not -1 <= method[key] <= 1:
-            raise InputError(f"method.{key} is {method[key]}; the phase signal is in [-1, 1]")
-    for key in presets.numbers(name):
-        if type(method[key]) in (int, float) and key not in (
-            "lam",
-            "w_min",
-            "w_max",
-            "fixed",
-            "direction",
-        ):
-            _check_number(key, method[key])
-    if method["advantage"] is advantages.signed and method["overlong"] > 0:
-        raise InputError(
-            f"method.overlong = {method['overlong']} lowers rewards, and {name!r} takes rewards of 0 and 1; leave it out"
-        )
-    _check_pairs(method)
 
 
-def _check_taken(method: Method) -> None:
-    """Raises `InputError` for a number that is set and that the preset does not have."""
-    taken = presets.numbers(method.name)
-    for field in dataclasses.fields(method):
-        if (
-            field.name != "name"
-            and getattr(method, field.name) is not None
-            and field.name not in taken
-        ):
-            raise InputError(
-                f"method.{field.name} means nothing to {method.name!r}; leave it out or choose another method.name"
-            )
-
-
+_CHECKED_ABOVE = ("lam", "w_min", "w_max", "fixed", "direction")
 _ABOVE_ZERO = (
     "tau",
     "kappa",
@@ -242,13 +224,15 @@ def _check_number(key: str, value: float) -> None:
         raise InputError(f"method.{key} is {value}; it must be above 1")
 
 
-def _check_pairs(method: dict) -> None:
-    """A lower bound is no higher than its upper one; clip_low and clip_high are widths to both
-    sides of 1, and no such pair."""
+def _check_pairs(numbers: dict[str, Any]) -> None:
+    """Raises for a lower bound above its upper one.
+
+    clip_low and clip_high are widths to both sides of 1, and no such pair.
+    """
     for low, high in (("_low", "_high"), ("_min", "_max")):
-        for key in (key for key in method if key.endswith(low) and not key.startswith("clip_")):
+        for key in (key for key in numbers if key.endswith(low) and not key.startswith("clip_")):
             other = key.removesuffix(low) + high
-            if other in method and method[key] > method[other]:
+            if other in numbers and numbers[key] > numbers[other]:
                 raise InputError(
-                    f"method.{key} = {method[key]} is above method.{other} = {method[other]}"
+                    f"method.{key} = {numbers[key]} is above method.{other} = {numbers[other]}"
                 )

@@ -110,7 +110,7 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
 def _explain(error: Exception, arguments: list[str]) -> str:
     """Turns a complaint of absl or ml_collections about the command line into one line that
     helps."""
-    keys = config_dict.dotted(config_dict.default_config())
+    keys = config_dict.list_keys(config_dict.default_config())
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config.") and name.removeprefix("config.") not in keys:

@@ -1,4 +1,4 @@
-"""Settings and `ml_collections` configs, one into the other: the only file that knows both.
+"""Conversion between settings and `ml_collections` configs: the only file that knows both.
 
 A config exists at the command line and in config files; nothing below the host loop ever sees one.
 """
@@ -11,8 +11,10 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from papo_jax.config.settings import Method, Settings, dotted_values
+from papo_jax.config.settings import Settings, flatten_dotted
 from papo_jax.errors import InputError
+from papo_jax.methods import presets
+from papo_jax.methods.method import Method
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -20,7 +22,7 @@ def default_config() -> ml_collections.ConfigDict:
     return _to_config(Settings()).lock()
 
 
-def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
+def apply_variant(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
     """Applies the string after the colon of --config=FILE:method,key=value,... to a config.
 
     Args:
@@ -31,7 +33,7 @@ def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.Con
     Raises:
       InputError: if a key or a value does not fit.
     """
-    keys = dotted(config)
+    keys = list_keys(config)
     for part in filter(None, variant.split(",")):
         name, separator, text = part.partition("=")
         if not separator:
@@ -45,7 +47,7 @@ def apply(config: ml_collections.ConfigDict, variant: str) -> ml_collections.Con
             )
         section, _, last = matches[0].rpartition(".")
         node = config[section] if section else config
-        node[last] = _parse(text, node.get_type(last), matches[0])
+        node[last] = _parse_value(text, node.get_type(last), matches[0])
     return config
 
 
@@ -90,16 +92,16 @@ def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
       InputError: if a key is missing or unknown, or a value does not fit: another version wrote it.
     """
     config = default_config()
-    # Of the method, config.json has the numbers of its own preset and the names of its functions.
-    method = {f"method.{field.name}" for field in dataclasses.fields(Method)}
-    flat = {**dict.fromkeys(method), **dotted_values(values)}
-    known = {key for key in flat if not key.startswith("method.") or key in method}
-    if known != set(dotted(config)):
+    # Of the method, config.json has the numbers of its own preset; other presets' stay open.
+    method = {f"method.{name}" for name in ("name", *presets.number_types())}
+    flat = {**dict.fromkeys(method), **flatten_dotted(values)}
+    differing = flat.keys() ^ set(list_keys(config))
+    if differing:
         raise InputError(
-            f"{path} is not of this version: {min(known ^ set(dotted(config)))}; use the version that trained"
+            f"{path} is not of this version: {min(differing)}; use the version that trained"
         )
     try:
-        set_keys(config, {key: flat[key] for key in known})
+        set_keys(config, flat)
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not of this version: {error}; use the version that trained"
@@ -108,10 +110,13 @@ def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
 
 
 def _to_config(section: Any) -> ml_collections.ConfigDict:
+    """Makes the config of a section, or of all settings."""
     config = ml_collections.ConfigDict()
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, Method):
+            value = _method_config(value)
+        elif dataclasses.is_dataclass(value):
             value = _to_config(value)
         elif value is None:
             value = config_dict.placeholder(_type_of(field))
@@ -119,26 +124,54 @@ def _to_config(section: Any) -> ml_collections.ConfigDict:
     return config
 
 
+def _method_config(method: Method) -> ml_collections.ConfigDict:
+    """Makes the section of a preset: its name, and every number of any preset, open."""
+    kinds = presets.number_types()
+    numbers = {name: config_dict.placeholder(kind) for name, kind in kinds.items()}
+    return ml_collections.ConfigDict({"name": method.name, **numbers})
+
+
 def _from_config(cls: type, config: ml_collections.ConfigDict, prefix: str) -> Any:
     values = {}
     for field in dataclasses.fields(cls):
         if field.name not in config:
             raise InputError(
-                f"the config lacks the key {prefix}{field.name}; start from papo_jax.config.config_dict.default_config()"
+                f"the config lacks the key {prefix}{field.name};"
+                " start from papo_jax.config.config_dict.default_config()"
             )
         value = config[field.name]
-        if isinstance(value, ml_collections.ConfigDict):
+        if field.type is Method:
+            values[field.name] = _resolve_method(value)
+        elif isinstance(value, ml_collections.ConfigDict):
             values[field.name] = _from_config(field.type, value, f"{prefix}{field.name}.")
-            continue
-        wanted = _type_of(field)
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if value is not None and type(value) is not wanted:
-            raise InputError(
-                f"config key {prefix}{field.name} is {value!r}; it must be of type {wanted.__name__}"
-            )
-        values[field.name] = value
+        else:
+            values[field.name] = _check_type(value, _type_of(field), prefix + field.name)
     return cls(**values)
+
+
+def _resolve_method(section: ml_collections.ConfigDict) -> Method:
+    """Makes the method that a section names, with the numbers that it sets."""
+    kinds = presets.number_types()
+    if section.name not in presets.PRESETS:
+        raise InputError(f"method.name {section.name!r} is none of {', '.join(presets.PRESETS)}")
+    numbers = {
+        name: _check_type(value, kinds[name], f"method.{name}")
+        for name, value in section.items()
+        if name != "name" and value is not None
+    }
+    try:
+        return presets.get(section.name, **numbers)
+    except ValueError as error:  # a number that the method does not have
+        raise InputError(f"{error}; leave it out or choose another method.name") from None
+
+
+def _check_type(value: Any, wanted: type, key: str) -> Any:
+    """Returns a value, an integer as the float that is wanted; raises if it is of another type."""
+    if wanted is float and type(value) is int:
+        return float(value)
+    if value is not None and type(value) is not wanted:
+        raise InputError(f"config key {key} is {value!r}; it must be of type {wanted.__name__}")
+    return value
 
 
 def _type_of(field: dataclasses.Field) -> type:
@@ -151,19 +184,19 @@ def _type_of(field: dataclasses.Field) -> type:
     return options[0]
 
 
-def dotted(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
+def list_keys(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
     """Returns every key of a config as it is written on the command line, "training.steps"."""
     keys = []
     for name, value in config.items():
         keys += (
-            dotted(value, f"{prefix}{name}.")
+            list_keys(value, f"{prefix}{name}.")
             if isinstance(value, ml_collections.ConfigDict)
             else [prefix + name]
         )
     return keys
 
 
-def _parse(text: str, wanted: type, key: str) -> Any:
+def _parse_value(text: str, wanted: type, key: str) -> Any:
     try:
         if wanted is bool:
             return {"true": True, "false": False}[text.lower()]

@@ -1,149 +1,142 @@
 """Every setting of a run, with its default: the one place where a config key is declared.
 
-`papo_jax.config.config_dict` turns them into an `ml_collections` config for the command line, and back.
+`papo_jax.config.config_dict` turns them into an `ml_collections` config for the command line, and
+back. The numbers of a method are declared in its rules (`papo_jax.methods.method`).
 """
 
 import dataclasses
 from typing import Any
 
 from papo_jax.methods import presets
+from papo_jax.methods.method import Method
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The policy, and how a problem's text becomes a prompt.
+    """The policy, and how a problem's text becomes a prompt."""
 
-    `path`: tiny, smollm2, a Hugging Face directory, a hub id (owner/name) or a GGUF file; `dtype`
-    of the computation; `param_dtype`, what weights are held in (what is trained is always float32);
-    `remat`: none, dots or full, what the backward pass computes again. LoRA where `lora_rank` is
-      above 0; `lora_targets`: all, or names joined by "+".
-    `chat`: apply the chat template where there is one, after the message `system`, with its
-      `thinking` switch on or off.
-    """
-
+    # tiny, smollm2, a Hugging Face directory, a hub id (owner/name) or a GGUF file.
     path: str = "tiny"
+    # Of the computation.
     dtype: str = "float32"
+    # What weights are held in; what is trained is always float32.
     param_dtype: str = "float32"
+    # What the backward pass computes again: none, dots or full.
     remat: str = "none"
+    # LoRA where the rank is above 0.
     lora_rank: int = 0
     lora_alpha: float = 32.0
+    # all, or names joined by "+", for example q_proj+v_proj.
     lora_targets: str = "all"
+    # Apply the chat template, where there is one.
     chat: bool = True
+    # A system message before the question.
     system: str | None = None
+    # The template's thinking switch.
     thinking: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is trained on (docs/tasks.md): a task, or a mixture "gsm8k*3+math".
+    """The task that is trained on (docs/tasks.md)."""
 
-    `path`: its files, of a mixture one for each part, joined by ":". `grader` and `template` (which
-    holds "{question}") replace the task's own. The sizes, `difficulty` and `seed` are of generated
-    tasks.
-    """
-
+    # A task, or a mixture "gsm8k*3+math".
     name: str = "arithmetic"
+    # Its files; of a mixture one for each part, joined by ":".
     path: str | None = None
+    # Of generated tasks.
     difficulty: int = 3
     train_size: int = 8192
     held_out_size: int = 1024
+    # Instead of the task's own.
     grader: str | None = None
+    # Instead of the task's own; it holds "{question}".
     template: str | None = None
+    # Of generated tasks.
     seed: int = 0
-
-
-def _method_section() -> type:
-    """A class with `name` and a field for every number that some preset has: the presets are where
-    these are declared."""
-    kinds = {"target": float}  # None in every preset, so its value does not tell
-    for name in presets.PRESETS:
-        for key, value in presets.numbers(name).items():
-            if value is not None and kinds.setdefault(key, type(value)) is not type(value):
-                raise TypeError(
-                    f"{key} of the method {name!r} is {value!r}; another method's is {kinds[key].__name__}"
-                )
-    fields = [(key, kind | None, None) for key, kind in kinds.items()]
-    text = "A preset's name, and what differs from it; None keeps the preset's value (`methods.presets`)."
-    # Its home, for pickle; Python 3.12 has an argument for it.
-    names = {"__doc__": text, "__module__": __name__}
-    return dataclasses.make_dataclass(
-        "Method", [("name", str, "papo"), *fields], frozen=True, namespace=names
-    )
-
-
-Method = _method_section()
 
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """N `prompts` and G `samples` each a step, `at_once` prompts sampled at a time (None: all of
-    them).
+    """Sampling of completions in training."""
 
-    Limits are in tokens; prompt slots are rounded up to `prompt_multiple`.
-    """
-
+    # N, prompts a step.
     prompts: int = 16
+    # G, samples a prompt.
     samples: int = 8
+    # Prompts that are sampled at a time, which bounds the cache; None for all of them.
     at_once: int | None = None
+    # The longest completion, tokens.
     max_new_tokens: int = 24
+    # The longest prompt, tokens.
     max_prompt_tokens: int = 1536
+    # Prompt slots are rounded up to a multiple of this, tokens.
     prompt_multiple: int = 64
+    # tau of the sampling distribution, which is the one that is trained.
     temperature: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Grading:
-    """Answers are judged in `workers` processes of at most `memory` MiB each, an answer in at most
-    `deadline` seconds, a rollout in at most `batch_deadline`; what is not judged by then is an
-    error.
-    """
+    """Grading processes; what is not judged by its deadline is an error."""
 
+    # Processes.
     workers: int = 2
+    # Of an answer, seconds.
     deadline: float = 5.0
+    # Of a rollout, seconds.
     batch_deadline: float = 60.0
+    # Of a process, MiB.
     memory: int = 2048
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """`minibatches` and `epochs` a rollout; `microbatch` in sequences (None: the minibatch);
-    warm-up in updates."""
+    """Updates, and the optimizer that makes them."""
 
+    # Rollouts with their updates.
     steps: int = 100
+    # Minibatches an epoch, and epochs a rollout.
     minibatches: int = 4
     epochs: int = 1
+    # Sequences that a forward and backward pass holds at once; None for the minibatch.
     microbatch: int | None = None
     learning_rate: float = 3e-5
+    # Updates of linear warm-up.
     warmup_steps: int = 10
     weight_decay: float = 0.1
+    # Bound on the gradient's global norm.
     gradient_clip: float = 1.0
+    # Adam's.
     b1: float = 0.9
     b2: float = 0.999
     epsilon: float = 1e-8
+    # Updates in a row that may not be finite.
     max_skipped: int = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Save `every` so many steps (and at the end); `keep` the newest so many, and the best."""
+    """Checkpoints."""
 
+    # Save every so many steps, and at the end.
     every: int = 20
+    # Keep the newest so many, and the best.
     keep: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """On a frozen panel of `problems`, k = `samples` each: before, after, and `every` so many steps
-    (0: never).
+    """Evaluation on a fixed set of problems: those that the task holds out, or those of `task`."""
 
-    They are those that the task holds out, or those of another `task` with its own `path`, `grader`
-    and `template`.
-    """
-
+    # Evaluate before, after, and every so many steps; 0 for never.
     every: int = 25
+    # Problems of the evaluation set.
     problems: int = 256
+    # k, samples a problem.
     samples: int = 8
     temperature: float = 1.0
+    # Another task, with its own path, grader and template.
     task: str | None = None
     path: str | None = None
     grader: str | None = None
@@ -152,8 +145,9 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostics:
-    """Predicted and realized entropy change `every` so many steps (0: never)."""
+    """Predicted and realized entropy change."""
 
+    # Every so many steps; 0 for never.
     every: int = 5
 
 
@@ -168,22 +162,25 @@ class Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry:
-    """`samples` completions a step go to samples.jsonl; `tensorboard` writes event files too (needs
-    tensorboardX)."""
+    """What a run writes and shows beside its metrics."""
 
+    # Completions a step that go to samples.jsonl.
     samples: int = 8
+    # Show a progress bar.
     progress: bool = True
+    # Write event files too (needs tensorboardX).
     tensorboard: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A run. `seed` decides the order of problems and every draw."""
+    """A run."""
 
+    # Decides the order of problems and every draw.
     seed: int = 0
     model: Model = Model()
     task: Task = Task()
-    method: Method = Method()
+    method: Method = dataclasses.field(default_factory=lambda: presets.get("papo"))
     rollout: Rollout = Rollout()
     grading: Grading = Grading()
     training: Training = Training()
@@ -192,15 +189,6 @@ class Settings:
     diagnostics: Diagnostics = Diagnostics()
     mesh: Mesh = Mesh()
     telemetry: Telemetry = Telemetry()
-
-    def method_arguments(self) -> dict[str, Any]:
-        """Returns the preset's keyword arguments with this run's own values put in."""
-        own = {
-            k: v
-            for k, v in dataclasses.asdict(self.method).items()
-            if k != "name" and v is not None
-        }
-        return {**presets.get(self.method.name), **own}
 
     @property
     def sequences(self) -> int:
@@ -224,29 +212,28 @@ class Settings:
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:
-    """Returns what `config.json` holds: every setting, the method's as the preset and the run
-    decided them."""
-    arguments = {key: _plain(value) for key, value in settings.method_arguments().items()}
-    return {**dataclasses.asdict(settings), "method": {"name": settings.method.name, **arguments}}
+    """Returns what `config.json` holds: every setting, the method as its preset and its numbers."""
+    method = {"name": settings.method.name, **settings.method.numbers()}
+    sections = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if field.name != "method"
+    }
+    plain = {
+        name: dataclasses.asdict(section) if dataclasses.is_dataclass(section) else section
+        for name, section in sections.items()
+    }
+    return {**plain, "method": method}
 
 
-def _plain(value: Any) -> Any:
-    """A function by its name, an objective's rule by that of its loss, anything else as it is."""
-    value = getattr(value, "loss", value)
-    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
-
-
-def dotted_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flattens nested dictionaries.
 
-    >>> dotted_values({"seed": 0, "task": {"name": "gsm8k"}})
+    >>> flatten_dotted({"seed": 0, "task": {"name": "gsm8k"}})
     {'seed': 0, 'task.name': 'gsm8k'}
     """
     flat = {}
     for name, value in values.items():
-        flat |= (
-            dotted_values(value, f"{prefix}{name}.")
-            if isinstance(value, dict)
-            else {prefix + name: value}
-        )
+        nested = isinstance(value, dict)
+        flat |= flatten_dotted(value, f"{prefix}{name}.") if nested else {prefix + name: value}
     return flat

@@ -1,24 +1,23 @@
-"""Three figures for one question, on the same teacher-forced states: how did this step change
-entropy?
+"""Three figures for one question, on the same teacher-forced states: how did a step change entropy?
 
     polarity      sum of g T over the step's updates: first order in the logits, states apart
     directional   grad_theta H . dtheta: first order in the parameters, exact as dtheta goes to 0
     realized      H(theta + dtheta) - H(theta)
 
-dtheta spans all inner updates of the step. Source of the first: arXiv 2605.11775 (2026); the second
-is calculus. Shapes: B sequences, T completion slots; entropies in nats.
+dtheta spans all inner updates of the step. The first is made by `learner.gradients`; source:
+arXiv 2605.11775 (2026). The second is calculus: `papo_jax.polarity.directional_entropy_change` is
+the reference that it is tested against. Shapes: B sequences, T completion slots; entropies in nats.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax.sharding import Mesh
 
 from papo_jax import polarity as theory
-from papo_jax.learner.trajectories import Trajectories, map_rows, statistics
-from papo_jax.models import Params, lora
+from papo_jax.learner.batches import Trajectories
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.models import Params
 
 GROUPS = (
     "reinforced_expanding",
@@ -29,62 +28,42 @@ GROUPS = (
 
 
 class EntropyChange(NamedTuple):
-    """Changes of entropy at each state, [B, T] nats; meaningless where the mask is false."""
+    """Changes of entropy at each state, [B, T] nats; meaningless where no action stands."""
 
     directional: jax.Array
     realized: jax.Array
 
 
-def entropy_change(
-    before: Params,
-    after: Params,
-    trajectories: Trajectories,
-    frozen: Params | None = None,
-    *,
-    graph: nnx.GraphDef,
-    temperature: float,
-    parts: int,
-    mesh: Mesh | None = None,
+def measure_entropy_change(
+    before: Params, after: Params, trajectories: Trajectories, scorer: PolicyScorer
 ) -> EntropyChange:
     """Computes the directional and the realized change between two sets of parameters.
 
     Args:
-      before: parameters that sampled the trajectories.
-      after: parameters when the step was done.
+      before: trained parameters that sampled the trajectories.
+      after: trained parameters when the step was done.
       trajectories: B sequences.
-      frozen: parameters that are not trained; None where all are.
-      graph: of the policy.
-      temperature: the sampler's.
-      parts: slices that the rows are gone through in.
-      mesh: that parameters and trajectories are spread over; None for one device.
+      scorer: of the policy.
 
     Returns:
       `EntropyChange` of shape [B, T].
     """
     step = jax.tree.map(jnp.subtract, after, before)
 
-    def of_rows(rows: Trajectories) -> EntropyChange:
+    def measure_rows(rows: Trajectories) -> EntropyChange:
         def entropy(params):
-            return statistics(
-                graph,
-                lora.join_params(params, frozen),
-                rows,
-                temperature=temperature,
-                implementation="forward",
-                mesh=mesh,
-            ).entropy
+            return scorer.token_stats(params, rows, implementation="forward").entropy
 
-        # `theory.directional_entropy_change`, and the entropies before, which the same pass has
-        # made anyway.
+        # The same pass makes the entropies before.
         earlier, directional = jax.jvp(entropy, (before,), (step,))
-        return EntropyChange(directional, entropy(after) - earlier)
+        return EntropyChange(directional=directional, realized=entropy(after) - earlier)
 
-    return map_rows(of_rows, parts, trajectories)
+    return scorer.map_microbatches(measure_rows, trajectories)
 
 
-def summarize(
+def summarize_entropy_change(
     change: EntropyChange,
-    pressure: jax.Array,
+    predicted: jax.Array,
     polarity: jax.Array,
     advantages: jax.Array,
     mask: jax.Array,
@@ -93,7 +72,7 @@ def summarize(
 
     Args:
       change: [B, T] directional and realized.
-      pressure: [B, T] the predicted change g T of each token at ratio 1, for the groups'
+      predicted: [B, T] the predicted change g T of each token at ratio 1, for the groups'
         prediction.
       polarity: [B, T] P = A T, for the branches.
       advantages: [B, T] A.
@@ -118,7 +97,7 @@ def summarize(
     }
     for group, member in zip(GROUPS, members, strict=True):
         for figure, values in (
-            ("polarity", pressure),
+            ("polarity", predicted),
             ("directional", change.directional),
             ("realized", change.realized),
         ):

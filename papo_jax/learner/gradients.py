@@ -1,214 +1,218 @@
-"""The gradient of a minibatch's objective, in one of two ways; neither ever holds [B, T, V].
+"""The gradient of a minibatch's loss, in one of two ways; neither ever holds [B, T, V].
 
-An objective is a function of token statistics, [B, T]. Where it is a sum over tokens, the head
-computes statistics, loss and gradient chunk by chunk of tokens in one pass. Where it looks across
-tokens (`Rule.whole`), a first pass without gradient makes the statistics of the whole minibatch;
-the objective's slopes in them,
+A loss is a function of token statistics, [B, T]. Where it is a sum over tokens, the head computes
+statistics, loss and gradient chunk by chunk of tokens in one pass. Where it looks across tokens
+(`Objective.needs_full_minibatch`), a first pass without gradient makes the statistics of the whole
+minibatch; the loss's cotangents,
 
     a_t = d L / d log p(y_t),   h_t = d L / d H_t,
 
-are then numbers, and the second pass differentiates sum_t a_t log p(y_t) + h_t H_t: the same
+are then numbers, and a second pass differentiates sum_t a_t log p(y_t) + h_t H_t: the same
 gradient. What the step predicts of entropy is sum_t g_t T_t with g = -a, since a step goes down.
 
-Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
+Shapes: B sequences of the minibatch, T completion slots.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
-from papo_jax.learner import sharded_token_stats
-from papo_jax.learner.trajectories import Batch, hidden_and_unembedding, map_rows, split, statistics
-from papo_jax.methods import draws, signals
-from papo_jax.methods.calling import keywords, named
-from papo_jax.methods.objectives import Objective, Rule
-from papo_jax.methods.phase import PhaseState
-from papo_jax.models import Params, lora
+from papo_jax.learner.batches import UpdateBatch, split_rows
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.methods import signals, token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import LossSum
+from papo_jax.methods.phase import EntropyTrajectory
+from papo_jax.methods.token_batch import TokenBatch
+from papo_jax.models import Params
 
 Metrics = dict[str, jax.Array]
-Arrays = dict[str, jax.Array]
 
 
-def accumulate(
-    params: Params,
-    batch: Batch,
-    key: jax.Array,
-    phase: PhaseState,
-    frozen: Params | None = None,
-    *,
-    graph: nnx.GraphDef,
-    method: dict,
-    limit: int,
-    temperature: float,
-    microbatches: int,
-    mesh: Mesh | None = None,
+class LossContext(NamedTuple):
+    """What a loss reads of each token beside its current statistics.
+
+    Attributes:
+      tokens: `TokenBatch` without current statistics and without scalars.
+      token_weights: [B, T] of the method's reduction over the whole answers, for losses that are
+        computed on pieces of them; else None.
+    """
+
+    tokens: TokenBatch
+    token_weights: jax.Array | None
+
+
+class LossFunction(NamedTuple):
+    """A method's objective with what is the same for all tokens.
+
+    Attributes:
+      method: whose objective it is.
+      max_new_tokens: the longest completion, tokens.
+      entropy_trajectory: which some objectives look at.
+    """
+
+    method: Method
+    max_new_tokens: int
+    entropy_trajectory: EntropyTrajectory
+
+    def __call__(self, stats: TokenStats, context: LossContext) -> LossSum:
+        """Computes the loss of some tokens under their current statistics."""
+        tokens, objective = context.tokens, self.method.objective
+        flips = self._count_flips(stats, tokens)
+        reduction = objective.reduction(tokens.mask, self.max_new_tokens)
+        if context.token_weights is not None:
+            reduction = reduction._replace(token_weights=context.token_weights)
+        tokens = tokens._replace(
+            logprob=stats.logprob,
+            entropy=stats.entropy,
+            unit_polarity=stats.unit_polarity,
+            adaptive_coefficient=self.entropy_trajectory.adaptive_coefficient,
+            rollout_entropy=self.entropy_trajectory.entropy,
+            past_entropy=self.entropy_trajectory.ema,
+        )
+        out = objective.loss(tokens, reduction)
+        return out._replace(metrics={**out.metrics, "polarity/flipped": flips})
+
+    def _count_flips(self, stats: TokenStats, tokens: TokenBatch) -> tuple[jax.Array, jax.Array]:
+        """(tokens whose polarity has another sign now than when sampled, tokens in a branch)."""
+        now = signals.banded_polarity(
+            stats, tokens.weighted_advantages, tokens.mask, dead_band=self.method.dead_band
+        )
+        acting = tokens.mask & (tokens.polarity != 0)
+        return (acting & (jnp.sign(now) == -jnp.sign(tokens.polarity))).sum(), acting.sum()
+
+
+def compute_gradients(
+    params: Params, batch: UpdateBatch, key: jax.Array, scorer: PolicyScorer, *, loss: LossFunction
 ) -> tuple[Params, Metrics]:
     """Computes the minibatch's gradient and averaged sums, micro-batch by micro-batch.
 
     Args:
       params: those that are trained.
-      batch: B sequences; B is a multiple of `microbatches`.
+      batch: B sequences; B is a multiple of the scorer's micro-batch.
       key: for objectives that choose tokens at random.
-      phase: the entropy trajectory, which some objectives look at.
-      frozen: parameters that are not trained; None where all are.
-      graph: of the policy.
-      method: a preset's keyword arguments.
-      limit: the longest completion, tokens.
-      temperature: the sampler's.
-      microbatches: parts that the minibatch is gone through in.
-      mesh: that parameters and batch are spread over; None for one device.
+      scorer: of the policy.
+      loss: `LossFunction`.
 
     Returns:
       (gradients like `params`, {"loss": [], "entropy_change/sum": [], "count": [] the denominator,
       and the objective's metrics as averages}).
     """
-    rule: Rule = method["objective"]
-    scalars = {
-        "bonus": phase.bonus,
-        "rollout_entropy": phase.entropy,
-        "past_entropy": phase.ema,
-        "limit": limit,
-    }
-
-    def objective(stats: TokenStats, arrays: Arrays) -> Objective:
-        flipped = _flipped(stats, arrays, method)
-        arrays = {**arrays, "entropy": stats.entropy, "unit_polarity": stats.unit_polarity}
-        needed = (arrays.pop(name) for name in ("old_logprob", "advantages", "mask"))
-        out = rule.loss(stats.logprob, *needed, **keywords(rule.loss, arrays, scalars, method))
-        return out._replace(metrics={**out.metrics, "polarity/flipped": flipped})
-
-    def token_loss(loss: Callable, params: Params, rows: Batch, context: Arrays):
-        hidden, unembedding = hidden_and_unembedding(
-            graph, lora.join_params(params, frozen), rows.trajectories
+    context = _make_context(batch, key, loss)
+    if loss.method.objective.needs_full_minibatch:
+        # Two passes: statistics of everything, then the gradient along the loss's cotangents.
+        stats = scorer.score(params, batch.trajectories)
+        cotangents, (out, change) = _loss_cotangents(loss, stats, context)
+        gradients, _ = _sum_over_microbatches(
+            _linearized_gradient(scorer), params, batch, cotangents, scorer
         )
-        return sharded_token_stats.token_loss(
-            loss,
-            hidden,
-            unembedding,
-            rows.trajectories.tokens,
-            rows.loss_mask,
-            context,
-            temperature=temperature,
-            mesh=mesh,
-        )
-
-    arrays = _arrays(rule, batch, key, limit)
-    if rule.whole:
-
-        def function(rows):
-            return statistics(
-                graph, lora.join_params(params, frozen), rows, temperature=temperature, mesh=mesh
-            )
-
-        stats = map_rows(function, microbatches, batch.trajectories)
-        slopes, (out, change) = _slopes(objective, stats, arrays)
-        part = _pulled(token_loss)
-        gradients, _ = _summed(part, params, batch, slopes, microbatches)
-        loss = out.total
+        total = out.total
     else:
-        part = _separable(objective, token_loss)
-        gradients, (loss, out, change) = _summed(part, params, batch, arrays, microbatches)
+        gradients, (total, out, change) = _sum_over_microbatches(
+            _per_token_gradient(scorer, loss), params, batch, context, scorer
+        )
+
     denominator = jnp.maximum(out.count, 1.0)
+    gradients = jax.tree.map(lambda gradient: gradient / denominator, gradients)
     averages = {
         name: value / jnp.maximum(number, 1) for name, (value, number) in out.metrics.items()
     }
-    gradients = jax.tree.map(lambda gradient: gradient / denominator, gradients)
-    return gradients, {
-        "loss": loss / denominator,
-        "entropy_change/sum": change / denominator,
-        "count": out.count,
-        **averages,
-    }
+    sums = {"loss": total / denominator, "entropy_change/sum": change / denominator}
+    return gradients, {**sums, "count": out.count, **averages}
 
 
-def _arrays(rule: Rule, batch: Batch, key: jax.Array, limit: int) -> Arrays:
-    """What an objective may ask for of each token, [B, T], beside the current statistics."""
-    mask = batch.loss_mask
-    arrays = {
-        "old_logprob": batch.old_logprob,
-        "advantages": batch.advantages,
-        "mask": mask,
-        "reference_logprob": batch.reference_logprob,
-        "polarity": batch.polarity,
-        "accuracy": jnp.broadcast_to(batch.accuracy[:, None], mask.shape),
-    }
-    if not rule.whole:
-        arrays["coefficients"] = rule.average(mask, limit).coefficients
-    if "draws" in named(rule.loss):
-        arrays["draws"] = draws.uniform(key, batch.sequences, mask.shape[1])
-    return arrays
-
-
-def _flipped(stats: TokenStats, arrays: Arrays, method: dict) -> tuple[jax.Array, jax.Array]:
-    """(tokens whose polarity has another sign now than where they were sampled, tokens that were in
-    a branch there)."""
-    now = signals.polarity(
-        stats, arrays["advantages"], arrays["mask"], **keywords(signals.polarity, method)
+def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> LossContext:
+    """Gathers what the objective may ask for of each token."""
+    mask, objective = batch.loss_mask, loss.method.objective
+    uniforms = token_weights = None
+    if objective.needs_token_uniforms:
+        uniforms = token_random.token_uniforms(key, batch.sequences, mask.shape[1])
+    if not objective.needs_full_minibatch:
+        token_weights = objective.reduction(mask, loss.max_new_tokens).token_weights
+    tokens = TokenBatch(
+        logprob=None,
+        old_logprob=batch.old_logprob,
+        weighted_advantages=batch.weighted_advantages,
+        mask=mask,
+        reference_logprob=batch.reference_logprob,
+        polarity=batch.polarity,
+        accuracy=jnp.broadcast_to(batch.accuracy[:, None], mask.shape),
+        token_uniforms=uniforms,
     )
-    acting = arrays["mask"] & (arrays["polarity"] != 0)
-    return (acting & (jnp.sign(now) == -jnp.sign(arrays["polarity"]))).sum(), acting.sum()
+    return LossContext(tokens, token_weights)
 
 
-def _slopes(objective, stats: TokenStats, arrays: Arrays):
-    """((d total / d log p(y_t), d total / d H_t), (`Objective`, sum_t g T)), everything of the
-    whole minibatch."""
+def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext):
+    """(({a_t}, {h_t}) by name, (`LossSum`, sum_t g T)), everything of the whole minibatch."""
 
-    def total(logprob, entropy):
-        out = objective(stats._replace(logprob=logprob, entropy=entropy), arrays)
+    def total_of(logprob, entropy):
+        out = loss(stats._replace(logprob=logprob, entropy=entropy), context)
         return out.total, out
 
-    slopes, out = jax.grad(total, argnums=(0, 1), has_aux=True)(stats.logprob, stats.entropy)
-    slopes = {
-        name: jnp.where(arrays["mask"], slope, 0.0)
+    slopes, out = jax.grad(total_of, argnums=(0, 1), has_aux=True)(stats.logprob, stats.entropy)
+    mask = context.tokens.mask
+    cotangents = {
+        name: jnp.where(mask, slope, 0.0)
         for name, slope in zip(("logprob", "entropy"), slopes, strict=True)
     }
-    change = -(slopes["logprob"] * stats.unit_polarity).sum()
-    return slopes, (out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
+    change = -(cotangents["logprob"] * stats.unit_polarity).sum()
+    return cotangents, (out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
 
 
-def _pulled(token_loss) -> Callable:
-    """(params, rows, slopes) -> (gradient, ()): of a loss whose slopes are known."""
+def _linearized_gradient(scorer: PolicyScorer) -> Callable:
+    """Makes (params, rows, cotangents) -> (gradient, ()): of a loss whose cotangents are known."""
 
-    def linear(stats: TokenStats, slopes: Arrays):
-        return (slopes["logprob"] * stats.logprob + slopes["entropy"] * stats.entropy).sum()
+    def linear_loss(stats: TokenStats, cotangents: dict[str, jax.Array]) -> jax.Array:
+        logprob, entropy = cotangents["logprob"], cotangents["entropy"]
+        return (logprob * stats.logprob + entropy * stats.entropy).sum()
 
-    return lambda params, rows, slopes: (
-        jax.grad(lambda params: token_loss(linear, params, rows, slopes)[0])(params),
-        (),
-    )
+    def gradient(params: Params, rows: UpdateBatch, cotangents: dict[str, jax.Array]):
+        def loss_of(params):
+            return scorer.token_loss(
+                linear_loss, params, rows.trajectories, mask=rows.loss_mask, context=cotangents
+            )[0]
+
+        return jax.grad(loss_of)(params), ()
+
+    return gradient
 
 
-def _separable(objective, token_loss) -> Callable:
-    """(params, rows, arrays) -> (gradient, (loss, `Objective`, sum_t g T)): of a loss that is a sum
-    over tokens."""
+def _per_token_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
+    """Makes (params, rows, context) -> (gradient, (loss, `LossSum`, sum_t g T)): a sum's."""
 
-    def of_chunk(stats: TokenStats, arrays: Arrays):
-        """A chunk of tokens as one row: their coefficients know the answers that they come from."""
-        return objective(*jax.tree.map(lambda leaf: leaf[None], (stats, arrays))).total
+    def chunk_loss(stats: TokenStats, context: LossContext) -> jax.Array:
+        """A chunk of tokens as one row: their weights know the answers that they come from."""
+        return loss(*jax.tree.map(lambda leaf: leaf[None], (stats, context))).total
 
-    def total(params, rows: Batch, arrays: Arrays):
-        loss, stats = token_loss(of_chunk, params, rows, arrays)
-        out = objective(stats, arrays)
-        slope = jax.grad(lambda logprob: objective(stats._replace(logprob=logprob), arrays).total)(
-            stats.logprob
+    def total_of(params: Params, rows: UpdateBatch, context: LossContext):
+        total, stats = scorer.token_loss(
+            chunk_loss, params, rows.trajectories, mask=rows.loss_mask, context=context
         )
-        change = -jnp.where(arrays["mask"], slope * stats.unit_polarity, 0.0).sum()
-        return loss, (loss, out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
+        out = loss(stats, context)
 
-    return jax.grad(total, has_aux=True)
+        def total_at(logprob):
+            return loss(stats._replace(logprob=logprob), context).total
+
+        slope = jax.grad(total_at)(stats.logprob)
+        change = -jnp.where(context.tokens.mask, slope * stats.unit_polarity, 0.0).sum()
+        return total, (total, out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
+
+    return jax.grad(total_of, has_aux=True)
 
 
-def _summed(part: Callable, params: Params, batch: Batch, arrays: Arrays, microbatches: int):
-    """Adds up part(params, rows, arrays of the rows) over the micro-batches."""
-    parts = split((batch, arrays), microbatches)
+def _sum_over_microbatches(
+    part: Callable, params: Params, batch: UpdateBatch, context, scorer: PolicyScorer
+):
+    """Adds up part(params, rows, context of the rows) over the micro-batches."""
+    microbatches = scorer.count_parts(batch.sequences.shape[0])
+    parts = split_rows((batch, context), microbatches)
     shapes = jax.eval_shape(part, params, *jax.tree.map(lambda leaf: leaf[0], parts))
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def add(sums, rows):
-        return (jax.tree.map(jnp.add, sums, part(params, *rows)), None)
+        return jax.tree.map(jnp.add, sums, part(params, *rows)), None
 
     return jax.lax.scan(add, zeros, parts)[0]

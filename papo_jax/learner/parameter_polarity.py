@@ -1,34 +1,24 @@
-"""Parameter polarity of a whole rollout: what each token's update does to the mean entropy, shared
-parameters included.
+"""Parameter polarity of a whole rollout: what each token's update does to the mean entropy.
 
     u_t = <grad log p(y_t), M grad Hbar>,   P^theta_t = A_t u_t
 
-Hbar is the mean entropy of the rollout's tokens, M the optimizer's preconditioner, a diagonal.
-One reverse pass for grad Hbar, one forward-mode pass for all u_t
-(`papo_jax.polarity.parameter_polarity` has the theory).
-Shapes: B sequences, T completion slots. What stands after `*` is static.
+Hbar is the mean entropy of the rollout's tokens, M the optimizer's preconditioner, a diagonal;
+shared parameters are included. One reverse pass for grad Hbar, one forward-mode pass for all u_t,
+micro-batch by micro-batch: `papo_jax.polarity.parameter_polarity` is the reference that it is
+tested against. Shapes: B sequences, T completion slots.
 """
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
-from jax.sharding import Mesh
 
-from papo_jax.learner.trajectories import Trajectories, map_rows, split, statistics
-from papo_jax.models import Params, lora
+from papo_jax.learner.batches import Trajectories, split_rows
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.models import Params
 
 
-def unit_parameter(
-    params: Params,
-    preconditioner: Params | None,
-    trajectories: Trajectories,
-    frozen: Params | None = None,
-    *,
-    graph: nnx.GraphDef,
-    temperature: float,
-    parts: int,
-    mesh: Mesh | None = None,
+def compute_unit_parameter_polarity(
+    params: Params, preconditioner: Params | None, trajectories: Trajectories, scorer: PolicyScorer
 ) -> jax.Array:
     """Computes u for every token.
 
@@ -36,42 +26,37 @@ def unit_parameter(
       params: those that are trained.
       preconditioner: diagonal of M, like `params`; None for the identity, which is exact for SGD.
       trajectories: B sequences.
-      frozen: parameters that are not trained; None where all are.
-      graph: of the policy.
-      temperature: the sampler's.
-      parts: slices that the rows are gone through in.
-      mesh: that parameters and trajectories are spread over; None for one device.
+      scorer: of the policy.
 
     Returns:
-      [B, T] nats per unit of learning rate and of A, 0 where the mask is false; under Adam up to
-      the factor of the clip and of the first moment, the same for all tokens, which no weighting
-      sees.
+      [B, T] nats per unit of learning rate and of A, 0 where no action stands; under Adam up to the
+      factor of the clip and of the first moment, the same for all tokens, which no weighting sees.
     """
 
-    def of(params, rows, implementation):
-        joined = lora.join_params(params, frozen)
-        return statistics(
-            graph, joined, rows, temperature=temperature, implementation=implementation, mesh=mesh
-        )
-
-    def entropy(params, rows):
-        return of(params, rows, None).entropy.sum()
+    # The direction M grad Hbar, summed over micro-batches.
+    def total_entropy(params, rows):
+        return scorer.token_stats(params, rows).entropy.sum()
 
     def add(total, rows):
-        return (jax.tree.map(jnp.add, total, jax.grad(entropy)(params, rows)), None)
+        return jax.tree.map(jnp.add, total, jax.grad(total_entropy)(params, rows)), None
 
-    direction, _ = jax.lax.scan(
-        add, jax.tree.map(jnp.zeros_like, params), split(trajectories, parts)
-    )
-    tokens = jnp.maximum(trajectories.mask.sum(), 1)
+    parts = scorer.count_parts(trajectories.tokens.shape[0])
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    direction, _ = jax.lax.scan(add, zeros, split_rows(trajectories, parts))
+    tokens = jnp.maximum(trajectories.action.sum(), 1)
     direction = jax.tree.map(lambda leaf: leaf / tokens, direction)
     if preconditioner is not None:
         direction = jax.tree.map(jnp.multiply, preconditioner, direction)
 
-    def along(rows):
-        return jax.jvp(lambda p: of(p, rows, "forward").logprob, (params,), (direction,))[1]
+    # The slope of every log-probability along it.
+    def slope_along_direction(rows):
+        def logprob(params):
+            return scorer.token_stats(params, rows, implementation="forward").logprob
 
-    return jnp.where(trajectories.mask, map_rows(along, parts, trajectories), 0.0)
+        return jax.jvp(logprob, (params,), (direction,))[1]
+
+    slopes = scorer.map_microbatches(slope_along_direction, trajectories)
+    return jnp.where(trajectories.action, slopes, 0.0)
 
 
 def adam_preconditioner(opt_state: optax.OptState, *, b2: float, epsilon: float) -> Params:

@@ -1,5 +1,4 @@
-"""The head of a policy on a mesh: token statistics, and a loss on them, from hidden states and the
-unembedding.
+"""Token statistics on a mesh, and a loss on them, from hidden states and the unembedding.
 
 On several devices the sequences are split over `data` and `fsdp` and the vocabulary over `tensor`,
 as the table of `papo_jax.parallel` says. Each device goes over its part of the vocabulary for its
@@ -72,10 +71,10 @@ def token_loss(
     loss: Callable[[TokenStats, PyTree], jax.Array],
     hidden: jax.Array,
     unembedding: jax.Array,
+    *,
     tokens: jax.Array,
     mask: jax.Array,
     context: PyTree,
-    *,
     temperature: float,
     mesh: Mesh | None = None,
 ) -> tuple[jax.Array, TokenStats]:

@@ -1,4 +1,4 @@
-"""The one state that a run consists of: whatever resuming needs is in here, and nothing else is."""
+"""The training state: whatever resuming needs, and nothing else."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ class TrainState(NamedTuple):
       step: [] int32, finished steps (rollouts with their updates).
       key: [2] uint32, the base key's data; it never changes, every key is folded from it.
       cursor: [] int32, prompts drawn since the beginning.
-      phase: the entropy trajectory.
+      entropy_trajectory: what the phase signal is made of.
       skipped: [] int32, updates in a row that were skipped for not being finite.
     """
 
@@ -29,7 +29,7 @@ class TrainState(NamedTuple):
     step: jax.Array
     key: jax.Array
     cursor: jax.Array
-    phase: phase.PhaseState
+    entropy_trajectory: phase.EntropyTrajectory
     skipped: jax.Array
 
 
@@ -46,11 +46,19 @@ class Stream:
     SELECTION = 6
 
 
-def init(params: Params, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+def init_state(params: Params, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """Returns the state before the first step."""
     zero = jnp.zeros((), jnp.int32)
     key = jax.random.key_data(jax.random.key(seed))
-    return TrainState(params, optimizer.init(params), zero, key, zero, phase.init(), zero)
+    return TrainState(
+        params=params,
+        opt_state=optimizer.init(params),
+        step=zero,
+        key=key,
+        cursor=zero,
+        entropy_trajectory=phase.init(),
+        skipped=zero,
+    )
 
 
 def stream_key(base: jax.Array, step: jax.Array | int, stream: int) -> jax.Array:

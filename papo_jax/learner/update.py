@@ -1,76 +1,56 @@
-"""One optimizer step on one minibatch: a pure function of the state and the batch.
+"""One optimizer step on one minibatch, a pure function of the state and the batch.
 
-Shapes: B sequences of the minibatch, T completion slots. What stands after `*` is static.
+Shapes: B sequences of the minibatch, T completion slots.
 """
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
-from jax.sharding import Mesh
 
-from papo_jax.learner.gradients import Metrics, accumulate
+from papo_jax.learner.batches import UpdateBatch
+from papo_jax.learner.gradients import LossFunction, Metrics, compute_gradients
+from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState
-from papo_jax.learner.trajectories import Batch
-from papo_jax.models import Params
+from papo_jax.methods.method import Method
 
 
-def update(
+def update_minibatch(
     state: TrainState,
-    batch: Batch,
+    batch: UpdateBatch,
     key: jax.Array,
-    frozen: Params | None = None,
+    scorer: PolicyScorer,
     *,
-    graph: nnx.GraphDef,
+    method: Method,
     optimizer: optax.GradientTransformation,
-    method: dict,
-    limit: int,
-    temperature: float,
-    microbatches: int,
-    mesh: Mesh | None = None,
+    max_new_tokens: int,
 ) -> tuple[TrainState, Metrics]:
-    """Makes one optimizer step on one minibatch, accumulated over micro-batches with one global
-    denominator.
+    """Makes one optimizer step, accumulated over micro-batches with one global denominator.
 
     An update that is not finite is skipped: the state stays as it was, but for the count of skips
     in a row. So it does, without being counted, where no token takes part in the loss.
 
     Args:
-      state: donated.
-      batch: B sequences; B is a multiple of `microbatches`.
+      state: before the update.
+      batch: B sequences; B is a multiple of the scorer's micro-batch.
       key: for objectives that choose tokens at random.
-      frozen: parameters that are not trained, beside those of the state; None where all are.
-      graph: of the policy.
+      scorer: of the policy.
+      method: whose objective is followed.
       optimizer: whose state `state` holds.
-      method: a preset's keyword arguments: its objective and the numbers that it takes.
-      limit: the longest completion, tokens.
-      temperature: the sampler's.
-      microbatches: parts that the minibatch is gone through in.
-      mesh: that state and batch are spread over; None for one device.
+      max_new_tokens: the longest completion, tokens.
 
     Returns:
-      (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch, g_t = -d loss
-      / d log p(y_t) with clip, ratio, weight and normalizer included; what an entropy bonus does by
-      itself is not in it.
+      (new state, metrics). `entropy_change/sum` is sum_t g_t T_t over the minibatch,
+      g_t = -d loss / d log p(y_t) with clip, ratio, weight and normalizer included; what an entropy
+      bonus does by itself is not in it.
     """
-    gradients, sums = accumulate(
-        state.params,
-        batch,
-        key,
-        state.phase,
-        frozen,
-        graph=graph,
-        method=method,
-        limit=limit,
-        temperature=temperature,
-        microbatches=microbatches,
-        mesh=mesh,
-    )
+    loss_fn = LossFunction(method, max_new_tokens, state.entropy_trajectory)
+    gradients, sums = compute_gradients(state.params, batch, key, scorer, loss=loss_fn)
     loss = sums.pop("loss")
     norm = optax.tree.norm(gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
+
     # Without a token in the loss there is nothing to follow but the optimizer's momentum and decay.
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
     made = finite & (sums.pop("count") > 0)
     proposed = state._replace(
         params=optax.apply_updates(state.params, updates), opt_state=opt_state

@@ -1,184 +1,179 @@
-"""From a rollout and its rewards to weighted advantages: statistics, polarity, phase, weights; pure
-functions.
+"""Weighted advantages: from grades to A, polarity, the phase signal and the weights.
 
-Shapes: N prompts, G samples a prompt, B = N G sequences, T completion slots. What stands after `*`
-is static.
+Shapes: N prompts, G samples a prompt, B = N G sequences, T completion slots.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
 from papo_jax import polarity as theory
-from papo_jax.learner.trajectories import Trajectories, map_rows, statistics
-from papo_jax.methods import advantages as estimators
-from papo_jax.methods import calling, draws, phase, reweighting, signals
+from papo_jax.learner.batches import Grades, Rollout
+from papo_jax.methods import advantages, signals, token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.phase import EntropyTrajectory
+from papo_jax.methods.token_batch import SampledTokens
 
 Metrics = dict[str, jax.Array]
 
 
-class Weighed(NamedTuple):
-    """A rollout with its advantages and weights, [B, T] unless said otherwise.
+class WeightedAdvantages(NamedTuple):
+    """A rollout's advantages and weights, [B, T] unless said otherwise.
 
     Attributes:
-      of_answer: [B] the answer's A, before a method gives its tokens their own; 0 where the answer
-        is left out.
+      answer_advantages: [B] the answer's A, before a method gives its tokens their own; 0 where the
+        answer is left out.
       advantages: A, before weighting.
-      weights: w, 0 where the mask is false.
+      weights: w, 0 where the loss mask is false.
       polarity: P = A T, 0 in the dead band.
-      pressure: w c / count, so that pressure x polarity is the g T of an update on the whole
-        rollout at ratio 1, under an objective that lets every token of the loss pull by its
-        advantage (what a selecting one leaves out is not known yet).
+      loss_weights: w c / count, what a token's loss is multiplied by in an update on the whole
+        rollout. Times P it is the token's g T at ratio 1, under an objective that lets every token
+        of the loss act (what a selecting one leaves out is not known yet).
       loss_mask: boolean, the tokens that take part in the loss.
-      phase: the new phase state.
+      entropy_trajectory: with this rollout.
     """
 
-    of_answer: jax.Array
+    answer_advantages: jax.Array
     advantages: jax.Array
     weights: jax.Array
     polarity: jax.Array
-    pressure: jax.Array
+    loss_weights: jax.Array
     loss_mask: jax.Array
-    phase: phase.PhaseState
+    entropy_trajectory: EntropyTrajectory
 
 
-def assess(
-    params,
-    trajectories: Trajectories,
-    *,
-    graph: nnx.GraphDef,
-    temperature: float,
-    parts: int,
-    mesh: Mesh | None = None,
-) -> TokenStats:
-    """Computes the token statistics of a whole rollout under the parameters that sampled it, [B,
-    T]."""
-
-    def function(rows):
-        return statistics(graph, params, rows, temperature=temperature, mesh=mesh)
-
-    return map_rows(function, parts, trajectories)
-
-
-def entropy_sum(stats: TokenStats, mask: jax.Array) -> jax.Array:
-    """Returns (the sum of the entropy over generated tokens, nats; their number), [2], to be added
-    up over draws."""
+def sum_entropy(stats: TokenStats, mask: jax.Array) -> jax.Array:
+    """Returns (sum of the entropy over the mask, nats; number of tokens), [2], to be added up."""
     return jnp.stack([jnp.where(mask, stats.entropy, 0.0).sum(), mask.sum().astype(jnp.float32)])
 
 
-def weigh(
-    stats: TokenStats,
-    rewards: jax.Array,
-    mask: jax.Array,
-    kept: jax.Array,
-    sequences: jax.Array,
-    entropy: jax.Array,
-    phase_state: phase.PhaseState,
-    key: jax.Array,
-    unit_parameter: jax.Array | None = None,
+def compute_weighted_advantages(
+    rollout: Rollout,
+    grades: Grades,
+    trajectory: EntropyTrajectory,
     *,
-    method: dict,
-    limit: int,
-) -> tuple[Weighed, Metrics]:
-    """Turns rewards into weighted advantages: group advantages, what a method makes of them,
-    polarity, phase, weights.
+    key: jax.Array,
+    method: Method,
+    max_new_tokens: int,
+    unit_parameter_polarity: jax.Array | None = None,
+) -> tuple[WeightedAdvantages, Metrics]:
+    """Turns rewards into advantages and their weights, by each of a method's rules in turn.
 
     Args:
-      stats: [B, T] under the sampling policy.
-      rewards: [N, G].
-      mask: [B, T] boolean, generated tokens.
-      kept: [N, G] boolean, false on answers that are left out of the loss.
-      sequences: [B] int32, identities for random choices.
-      entropy: [] mean over all tokens that were drawn in this step, those of groups that were drawn
-        anew included, nats.
-      phase_state: before this rollout.
-      key: for the random controls.
-      unit_parameter: [B, T] from `papo_jax.learner.parameter_polarity`, for the signal "parameter".
-      method: a preset's keyword arguments.
-      limit: the longest completion, tokens.
+      rollout: under the policy that sampled it.
+      grades: of its answers.
+      trajectory: of the entropy, before this rollout.
+      key: for choices made at random.
+      method: whose rules are followed.
+      max_new_tokens: the longest completion, tokens.
+      unit_parameter_polarity: [B, T] from `learner.parameter_polarity`, for the signal "parameter".
 
     Returns:
-      (`Weighed`, metrics).
+      (`WeightedAdvantages`, metrics).
     """
-    phase_state, s = phase.update(phase_state, entropy, **calling.keywords(phase.update, method))
-    if method["bonus_rule"]:
-        known = {"initial_entropy": phase_state.initial}
-        bonus = method["bonus_rule"](
-            phase_state.bonus, entropy, **calling.keywords(method["bonus_rule"], known, method)
+    trajectory, s = method.phase_rule(trajectory, rollout.entropy)
+    if method.coefficient_rule is not None:
+        coefficient = method.coefficient_rule(
+            trajectory.adaptive_coefficient, rollout.entropy, trajectory.initial
         )
-        phase_state = phase_state._replace(bonus=bonus)
-    of_answer, advantages, loss_mask = _advantages(
-        stats, rewards, mask, kept, sequences, entropy, key, method=method, limit=limit
+        trajectory = trajectory._replace(adaptive_coefficient=coefficient)
+
+    answer_advantages = _estimate_advantages(rollout, grades, method, max_new_tokens)
+    tokens = _token_advantages(rollout, grades, answer_advantages, key, method)
+    tokens = tokens._replace(
+        polarity=_polarity_of(tokens, method), unit_parameter_polarity=unit_parameter_polarity
     )
-    steered = signals.polarity(stats, advantages, loss_mask, dead_band=method["dead_band"])
-    signal = signals.SIGNALS[method["signal"]]
-    acting = method["direction"] * (phase_state.switch if method["weighting"] == "switch" else s)
-    average = method["objective"].average(loss_mask, limit)
-    strata = signals.strata(method["signal"], steered, stats, advantages, loss_mask)
-    weights = reweighting.papo(
-        signal(
-            stats,
-            advantages,
-            loss_mask,
-            **calling.keywords(signal, {"unit_parameter": unit_parameter}, method),
+
+    # PAPO's weights, by the signal and the phase.
+    signal = signals.SIGNALS[method.signal]
+    switching = method.number("weighting") == "switch"
+    phase = method.direction * (trajectory.switch if switching else s)
+    reduction = method.objective.reduction(tokens.mask, max_new_tokens)
+    weights = method.weight_rule(
+        signal.compute(tokens),
+        tokens.advantages,
+        tokens.mask,
+        phase,
+        token_weights=reduction.token_weights,
+        key=None if signal.stratify is None else key,
+        sequences=sequence_identities(tokens.mask),
+        strata=None if signal.stratify is None else signal.stratify(tokens),
+    )
+
+    weighted = WeightedAdvantages(
+        answer_advantages=jnp.where(grades.kept.reshape(-1), answer_advantages, 0.0),
+        advantages=tokens.advantages,
+        weights=weights,
+        polarity=tokens.polarity,
+        loss_weights=weights * reduction.token_weights / jnp.maximum(reduction.count, 1),
+        loss_mask=tokens.mask,
+        entropy_trajectory=trajectory,
+    )
+    metrics = _weight_metrics(weighted)
+    metrics |= {"entropy": rollout.entropy, "entropy/ema": trajectory.ema, "phase": phase}
+    if method.dropped_token_rule is not None:
+        before = rollout.trajectories.action & grades.kept.reshape(-1, 1)
+        metrics["dropped/tokens"] = before.sum() - tokens.mask.sum()
+    return weighted, metrics
+
+
+def sequence_identities(mask: jax.Array) -> jax.Array:
+    """Returns the identities of a rollout's sequences, [B] int32: what random choices go by."""
+    return jnp.arange(mask.shape[0], dtype=jnp.int32)
+
+
+def _estimate_advantages(
+    rollout: Rollout, grades: Grades, method: Method, max_new_tokens: int
+) -> jax.Array:
+    """A of each answer, [B], from its reward less DAPO's penalty for coming near the limit."""
+    lengths = rollout.trajectories.action.sum(axis=1).reshape(grades.rewards.shape)
+    penalty = advantages.overlong_penalty(
+        lengths, limit=max_new_tokens, buffer=round(method.overlong * max_new_tokens)
+    )
+    return method.advantage_rule(grades.rewards + penalty).reshape(-1)
+
+
+def _token_advantages(
+    rollout: Rollout, grades: Grades, answer_advantages: jax.Array, key: jax.Array, method: Method
+) -> SampledTokens:
+    """A of each token and the tokens of the loss; what is dropped has A = 0."""
+    loss_mask = rollout.trajectories.action & grades.kept.reshape(-1, 1)
+    tokens = SampledTokens(
+        stats=rollout.stats,
+        advantages=jnp.where(loss_mask, answer_advantages[:, None], 0.0),
+        mask=loss_mask,
+        token_uniforms=token_random.token_uniforms(
+            jax.random.fold_in(key, 2), sequence_identities(loss_mask), loss_mask.shape[1]
         ),
-        advantages,
-        loss_mask,
-        acting,
-        coefficients=average.coefficients,
-        key=None if strata is None else key,
-        sequences=sequences,
-        strata=strata,
-        **{name: method[name] for name in ("lam", "weighting", "w_min", "w_max", "renormalize")},
+        rollout_entropy=rollout.entropy,
     )
-    metrics = _weigh_metrics(steered, weights, loss_mask) | {
-        "entropy": entropy,
-        "entropy/ema": phase_state.ema,
-        "phase": acting,
-    }
-    if method["drop"]:
-        metrics["dropped/tokens"] = (mask & kept.reshape(-1, 1)).sum() - loss_mask.sum()
-    pressure = weights * average.coefficients / jnp.maximum(average.count, 1)
-    return Weighed(
-        of_answer, advantages, weights, steered, pressure, loss_mask, phase_state
-    ), metrics
+    if method.token_advantage_rule is not None:
+        own = jnp.where(loss_mask, method.token_advantage_rule(tokens), 0.0)
+        tokens = tokens._replace(advantages=own)
+    if method.dropped_token_rule is not None:
+        tokens = tokens._replace(polarity=_polarity_of(tokens, method))
+        loss_mask &= ~method.dropped_token_rule(tokens)
+        remaining = jnp.where(loss_mask, tokens.advantages, 0.0)
+        tokens = tokens._replace(advantages=remaining, mask=loss_mask)
+    return tokens
 
 
-def _advantages(stats, rewards, mask, kept, sequences, entropy, key, *, method: dict, limit: int):
-    """(A of each answer [B], A of each token [B, T], which tokens take part in the loss): what is
-    dropped has A = 0."""
-    buffer = round(method["overlong"] * limit)
-    lengths = mask.sum(axis=1).reshape(rewards.shape)
-    shaped = rewards + estimators.overlong_penalty(lengths, limit=limit, buffer=buffer)
-    estimate, shape, drop = (method[name] for name in ("advantage", "shape", "drop"))
-    loss_mask = mask & kept.reshape(-1, 1)
-    of_answer = estimate(shaped, **calling.keywords(estimate, method)).reshape(-1, 1)
-    advantages = jnp.where(loss_mask, of_answer, 0.0)
-    arrays = {"rollout_entropy": entropy}
-    if any(function and "draws" in calling.named(function) for function in (shape, drop)):
-        arrays["draws"] = draws.uniform(jax.random.fold_in(key, 2), sequences, mask.shape[1])
-    if shape:
-        advantages = jnp.where(
-            loss_mask,
-            shape(stats, advantages, loss_mask, **calling.keywords(shape, arrays, method)),
-            0.0,
-        )
-    if drop:
-        loss_mask &= ~drop(stats, advantages, loss_mask, **calling.keywords(drop, arrays, method))
-        advantages = jnp.where(loss_mask, advantages, 0.0)
-    return jnp.where(kept.reshape(-1), of_answer[:, 0], 0.0), advantages, loss_mask
+def _polarity_of(tokens: SampledTokens, method: Method) -> jax.Array:
+    return signals.banded_polarity(
+        tokens.stats, tokens.advantages, tokens.mask, dead_band=method.dead_band
+    )
 
 
-def _weigh_metrics(polarity, weights, mask) -> Metrics:
+def _weight_metrics(weighted: WeightedAdvantages) -> Metrics:
+    """Shares and masses of the two branches, and the weights' mean and bounds."""
+    polarity, weights, mask = weighted.polarity, weighted.weights, weighted.loss_mask
     positive, negative = theory.branches(polarity, mask, dead_band=0.0)
-    tokens = jnp.maximum(mask.sum(), 1)
+    tokens, acting = jnp.maximum(mask.sum(), 1), positive.sum() + negative.sum()
     return {
-        "polarity/positive_share": positive.sum() / jnp.maximum(positive.sum() + negative.sum(), 1),
-        "polarity/neutral_share": 1.0 - (positive.sum() + negative.sum()) / tokens,
+        "polarity/positive_share": positive.sum() / jnp.maximum(acting, 1),
+        "polarity/neutral_share": 1.0 - acting / tokens,
         "polarity/positive_mass": jnp.where(positive, polarity, 0.0).sum() / tokens,
         "polarity/negative_mass": jnp.where(negative, -polarity, 0.0).sum() / tokens,
         "weight/mean": theory.masked_mean(weights, mask),

@@ -1,2 +1,1 @@
-"""The four places where a method acts: advantages, the phase signal, reweighting, the objective;
-and their presets."""
+"""Methods: the six places where one acts, as pure functions, and presets that combine them."""

@@ -23,11 +23,7 @@ def group_normalized(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
       [N, G] advantages; exact zeros where a group's rewards are all equal, which rounding alone
       would not give.
 
-    >>> print(
-    ...     group_normalized(
-    ...         jnp.array([[1.0, 0.0, 0.0, 1.0], [0.1, 0.1, 0.1, 0.1]])
-    ...     ).round(3)
-    ... )
+    >>> print(group_normalized(jnp.array([[1.0, 0.0, 0.0, 1.0], [0.1, 0.1, 0.1, 0.1]])).round(3))
     [[ 1. -1. -1.  1.]
      [ 0.  0.  0.  0.]]
     """

@@ -1,13 +1,12 @@
 """Objectives: sums and counts; one division by the minibatch's count follows accumulation.
 
-Shapes: B sequences, T time, [B, T] float32 and a boolean mask. The ratio is r = exp(logprob -
-old_logprob).
+Shapes: B sequences, T time; [B, T] float32 and a boolean mask. The importance ratio is
+r = exp(logprob - old_logprob).
 
-An objective takes (logprob, old_logprob, advantages, mask) and, as keywords, whatever else it
-names: numbers of its preset, and the arrays that `papo_jax.learner.gradients` gives (entropy,
-  draws, ...). Its `Rule` says how tokens are averaged.
+An objective's loss takes a `TokenBatch` and, as keywords with defaults, its numbers.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,11 +14,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from papo_jax.methods.token_batch import TokenBatch
+
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 
-class Objective(NamedTuple):
-    """What some sequences add to the minibatch.
+class LossSum(NamedTuple):
+    """What some sequences add to the minibatch's loss.
 
     Attributes:
       total: [] sum of the loss, to be divided by the minibatch's count.
@@ -32,218 +33,192 @@ class Objective(NamedTuple):
     metrics: Metrics
 
 
-class Average(NamedTuple):
+class TokenReduction(NamedTuple):
     """How token losses become one number: sum c loss / count.
 
     Attributes:
-      coefficients: [B, T] c, 0 where the mask is false.
+      token_weights: [B, T] c, 0 where the mask is false.
       count: [] the denominator's share.
     """
 
-    coefficients: jax.Array
+    token_weights: jax.Array
     count: jax.Array
 
 
-class Rule(NamedTuple):
-    """An objective as a preset names it; the three must agree, so they stand together.
+class Objective(NamedTuple):
+    """A loss, how its tokens are averaged, and what the trainer has to know of it.
 
     Attributes:
-      loss: (logprob, old_logprob, advantages, mask, *, ...) -> `Objective`.
-      average: (mask, limit) -> `Average`, the one that `loss` uses.
-      whole: whether a token's term depends on other tokens (a batch mean, a top share, a sequence's
-        ratio). Then it is computed on the whole minibatch, after a pass of its own for the
-        statistics; otherwise `loss` is a sum over tokens given `coefficients`, and is computed
-        chunk by chunk.
+      loss: (`TokenBatch`, `TokenReduction`, *, numbers) -> `LossSum`.
+      reduction: (mask, max_new_tokens) -> `TokenReduction`.
+      needs_full_minibatch: whether a token's term depends on other tokens (a batch mean, a top
+        share, a sequence's ratio). Then the loss is computed on the whole minibatch, after a pass
+        of its own for the statistics; otherwise it is a sum over tokens under their weights, and is
+        computed on pieces of answers, chunk by chunk.
+      needs_token_uniforms: whether it chooses tokens at random, or breaks ties so.
     """
 
-    loss: Callable[..., Objective]
-    average: Callable[..., Average]
-    whole: bool = False
+    loss: Callable[..., LossSum]
+    reduction: Callable[..., TokenReduction]
+    needs_full_minibatch: bool = False
+    needs_token_uniforms: bool = False
+
+    def __call__(
+        self, tokens: TokenBatch, *, max_new_tokens: int | None = None, **numbers
+    ) -> LossSum:
+        """Computes the loss of whole answers.
+
+        Args:
+          tokens: `TokenBatch`.
+          max_new_tokens: the longest completion that is allowed, for `limit_mean`.
+          **numbers: of the loss.
+
+        >>> one = lambda x: jnp.array([[x]])
+        >>> tokens = TokenBatch(one(jnp.log(2.0)), one(0.0), one(1.0), one(True))
+        >>> round(float(DAPO(tokens, clip_high=0.3).total), 3)  # r = 2 is clipped to 1.3
+        -1.3
+        """
+        return self.loss(tokens, self.reduction(tokens.mask, max_new_tokens), **numbers)
 
 
-def per_answer(mask: jax.Array, limit: int | None = None) -> Average:
+def answer_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
     """A mean over each answer, then over answers: c = 1 / |o_i|, count = answers."""
     lengths = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
-    return Average(mask / lengths.astype(jnp.float32), mask.any(axis=1).sum())
+    return TokenReduction(mask / lengths.astype(jnp.float32), mask.any(axis=1).sum())
 
 
-def per_token(mask: jax.Array, limit: int | None = None) -> Average:
+def token_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
     """A mean over all tokens: c = 1, count = tokens."""
-    return Average(mask.astype(jnp.float32), mask.sum())
+    return TokenReduction(mask.astype(jnp.float32), mask.sum())
 
 
-def per_limit(mask: jax.Array, limit: int | None = None) -> Average:
-    """A sum over each answer over the longest that is allowed: c = 1 / limit, count = answers."""
-    if limit is None:
-        raise ValueError("per_limit needs limit, the longest completion in tokens")
-    return Average(mask.astype(jnp.float32) / limit, mask.any(axis=1).sum())
+def limit_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
+    """A sum over each answer over the longest allowed: c = 1 / max_new_tokens, count = answers."""
+    if max_new_tokens is None:
+        raise ValueError("limit_mean needs max_new_tokens, the longest completion in tokens")
+    return TokenReduction(mask.astype(jnp.float32) / max_new_tokens, mask.any(axis=1).sum())
 
 
-def grpo(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
-    coefficients: jax.Array | None = None,
-    kl_coefficient: float = 0.0,
-    reference_logprob: jax.Array | None = None,
-) -> Objective:
-    """Computes the clipped surrogate, a mean over each answer and then over answers.
-
-        L = -1/B sum_i 1/|o_i| sum_t min(r A, clip(r, 1 - low, 1 + high) A) - beta k3
-
-    Source: GRPO, Shao et al. 2024, arXiv 2402.03300 (clip 0.2, KL coefficient 0.04 against the
-      reference).
-
-    Args:
-      logprob: [B, T] under the current parameters.
-      old_logprob: [B, T] under the parameters that sampled.
-      advantages: [B, T], weighted already.
-      mask: [B, T] boolean, generated tokens.
-      coefficients: [B, T] of the token losses, for tokens that are not here as whole answers; None
-        for `per_answer`.
-      clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
-      kl_coefficient: beta.
-      reference_logprob: [B, T] under the reference policy; needed where beta is not 0.
-
-    Returns:
-      `Objective` whose count is the number of answers.
-    """
-    average = with_coefficients(per_answer(mask), coefficients)
-    return _clipped(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        average,
-        clip_low,
-        clip_high,
-        kl_coefficient,
-        reference_logprob,
-    )
+def answer_sum(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
+    """A sum over each answer, a mean over answers: c = 1, count = answers."""
+    return TokenReduction(mask.astype(jnp.float32), mask.any(axis=1).sum())
 
 
-def dapo(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def clipped_surrogate(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.28,
-    coefficients: jax.Array | None = None,
     kl_coefficient: float = 0.0,
-    reference_logprob: jax.Array | None = None,
-) -> Objective:
-    """Computes the clipped surrogate with a higher upper clip, a mean over all tokens of the batch.
+) -> LossSum:
+    """Computes PPO's clipped surrogate under any reduction.
 
-        L = -1/N sum_t min(r A, clip(r, 1 - low, 1 + high) A),  N the batch's tokens
+        L = 1/count sum_t c (-min(r A, clip(r, 1 - low, 1 + high) A) + beta k3)
 
-    Source: DAPO, Yu et al. 2025, arXiv 2503.14476 (clip 0.2 / 0.28, no KL term).
+    Sources: PPO, Schulman et al. 2017, arXiv 1707.06347; GRPO, Shao et al. 2024, arXiv 2402.03300
+    (clip 0.2, a mean over each answer and then over answers, KL coefficient 0.04 against the
+    reference); DAPO, Yu et al. 2025, arXiv 2503.14476 (clip 0.2 / 0.28, a mean over all tokens, no
+    KL term).
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T], as in `grpo`.
-      coefficients: [B, T] of the token losses; None for `per_token`.
-      clip_low, clip_high, kl_coefficient, reference_logprob: as in `grpo`.
+      tokens: `TokenBatch`; with `reference_logprob` where `kl_coefficient` is not 0.
+      reduction: of the token losses.
+      clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
+      kl_coefficient: beta.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum`.
 
     >>> one = lambda x: jnp.array([[x]])
-    >>> out = dapo(
-    ...     one(jnp.log(2.0)), one(0.0), one(1.0), one(True)
-    ... )  # r = 2 is clipped to 1.28
+    >>> tokens = TokenBatch(one(jnp.log(2.0)), one(0.0), one(1.0), one(True))
+    >>> out = clipped_surrogate(tokens, token_mean(tokens.mask))  # r = 2 is clipped to 1.28
     >>> round(float(out.total), 3), float(out.metrics["clip/fraction"][0])
     (-1.28, 1.0)
     """
-    average = with_coefficients(per_token(mask), coefficients)
-    return _clipped(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        average,
-        clip_low,
-        clip_high,
-        kl_coefficient,
-        reference_logprob,
+    log_ratio = masked_log_ratio(tokens)
+    loss, zeroed, outside = clipped_loss(
+        jnp.exp(log_ratio), tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
     )
+    if kl_coefficient:
+        loss += kl_coefficient * reference_kl(tokens)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=zeroed, outside=outside)
+    return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
 
 
-def unclipped(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
-    average: Average,
-) -> Objective:
-    """Computes the policy gradient's surrogate without a clip, under any average.
+def unclipped_surrogate(tokens: TokenBatch, reduction: TokenReduction) -> LossSum:
+    """Computes the policy gradient's surrogate without a clip, under any reduction.
 
         L = -1/count sum_t c r A
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T].
-      average: c and the count.
+      tokens: `TokenBatch`.
+      reduction: of the token losses.
 
     Returns:
-      `Objective`.
+      `LossSum`.
     """
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    nowhere = jnp.zeros(mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
-    return Objective(
-        masked_sum(average.coefficients, -jnp.exp(log_ratio) * advantages, mask),
-        average.count,
-        metrics,
-    )
+    log_ratio = masked_log_ratio(tokens)
+    nowhere = jnp.zeros(tokens.mask.shape, bool)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=nowhere, outside=nowhere)
+    loss = -jnp.exp(log_ratio) * tokens.weighted_advantages
+    return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
+
+
+def log_likelihood(tokens: TokenBatch, reduction: TokenReduction) -> LossSum:
+    """Computes supervised learning's loss.
+
+        L = -1/count sum_t c A log p(y_t),  A = 1 on a demonstration's tokens
+
+    Args:
+      tokens: `TokenBatch`.
+      reduction: of the token losses.
+
+    Returns:
+      `LossSum`.
+    """
+    loss = -tokens.weighted_advantages * tokens.logprob
+    return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, {})
 
 
 def ratio_metrics(
-    log_ratio: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    zeroed: jax.Array,
-    outside: jax.Array,
+    log_ratio: jax.Array, tokens: TokenBatch, *, zeroed: jax.Array, outside: jax.Array
 ) -> Metrics:
     """Returns what every objective reports: two fractions and a divergence, name -> (sum, count).
 
-        clip/fraction       tokens with A != 0 whose gradient the objective zeroes, of those with A != 0
+        clip/fraction       of the tokens with A != 0, those whose gradient the objective zeroes
         clip/ratio_outside  tokens whose ratio is out of range, of all tokens
         kl/old_new          k3 of the ratio, a mean over tokens, nats
 
     Args:
       log_ratio: [B, T] log r.
-      advantages: [B, T].
-      mask: [B, T] boolean, the loss's tokens: those that the objective leaves out included, those
-        that a method dropped before not.
+      tokens: `TokenBatch` whose mask has the loss's tokens: those that the objective leaves out
+        included, those that a method dropped before not.
       zeroed: [B, T] boolean, without a gradient.
       outside: [B, T] boolean, out of range.
     """
+    mask = tokens.mask
 
-    def total(values):
+    def masked_total(values):
         return jnp.where(mask, values, 0).sum().astype(jnp.float32)
 
-    acting, tokens = advantages != 0, mask.sum()
+    acting, count = tokens.weighted_advantages != 0, mask.sum()
     return {
-        "clip/fraction": (total(zeroed & acting), total(acting)),
-        "clip/ratio_outside": (total(outside), tokens),
-        "kl/old_new": (total(k3(log_ratio)), tokens),
+        "clip/fraction": (masked_total(zeroed & acting), masked_total(acting)),
+        "clip/ratio_outside": (masked_total(outside), count),
+        "kl/old_new": (masked_total(k3(log_ratio)), count),
     }
 
 
-def masked_log_ratio(logprob: jax.Array, old_logprob: jax.Array, mask: jax.Array) -> jax.Array:
+def masked_log_ratio(tokens: TokenBatch) -> jax.Array:
     """Returns log r, [B, T], and 0 outside the mask, whatever stands there."""
-    chex.assert_equal_shape([logprob, old_logprob, mask])
-    return jnp.where(mask, logprob - old_logprob, 0.0)
+    chex.assert_equal_shape(tokens[:4])
+    return jnp.where(tokens.mask, tokens.logprob - tokens.old_logprob, 0.0)
 
 
-def masked_sum(coefficients: jax.Array, values: jax.Array, mask: jax.Array) -> jax.Array:
+def masked_sum(reduction: TokenReduction, values: jax.Array, mask: jax.Array) -> jax.Array:
     """Returns sum c values over the mask, [], float32."""
-    return (coefficients * jnp.where(mask, values, 0.0)).sum()
+    return (reduction.token_weights * jnp.where(mask, values, 0.0)).sum()
 
 
 def clipped_loss(
@@ -264,9 +239,7 @@ def clipped_loss(
       (loss, zeroed, outside), [B, T]: the loss, where it has no gradient for being clipped, where r
       is out of range.
 
-    >>> loss, zeroed, outside = clipped_loss(
-    ...     jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.8, 1.2
-    ... )
+    >>> loss, zeroed, outside = clipped_loss(jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.8, 1.2)
     >>> loss.tolist(), zeroed.tolist(), outside.tolist()
     ([-1.2000000476837158, -0.5], [True, False], [True, True])
     """
@@ -281,34 +254,10 @@ def k3(log_ratio: jax.Array) -> jax.Array:
     return jnp.expm1(log_ratio) - log_ratio
 
 
-def with_coefficients(whole: Average, coefficients: jax.Array | None) -> Average:
-    """Puts the caller's coefficients in, where there are any: of tokens that stand without the rest
-    of their answer."""
-    return whole if coefficients is None else whole._replace(coefficients=coefficients)
+def reference_kl(tokens: TokenBatch) -> jax.Array:
+    """Returns k3 of every token against the reference policy, [B, T], 0 outside the mask."""
+    return k3(jnp.where(tokens.mask, tokens.reference_logprob - tokens.logprob, 0.0))
 
 
-def _clipped(
-    logprob,
-    old_logprob,
-    advantages,
-    mask,
-    average: Average,
-    clip_low,
-    clip_high,
-    kl_coefficient,
-    reference_logprob,
-) -> Objective:
-    """The clipped surrogate under any average."""
-    chex.assert_equal_shape([logprob, old_logprob, advantages, mask])
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    loss, zeroed, outside = clipped_loss(
-        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
-    )
-    if kl_coefficient:
-        loss += kl_coefficient * k3(jnp.where(mask, reference_logprob - logprob, 0.0))
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=zeroed, outside=outside)
-    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
-
-
-GRPO = Rule(grpo, per_answer)
-DAPO = Rule(dapo, per_token)
+GRPO = Objective(functools.partial(clipped_surrogate, clip_high=0.2), answer_mean)
+DAPO = Objective(clipped_surrogate, token_mean)

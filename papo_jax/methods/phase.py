@@ -1,5 +1,4 @@
-"""The phase signal: is entropy too low (s > 0, favor expansion) or too high (s < 0, favor
-contraction)?
+"""The phase signal s: above 0 where entropy is too low, below 0 where it is too high.
 
 The paper (arXiv 2605.11775) says that the empirical entropy trajectory serves as an online phase
 signal; how it becomes a number is our choice, in three forms. All of it is scalars that live in the
@@ -15,7 +14,7 @@ PHASES = ("level", "trend", "fixed")
 FLOOR = 1e-6  # nats; keeps the divisions finite for a policy without entropy
 
 
-class PhaseState(NamedTuple):
+class EntropyTrajectory(NamedTuple):
     """The entropy trajectory as far as the signal needs it; float32 scalars, nats.
 
     Attributes:
@@ -25,7 +24,7 @@ class PhaseState(NamedTuple):
         crossed.
       count: int32, rollouts seen.
       entropy: of the last rollout.
-      bonus: coefficient of the entropy bonus, where a method moves it
+      adaptive_coefficient: of an entropy bonus, where a method moves it
         (`methods.entropy_terms.adaptive_entropy`).
     """
 
@@ -34,31 +33,38 @@ class PhaseState(NamedTuple):
     switch: jax.Array
     count: jax.Array
     entropy: jax.Array
-    bonus: jax.Array
+    adaptive_coefficient: jax.Array
 
 
-def init() -> PhaseState:
+def init() -> EntropyTrajectory:
     """Returns the state before the first rollout."""
     zero = jnp.zeros((), jnp.float32)
-    return PhaseState(zero, zero, zero, jnp.zeros((), jnp.int32), entropy=zero, bonus=zero)
+    return EntropyTrajectory(
+        initial=zero,
+        ema=zero,
+        switch=zero,
+        count=jnp.zeros((), jnp.int32),
+        entropy=zero,
+        adaptive_coefficient=zero,
+    )
 
 
 def update(
-    state: PhaseState,
+    state: EntropyTrajectory,
     entropy: jax.Array,
     *,
     phase: str = "level",
     target: float | None = None,
     target_start: float = 1.0,
     target_end: float = 1.0,
-    target_steps: int = 1,
+    target_steps: int = 100,
     initial_rollouts: int = 1,
     tau: float = 0.3,
     kappa: float = 10.0,
     decay: float = 0.9,
     fixed: float = 1.0,
     hysteresis: float = 0.1,
-) -> tuple[PhaseState, jax.Array]:
+) -> tuple[EntropyTrajectory, jax.Array]:
     """Takes in one rollout's entropy and returns the signal for its update.
 
         level   s = tanh((H_ref - H) / (tau H_0))
@@ -89,9 +95,7 @@ def update(
       ValueError: if there is no such phase.
 
     >>> state, s = update(init(), jnp.array(0.6))  # H_ref = H_0 = H
-    >>> state, s = update(
-    ...     state, jnp.array(0.3)
-    ... )  # tanh((0.6 - 0.3) / (0.3 * 0.6)) = tanh(1.6667)
+    >>> state, s = update(state, jnp.array(0.3))  # tanh((0.6 - 0.3) / (0.3 * 0.6)) = tanh(1.6667)
     >>> round(float(s), 4)
     0.9311
     """
@@ -99,20 +103,26 @@ def update(
         raise ValueError(f"phase {phase!r} is none of {PHASES}")
     entropy = jnp.asarray(entropy, jnp.float32)
     seen = state.count.astype(jnp.float32)
+
+    # H_0, and the target that it gives.
     counts = state.count < initial_rollouts
     initial = jnp.where(counts, (state.initial * seen + entropy) / (seen + 1.0), state.initial)
     known = state.count + 1 >= initial_rollouts
     progress = jnp.clip(seen / target_steps, 0.0, 1.0)
     share = target_start + (target_end - target_start) * progress
     reference = share * initial if target is None else jnp.asarray(target, jnp.float32)
+
+    # The branch of `switch` weighting stays between the two thresholds.
     switch = jnp.where(entropy < (1.0 - hysteresis) * reference, 1.0, state.switch)
     switch = jnp.where(entropy > (1.0 + hysteresis) * reference, -1.0, switch)
+
     before = jnp.where(state.count == 0, entropy, state.ema)
     signal = {
         "level": jnp.tanh((reference - entropy) / (tau * jnp.maximum(initial, FLOOR))),
         "trend": -jnp.tanh(kappa * (entropy - before) / jnp.maximum(before, FLOOR)),
         "fixed": jnp.asarray(fixed, jnp.float32),
     }[phase]
+
     finite = jnp.isfinite(entropy)
     new = state._replace(
         initial=initial,

@@ -1,98 +1,112 @@
-"""Methods by name: a preset is a function that returns keyword arguments, with its paper's
-settings.
+"""Presets: methods by name, each a function that returns a `Method` at its paper's settings.
 
-GRPO, DAPO and PAPO with its ablations are here; every other method is a file of a family, as `methods.method_files` finds them.
-What the arguments mean is said in `methods.arguments`.
+GRPO, DAPO and PAPO with its ablations are here; every other method has a file in the folder of its
+family, which `methods.method_files` finds.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
-from papo_jax.methods import method_files, objectives
-from papo_jax.methods.arguments import FUNCTIONS, Arguments, arguments
-
-
-def grpo() -> Arguments:
-    """GRPO, Shao et al. 2024, arXiv 2402.03300: group advantages, clip 0.2, mean over answers, k3
-    KL 0.04."""
-    return arguments(objectives.GRPO, clip_low=0.2, clip_high=0.2, kl_coefficient=0.04)
+from papo_jax.errors import InputError
+from papo_jax.methods import method_files, phase, reweighting
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import DAPO, GRPO
+from papo_jax.methods.rule_numbers import Number
 
 
-def dapo() -> Arguments:
-    """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, overlong penalty,
-    dynamic sampling.
+def grpo() -> Method:
+    """GRPO, Shao et al. 2024, arXiv 2402.03300: clip 0.2, a mean over answers, k3 KL 0.04."""
+    loss = functools.partial(GRPO.loss, kl_coefficient=0.04)
+    return Method(GRPO._replace(loss=loss))
+
+
+def dapo() -> Method:
+    """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, dynamic sampling.
 
     At most 10 draws more for a full batch. Their runs have 512 prompts x 16 answers a rollout and
     16 updates of 512 answers. Their overlong mask, which goes with runs without the penalty, is
     `overlong_mask`.
     """
-    return arguments(
-        objectives.DAPO, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2, refills=10
-    )
+    return Method(DAPO, overlong=0.2, refills=10)
 
 
-def papo() -> Arguments:
-    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights. The rule's details are our
-    reading.
+def papo() -> Method:
+    """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights.
 
-    Without dynamic sampling, so that a step costs one draw: also our choice.
+    The rule's details are our reading. Without dynamic sampling, so that a step costs one draw:
+    also our choice.
     """
-    return {**dapo(), "refills": 0, "lam": 0.2}
+    return dataclasses.replace(dapo(), refills=0, weight_rule=reweighting.papo)
 
 
-def papo_up() -> Arguments:
+def papo_up() -> Method:
     """PAPO with s = +1 throughout: always towards more entropy; an ablation."""
-    return {**papo(), "phase": "fixed", "fixed": 1.0}
+    return _papo_at(1.0)
 
 
-def papo_down() -> Arguments:
+def papo_down() -> Method:
     """PAPO with s = -1 throughout: always towards less entropy; an ablation."""
-    return {**papo(), "phase": "fixed", "fixed": -1.0}
+    return _papo_at(-1.0)
 
 
-def papo_reversed() -> Arguments:
-    """PAPO with the phase signal's sign turned round: drives entropy away from its target; an
-    ablation."""
-    return {**papo(), "direction": -1.0}
+def papo_reversed() -> Method:
+    """PAPO with the phase signal's sign reversed: drives entropy from its target; an ablation."""
+    return dataclasses.replace(papo(), direction=-1.0)
 
 
-def papo_sampled() -> Arguments:
-    """PAPO steered by -A S alone, without the distributional correction C; an ablation."""
-    return {**papo(), "signal": "sampled"}
+def papo_sampled() -> Method:
+    """PAPO by -A S alone, without the distributional correction C; an ablation."""
+    return _papo_by("sampled")
 
 
-def papo_parameter() -> Arguments:
-    """PAPO steered by parameter polarity, which sees the parameters that states share; ours."""
-    return {**papo(), "signal": "parameter"}
+def papo_parameter() -> Method:
+    """PAPO by parameter polarity, which sees the parameters that states share; ours."""
+    return _papo_by("parameter")
 
 
-def papo_random() -> Arguments:
-    """PAPO's weights permuted over the batch: the same histogram (but for one factor) without
-    information; the control."""
-    return {**papo(), "signal": "random"}
+def papo_random() -> Method:
+    """PAPO's weights permuted over the batch: the same histogram without information; the control.
+
+    (The histogram is the same but for the one factor that keeps the batch's pull.)
+    """
+    return _papo_by("random")
 
 
-def papo_random_in_sign() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A; the control that keeps the link with
-    the advantage."""
-    return {**papo(), "signal": "random_in_sign"}
+def papo_random_in_sign() -> Method:
+    """PAPO's weights permuted among tokens of one sign of A; keeps the link with the advantage."""
+    return _papo_by("random_in_sign")
 
 
-def papo_random_in_probability() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A and one decile of p: polarity beyond
-    rarity, as far as deciles tell."""
-    return {**papo(), "signal": "random_in_probability"}
+def papo_random_in_probability() -> Method:
+    """PAPO's weights permuted among tokens of one sign of A and one decile of p.
+
+    It tests polarity beyond rarity, as far as deciles tell.
+    """
+    return _papo_by("random_in_probability")
 
 
-def papo_random_in_mass() -> Arguments:
-    """PAPO's weights permuted among tokens of one sign of A and one tenth of the mass of abs(P) by
-    p; the hardest control, ours."""
-    return {**papo(), "signal": "random_in_mass"}
+def papo_random_in_mass() -> Method:
+    """PAPO's weights permuted within one sign of A and one tenth of the mass of abs(P) by p.
+
+    The hardest control; ours.
+    """
+    return _papo_by("random_in_mass")
 
 
-def sign_advantage() -> Arguments:
-    """PAPO's weights by -sign(A) instead of polarity: the comparator that needs no distribution;
-    ours."""
-    return {**papo(), "signal": "advantage_sign"}
+def sign_advantage() -> Method:
+    """PAPO's weights by -sign(A): the comparator that needs no distribution; ours."""
+    return _papo_by("advantage_sign")
+
+
+def _papo_at(s: float) -> Method:
+    rule = functools.partial(phase.update, phase="fixed", fixed=s)
+    return dataclasses.replace(papo(), phase_rule=rule)
+
+
+def _papo_by(signal: str) -> Method:
+    return dataclasses.replace(papo(), signal=signal)
 
 
 _OWN = (
@@ -111,40 +125,50 @@ _OWN = (
     sign_advantage,
 )
 
-PRESETS: dict[str, Callable[[], Arguments]] = {
+PRESETS: dict[str, Callable[[], Method]] = {
     preset.__name__: preset for preset in _OWN
 } | method_files.find_presets()
 
 
-def get(name: str) -> Arguments:
-    """Returns a preset's keyword arguments.
+def get(name: str, **numbers: Any) -> Method:
+    """Returns a method.
 
     Args:
       name: one of `PRESETS`.
-
-    Returns:
-      A fresh dict.
+      **numbers: those that differ from the preset's.
 
     Raises:
-      ValueError: if there is no such method.
+      ValueError: if there is no such method, or it has no such number.
 
-    >>> get("dapo")["clip_high"]
-    0.28
+    >>> get("dapo").number("clip_high"), get("papo", lam=0.5).number("lam")
+    (0.28, 0.5)
     """
     if name not in PRESETS:
         raise ValueError(f"method.name {name!r} is none of {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    return dataclasses.replace(PRESETS[name](), name=name).with_numbers(**numbers)
 
 
-def numbers(name: str) -> Arguments:
-    """Returns those of a preset's arguments that a config may change: all that are no functions.
+def number_types() -> dict[str, type]:
+    """Returns every number that some preset has, name -> type: the config keys of a method.
+
+    Raises:
+      InputError: if two presets declare a number of one name with other types.
+    """
+    found: dict[str, type] = {}
+    for name in PRESETS:
+        for key, kind in get(name).number_types().items():
+            if found.setdefault(key, kind) is not kind:
+                raise InputError(
+                    f"{key} of the method {name!r} is of type {kind.__name__};"
+                    f" another method's is of type {found[key].__name__}"
+                )
+    return found
+
+
+def numbers(name: str) -> dict[str, Number]:
+    """Returns the numbers of a preset, which a config may change.
 
     >>> sorted(set(numbers("clip_cov")) - set(numbers("reinforce")))
-    ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share']
-    >>> (
-    ...     "target" in numbers("reinforce"),
-    ...     "drop" in numbers("reinforce"),
-    ... )  # None in both, a number and a function
-    (True, False)
+    ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share', 'epsilon']
     """
-    return {key: value for key, value in get(name).items() if key not in FUNCTIONS}
+    return get(name).numbers()

@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods import draws
+from papo_jax.methods import token_random
 
 WEIGHTINGS = ("sign", "graded", "balanced", "switch")
 FLOOR = 1e-12
@@ -24,7 +24,7 @@ def papo(
     w_min: float = 0.5,
     w_max: float = 1.5,
     renormalize: bool = True,
-    coefficients: jax.Array | None = None,
+    token_weights: jax.Array | None = None,
     key: jax.Array | None = None,
     sequences: jax.Array | None = None,
     strata: jax.Array | None = None,
@@ -37,7 +37,7 @@ def papo(
                        w+ = rho* / rho,  w- = (1 - rho*) / (1 - rho)
 
     then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that reweighting
-    changes where the pressure goes and not how much there is.
+    changes which tokens the loss pulls on and not how hard it pulls.
 
     Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by
     an entropy phase signal; every formula above is our reading.
@@ -51,11 +51,11 @@ def papo(
       lam: strength in [0, 1). At 0 the weights are the mask, exactly.
       weighting: one of `WEIGHTINGS`.
       w_min, w_max: bounds before renormalizing.
-      renormalize: keep the batch's total pressure.
-      coefficients: [B, T] the base loss's token coefficients c; None for all equal.
+      renormalize: keep the batch's total pull, sum c w |A|.
+      token_weights: [B, T] the base loss's c; None for all equal.
       key: if given, the weights are permuted among the tokens of each of the `strata` before they
         are renormalized: the control with the same histogram, up to that one factor, and no
-          information beyond them.
+        information beyond them.
       sequences: [B] identities that the permutation is keyed by; None for the rows' numbers.
       strata: [B, T] integers; None for a single one.
 
@@ -73,37 +73,42 @@ def papo(
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting {weighting!r} is none of {WEIGHTINGS}")
     polarity, advantages = jnp.where(mask, polarity, 0.0), jnp.where(mask, advantages, 0.0)
+
+    # Weights by branch and phase.
     if weighting == "balanced":
-        weights = _balanced(polarity, lam * s)
+        weights = _balance_branches(polarity, lam * s)
     elif weighting == "graded":
         spread = jnp.sqrt((polarity**2).sum() / jnp.maximum(mask.sum(), 1))
         weights = 1.0 + lam * s * jnp.tanh(polarity / jnp.maximum(spread, FLOOR))
     else:
         weights = 1.0 + lam * s * jnp.sign(polarity)
     weights = jnp.clip(weights, w_min, w_max)
+
+    # The random control.
     if key is not None:
         rows = jnp.arange(mask.shape[0]) if sequences is None else sequences
-        weights = draws.permuted(
-            weights, mask, key, rows, jnp.zeros(mask.shape, jnp.int32) if strata is None else strata
+        strata = jnp.zeros(mask.shape, jnp.int32) if strata is None else strata
+        weights = token_random.permute_within_strata(
+            weights, mask, key, sequences=rows, strata=strata
         )
+
     if renormalize:
-        pressure = jnp.abs(advantages) * (
-            1.0 if coefficients is None else jnp.where(mask, coefficients, 0.0)
-        )
+        pull = jnp.abs(advantages)
+        if token_weights is not None:
+            pull = pull * jnp.where(mask, token_weights, 0.0)
         # before / after as 1 + (before - after) / after, so that weights of 1 stay exactly 1.
-        surplus, after = ((1.0 - weights) * pressure).sum(), (weights * pressure).sum()
-        weights = weights * jnp.where(
-            after > 0, 1.0 + surplus / jnp.where(after > 0, after, 1.0), 1.0
-        )
+        surplus, after = ((1.0 - weights) * pull).sum(), (weights * pull).sum()
+        scale = 1.0 + surplus / jnp.where(after > 0, after, 1.0)
+        weights = weights * jnp.where(after > 0, scale, 1.0)
+
     # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the
     # signal holds.
     weights = jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0)
     return jax.lax.stop_gradient(weights).astype(jnp.float32)
 
 
-def _balanced(polarity: jax.Array, strength: jax.Array) -> jax.Array:
-    """Moves the expanding branch's share of the mass; a branch without mass leaves every weight at
-    1.
+def _balance_branches(polarity: jax.Array, strength: jax.Array) -> jax.Array:
+    """Moves the expanding branch's share of the mass; without a second branch every weight is 1.
 
     In ratios of the two masses, since 1 - rho rounds to 0 in float32 where one branch dwarfs the
     other:

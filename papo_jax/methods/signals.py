@@ -1,113 +1,126 @@
-"""What steers the weights: a signed number for every token, positive where the update is expected
-to expand entropy.
+"""Signals that the weights follow: a number a token, positive where its update expands entropy.
 
-A signal takes (stats [B, T] under the sampling policy, advantages [B, T], mask [B, T]) and returns
-[B, T], 0 outside the mask.
-Shapes: B sequences, T time. P is set to 0 where abs(T) is within the dead band, other signals where
-they are at most 1e-6 of their root mean square over the batch. The random controls take P, and
-permute the weights made of it (`strata`).
+A signal takes `SampledTokens` and returns [B, T], 0 outside the mask. Shapes: B sequences, T time.
+P is set to 0 where abs(T) is within the dead band, other signals where they are at most 1e-6 of
+their root mean square over the batch. A random control takes P, and permutes the weights made of it
+within strata.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
-from papo_jax import polarity as theory
+from papo_jax import polarity
+from papo_jax.methods.token_batch import SampledTokens
 
 DEAD_BAND = 1e-6
 
 
-def polarity(
+class Signal(NamedTuple):
+    """A signal, and what it needs.
+
+    Attributes:
+      compute: `SampledTokens` -> [B, T].
+      stratify: `SampledTokens` -> [B, T] integers, the strata that a random control permutes its
+        weights within; None for a signal that is no control.
+      needs_parameter_polarity: whether `SampledTokens.unit_parameter_polarity` has to be there.
+    """
+
+    compute: Callable[[SampledTokens], jax.Array]
+    stratify: Callable[[SampledTokens], jax.Array] | None = None
+    needs_parameter_polarity: bool = False
+
+
+def banded_polarity(
     stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
 ) -> jax.Array:
-    """P = A T with the dead band on abs(T). Source: PAPO, arXiv 2605.11775 (2026)."""
-    unit = theory.dead_banded(stats.unit_polarity, dead_band=dead_band)
-    return jnp.where(mask, theory.entropy_polarity(unit, advantages), 0.0)
+    """Computes P = A T with the dead band on abs(T), [B, T]. Source: arXiv 2605.11775 (2026)."""
+    unit = polarity.dead_banded(stats.unit_polarity, dead_band=dead_band)
+    return jnp.where(mask, polarity.entropy_polarity(unit, advantages), 0.0)
 
 
-def sampled(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-A S_y, polarity without the distributional correction: an ablation."""
-    return _banded(theory.sampled_contribution(stats.logprob, stats.entropy, advantages), mask)
+def token_polarity(tokens: SampledTokens) -> jax.Array:
+    """Returns P, which comes with the tokens."""
+    return tokens.polarity
 
 
-def parameter(
-    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, unit_parameter: jax.Array
-) -> jax.Array:
-    """P^theta = A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours.
+def sampled_contribution(tokens: SampledTokens) -> jax.Array:
+    """Computes -A S_y, polarity without the distributional correction: an ablation."""
+    stats = tokens.stats
+    signal = polarity.sampled_contribution(stats.logprob, stats.entropy, tokens.advantages)
+    return _zero_within_band(signal, tokens.mask)
 
-    `unit_parameter` is the inner product for every token ([B, T], `papo_jax.learner.parameter_polarity`).
+
+def parameter_polarity(tokens: SampledTokens) -> jax.Array:
+    """Computes A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours."""
+    return _zero_within_band(tokens.advantages * tokens.unit_parameter_polarity, tokens.mask)
+
+
+def advantage_sign(tokens: SampledTokens) -> jax.Array:
+    """Computes -sign(A): right answers contract and wrong ones expand; needs no distribution."""
+    return jnp.where(tokens.mask, -jnp.sign(tokens.advantages), 0.0)
+
+
+def negative_covariance(tokens: SampledTokens) -> jax.Array:
+    """Computes -(A - mean A)(log p - mean log p), minus Clip-Cov's covariance, arXiv 2505.22617."""
+    product = centered_product(tokens.advantages, tokens.stats.logprob, tokens.mask)
+    return _zero_within_band(-product, tokens.mask)
+
+
+def relative_surprisal(tokens: SampledTokens) -> jax.Array:
+    """Computes -A (log p + H); log p + H > 0 for tokens likelier than their state's on average."""
+    stats = tokens.stats
+    return _zero_within_band(-tokens.advantages * (stats.logprob + stats.entropy), tokens.mask)
+
+
+def single_stratum(tokens: SampledTokens) -> jax.Array:
+    """Puts all tokens together: also breaks the link with sign(A), which alone moves entropy."""
+    return jnp.zeros_like(sign_stratum(tokens))
+
+
+def sign_stratum(tokens: SampledTokens) -> jax.Array:
+    """Puts tokens of one sign of A together."""
+    return jnp.sign(tokens.advantages).astype(jnp.int32) + 1
+
+
+def probability_stratum(tokens: SampledTokens) -> jax.Array:
+    """Puts tokens of one sign of A and one decile of p together.
+
+    What is left of a signal's effect beyond this control is polarity and not rarity.
     """
-    return _banded(advantages * unit_parameter, mask)
+    logprob = tokens.stats.logprob
+    deciles = mass_tenths(logprob, jnp.ones_like(logprob), tokens.mask)
+    return 10 * sign_stratum(tokens) + deciles
 
 
-def advantage_sign(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-sign(A): right answers contract and wrong ones expand; needs no distribution at all: a
-    rival."""
-    return jnp.where(mask, -jnp.sign(advantages), 0.0)
+def mass_stratum(tokens: SampledTokens) -> jax.Array:
+    """Puts tokens of one sign of A and one tenth of the mass of abs(P) by p together.
+
+    The same as deciles where most tokens are nearly certain, and one decile would hold nearly all
+    that have a polarity.
+    """
+    tenths = mass_tenths(tokens.stats.logprob, jnp.abs(tokens.polarity), tokens.mask)
+    return 10 * sign_stratum(tokens) + tenths
 
 
-def covariance(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-(A - mean A)(log p - mean log p), minus Clip-Cov's covariance (arXiv 2505.22617): a
-    rival."""
-    return _banded(-centered_product(advantages, stats.logprob, mask), mask)
-
-
-def surprisal(stats: TokenStats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """-A (log p + H), where log p + H > 0 says that the token is likelier than its state's tokens
-    are on average: a rival."""
-    return _banded(-advantages * (stats.logprob + stats.entropy), mask)
-
-
-# method.signal -> signal; every random control starts from P.
-SIGNALS: dict[str, Callable[..., jax.Array]] = {
-    "polarity": polarity,
-    "sampled": sampled,
-    "parameter": parameter,
-    "advantage_sign": advantage_sign,
-    "covariance": covariance,
-    "surprisal": surprisal,
-    "random": polarity,
-    "random_in_sign": polarity,
-    "random_in_probability": polarity,
-    "random_in_mass": polarity,
+SIGNALS: dict[str, Signal] = {  # by method.signal
+    "polarity": Signal(token_polarity),
+    "sampled": Signal(sampled_contribution),
+    "parameter": Signal(parameter_polarity, needs_parameter_polarity=True),
+    "advantage_sign": Signal(advantage_sign),
+    "covariance": Signal(negative_covariance),
+    "surprisal": Signal(relative_surprisal),
+    "random": Signal(token_polarity, stratify=single_stratum),
+    "random_in_sign": Signal(token_polarity, stratify=sign_stratum),
+    "random_in_probability": Signal(token_polarity, stratify=probability_stratum),
+    "random_in_mass": Signal(token_polarity, stratify=mass_stratum),
 }
 
 
-def strata(
-    signal: str, polarity: jax.Array, stats: TokenStats, advantages: jax.Array, mask: jax.Array
-) -> jax.Array | None:
-    """Returns the stratum of each token, [B, T] integers, that a random control permutes its
-    weights within; else None.
-
-        random                  all tokens: also breaks the link with sign(A), which alone moves entropy
-        random_in_sign          those of one sign of A
-        random_in_probability   those of one sign of A and one decile of p: what is left tests polarity beyond rarity
-        random_in_mass          those of one sign of A and one tenth of the mass of abs(P) by p: the same where most tokens are
-                                nearly certain, and one decile would hold nearly all that have a
-                                polarity
-
-    Args:
-      signal: a name in `SIGNALS`.
-      polarity: [B, T] P.
-      stats: [B, T] under the sampling policy.
-      advantages: [B, T].
-      mask: [B, T] boolean.
-    """
-    sign = jnp.sign(advantages).astype(jnp.int32) + 1
-    if signal == "random":
-        return jnp.zeros_like(sign)
-    if signal == "random_in_sign":
-        return sign
-    if signal == "random_in_probability":
-        return 10 * sign + tenths(stats.logprob, jnp.ones_like(stats.logprob), mask)
-    if signal == "random_in_mass":
-        return 10 * sign + tenths(stats.logprob, jnp.abs(polarity), mask)
-    return None
-
-
-def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
+def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
     """Returns which tenth of the batch's mass each token belongs to when they stand in the order of
     their values.
 
@@ -120,9 +133,9 @@ def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
       [B, T] integers 0 to 9.
 
     >>> everywhere = jnp.ones((1, 20), bool)
-    >>> tenths(jnp.arange(20.0)[None], jnp.ones((1, 20)), everywhere).tolist()
+    >>> mass_tenths(jnp.arange(20.0)[None], jnp.ones((1, 20)), everywhere).tolist()
     [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]]
-    >>> tenths(
+    >>> mass_tenths(
     ...     jnp.arange(20.0)[None], jnp.arange(20.0)[None] == 7, everywhere
     ... ).tolist()  # all mass is in one token
     [[0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]]
@@ -139,10 +152,12 @@ def tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
 def centered_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
     """Returns (a - mean a)(b - mean b) of every token, [B, T], with means over the mask: its mean
     is their covariance."""
-    return (first - theory.masked_mean(first, mask)) * (second - theory.masked_mean(second, mask))
+    return (first - polarity.masked_mean(first, mask)) * (
+        second - polarity.masked_mean(second, mask)
+    )
 
 
-def _banded(signal: jax.Array, mask: jax.Array) -> jax.Array:
+def _zero_within_band(signal: jax.Array, mask: jax.Array) -> jax.Array:
     signal = jnp.where(mask, signal, 0.0)
-    spread = jnp.sqrt(theory.masked_mean(signal**2, mask))
+    spread = jnp.sqrt(polarity.masked_mean(signal**2, mask))
     return jnp.where(jnp.abs(signal) <= DEAD_BAND * spread, 0.0, signal)

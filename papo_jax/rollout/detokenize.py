@@ -18,7 +18,7 @@ def detokenize_completions(
     Returns:
       B texts.
     """
-    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
+    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.action)
     ids = [
         [token for token in row[drawn].tolist() if token not in stop_tokens]
         for row, drawn in zip(tokens, mask, strict=True)

@@ -38,14 +38,14 @@ class Completions(NamedTuple):
 
     Attributes:
       tokens: [B, T] int32, the stop token included, `PAD` after it.
-      mask: [B, T] boolean, true on tokens that the policy drew.
-      logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where the
-        mask is false.
+      action: [B, T] boolean, true on tokens that the policy drew.
+      logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where
+        no action stands.
       truncated: [B] boolean, true where no stop token came within T tokens.
     """
 
     tokens: jax.Array
-    mask: jax.Array
+    action: jax.Array
     logprob: jax.Array
     truncated: jax.Array
 
@@ -127,7 +127,7 @@ def generate(
         tokens = jnp.where(running, tokens, PAD)
         completions = Completions(
             tokens=completions.tokens.at[:, position].set(tokens),
-            mask=completions.mask.at[:, position].set(running),
+            action=completions.action.at[:, position].set(running),
             logprob=completions.logprob.at[:, position].set(jnp.where(running, logprob, 0.0)),
             truncated=running & ~(tokens[:, None] == stops[None]).any(axis=1),
         )
@@ -147,7 +147,7 @@ def generate(
 
     empty = Completions(
         tokens=jnp.full((rows, max_new_tokens), PAD, jnp.int32),
-        mask=jnp.zeros((rows, max_new_tokens), bool),
+        action=jnp.zeros((rows, max_new_tokens), bool),
         logprob=jnp.zeros((rows, max_new_tokens), jnp.float32),
         truncated=jnp.ones((rows,), bool),
     )

@@ -1,204 +1,143 @@
-"""The jitted programs of a run, each with its shardings written out: the only place where `jax.jit`
-meets the mesh."""
+"""Jitted programs of a run, each with its shardings: the only place where `jax.jit` meets a mesh."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
-from jax.sharding import Mesh
 
 from papo_jax import parallel
 from papo_jax.config.settings import Settings
-from papo_jax.learner import entropy_change as diagnostics
-from papo_jax.learner import parameter_polarity as steering
-from papo_jax.learner import state, update, weighted_advantages
-from papo_jax.learner.trajectories import Trajectories, join, split
+from papo_jax.learner import entropy_change
+from papo_jax.learner.batches import Rollout, Trajectories, join_rows, make_trajectories, split_rows
+from papo_jax.learner.learn import Learner, LearnOutput, learn
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import TrainState
+from papo_jax.learner.weighted_advantages import WeightedAdvantages, sum_entropy
 from papo_jax.models import Policy, lora
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 
 
 class Programs(NamedTuple):
-    """Compiled on first use.
+    """Programs of a training run, compiled on first use; frozen parameters are bound to each.
 
     Attributes:
-      rollout: (params, prompts, key) -> (completions, trajectories).
-      assess: (params, trajectories) -> TokenStats.
-      steering: (params, optimizer's state, trajectories) -> u [B, T] of `training.steering`; None
-        for signals without it.
-      entropy_sum: (TokenStats, mask) -> (sum of the entropy, number of tokens).
-      weigh: (stats, rewards, mask, kept, sequences, entropy, phase, key, u or None) -> (Weighed,
-        metrics).
-      take: (batch, rows) -> batch of those rows.
-      update: (state, batch, key) -> (state, metrics); donates the state. Frozen parameters are
-        bound to this and all others.
-      entropy_change: (before, after, trajectories) -> EntropyChange.
-      summarize: (change, pressure, polarity, advantages, mask) -> metrics.
+      sample: (params, prompts, key) -> (completions, trajectories).
+      score: (params, trajectories) -> TokenStats.
+      sum_entropy: (TokenStats, mask) -> (sum of the entropy, number of tokens).
+      learn: (state, rollout, grades) -> (state, LearnOutput); donates the state.
+      measure_entropy_change: (before, after, trajectories) -> EntropyChange.
+      summarize_entropy_change: (change, predicted, polarity, advantages, mask) -> metrics.
     """
 
-    rollout: Callable
-    assess: Callable
-    steering: Callable | None
-    entropy_sum: Callable
-    weigh: Callable
-    take: Callable
-    update: Callable
-    entropy_change: Callable
-    summarize: Callable
+    sample: Callable
+    score: Callable
+    sum_entropy: Callable
+    learn: Callable
+    measure_entropy_change: Callable
+    summarize_entropy_change: Callable
 
 
-def build(
-    policy: Policy,
-    frozen,
-    mesh: Mesh,
-    optimizer: optax.GradientTransformation,
-    example: state.TrainState,
-    settings: Settings,
+def build_programs(
+    policy: Policy, scorer: PolicyScorer, learner: Learner, example: TrainState, settings: Settings
 ) -> Programs:
     """Binds the static arguments and the shardings.
 
     Args:
       policy: its graph and stop tokens.
-      frozen: the parameters that are not trained, {} where all are; they are bound to every
-        program.
-      mesh: from `parallel.make_mesh`.
-      optimizer: whose state is in `example`.
+      scorer: of the policy, on its mesh.
+      learner: of the run.
       example: a state, or its shapes.
       settings: of the run.
 
     Returns:
       `Programs`.
     """
-    method = settings.method_arguments()
-    whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
-    placed, held = (
-        parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen)
-    )
-    graph, temperature = policy.graph, settings.rollout.temperature
-    parts = settings.sequences // settings.microbatch
-    rollout = functools.partial(
-        _rollout,
-        graph=graph,
+    mesh = scorer.mesh
+    replicated, batch_sharded = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+    state_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    param_shardings = state_shardings.params
+    scorer_shardings = shard_scorer(scorer)
+
+    sample = functools.partial(
+        _sample_rollout,
         samples=settings.rollout.samples,
-        temperature=temperature,
+        temperature=settings.rollout.temperature,
         parts=settings.rollout_parts,
         max_new_tokens=settings.rollout.max_new_tokens,
         stop_tokens=policy.stop_tokens,
     )
-    limit, steered = settings.rollout.max_new_tokens, method["signal"] == "parameter"
-    of_params = functools.partial(_of_params, frozen=frozen, placed=placed.params, held=held)
+    weighted_shardings = WeightedAdvantages(*[batch_sharded] * len(WeightedAdvantages._fields))
+    output_shardings = LearnOutput(
+        weighted=weighted_shardings._replace(entropy_trajectory=replicated),
+        batch=batch_sharded,
+        plan=replicated,
+        metrics=replicated,
+        updates=replicated,
+    )
     return Programs(
-        rollout=of_params(rollout, rows, whole, out=rows),
-        assess=of_params(
-            functools.partial(
-                weighted_advantages.assess,
-                graph=graph,
-                temperature=temperature,
-                parts=parts,
-                mesh=mesh,
-            ),
-            rows,
-            out=rows,
+        sample=_bind_scorer(
+            sample,
+            scorer,
+            in_shardings=(param_shardings, batch_sharded, replicated, scorer_shardings),
+            out_shardings=batch_sharded,
         ),
-        steering=_bound(
-            functools.partial(
-                _steering,
-                graph=graph,
-                temperature=temperature,
-                parts=parts,
-                mesh=mesh,
-                b2=settings.training.b2,
-                epsilon=settings.training.epsilon,
-            ),
-            frozen,
-            in_shardings=(placed.params, placed.opt_state, rows, held),
-            out_shardings=rows,
-        )
-        if steered
-        else None,
-        entropy_sum=jax.jit(
-            weighted_advantages.entropy_sum, in_shardings=rows, out_shardings=whole
+        score=_bind_scorer(
+            lambda params, trajectories, scorer: scorer.score(params, trajectories),
+            scorer,
+            in_shardings=(param_shardings, batch_sharded, scorer_shardings),
+            out_shardings=batch_sharded,
         ),
-        weigh=jax.jit(
-            functools.partial(weighted_advantages.weigh, method=method, limit=limit),
+        sum_entropy=jax.jit(sum_entropy, in_shardings=batch_sharded, out_shardings=replicated),
+        learn=_bind_scorer(
+            functools.partial(learn, learner=learner),
+            scorer,
             in_shardings=(
-                rows,
-                rows,
-                rows,
-                rows,
-                rows,
-                whole,
-                whole,
-                whole,
-                rows if steered else None,
+                state_shardings,
+                Rollout(trajectories=batch_sharded, stats=batch_sharded, entropy=replicated),
+                batch_sharded,
+                scorer_shardings,
             ),
-            out_shardings=(
-                weighted_advantages.Weighed(rows, rows, rows, rows, rows, rows, whole),
-                whole,
-            ),
-        ),
-        take=jax.jit(
-            lambda batch, chosen: jax.tree.map(lambda leaf: leaf[chosen], batch),
-            in_shardings=(rows, whole),
-            out_shardings=rows,
-        ),
-        update=_bound(
-            functools.partial(
-                update.update,
-                graph=graph,
-                optimizer=optimizer,
-                method=method,
-                limit=limit,
-                temperature=temperature,
-                microbatches=settings.minibatch // settings.microbatch,
-                mesh=mesh,
-            ),
-            frozen,
-            in_shardings=(placed, rows, whole, held),
-            out_shardings=(placed, whole),
+            out_shardings=(state_shardings, output_shardings),
             donate_argnums=0,
         ),
-        entropy_change=_bound(
-            functools.partial(
-                diagnostics.entropy_change,
-                graph=graph,
-                temperature=temperature,
-                parts=parts,
-                mesh=mesh,
-            ),
-            frozen,
-            in_shardings=(placed.params, placed.params, rows, held),
-            out_shardings=rows,
+        measure_entropy_change=_bind_scorer(
+            entropy_change.measure_entropy_change,
+            scorer,
+            in_shardings=(param_shardings, param_shardings, batch_sharded, scorer_shardings),
+            out_shardings=batch_sharded,
         ),
-        summarize=jax.jit(diagnostics.summarize, in_shardings=rows, out_shardings=whole),
+        summarize_entropy_change=jax.jit(
+            entropy_change.summarize_entropy_change,
+            in_shardings=batch_sharded,
+            out_shardings=replicated,
+        ),
     )
 
 
-def evaluation(policy: Policy, frozen, mesh: Mesh, example, settings: Settings) -> Callable:
-    """Builds (params, prompts, key) -> completions of the panel's shape.
+def build_eval_sampler(
+    policy: Policy, scorer: PolicyScorer, example, settings: Settings
+) -> Callable:
+    """Builds (params, prompts, key) -> completions of the evaluation set's shape.
 
     Args:
-      policy: its graph and stop tokens.
-      frozen: the parameters that are not trained, {} where all are.
-      mesh: from `parallel.make_mesh`.
+      policy: its stop tokens.
+      scorer: of the policy, on its mesh.
       example: the parameters that are trained, or their shapes.
       settings: of the run.
 
     Returns:
       The program, compiled on first use.
     """
-    whole, rows = parallel.replicated(mesh), parallel.batch_sharding(mesh)
-    placed, held = (
-        parallel.param_shardings(mesh, tree, LOGICAL_AXES) for tree in (example, frozen)
-    )
+    mesh = scorer.mesh
+    replicated, batch_sharded = parallel.replicated(mesh), parallel.batch_sharding(mesh)
 
-    def draw(params, prompts, key):
+    def sample(params, prompts: Prompts, key: jax.Array, scorer: PolicyScorer) -> Completions:
         return generate(
-            policy.graph,
-            params,
+            scorer.graph,
+            lora.join_params(params, scorer.frozen),
             prompts,
             key,
             samples=settings.evaluation.samples,
@@ -207,54 +146,55 @@ def evaluation(policy: Policy, frozen, mesh: Mesh, example, settings: Settings) 
             max_new_tokens=settings.rollout.max_new_tokens,
         )
 
-    return _of_params(draw, rows, whole, out=rows, frozen=frozen, placed=placed, held=held)
-
-
-def _of_params(function, *inputs, out, frozen, placed, held) -> Callable:
-    """(params, ...) -> out, where the function takes trained and frozen parameters as one tree."""
-
-    def joined(params, *rest):
-        return function(lora.join_params(params, rest[-1]), *rest[:-1])
-
-    return _bound(joined, frozen, in_shardings=(placed, *inputs, held), out_shardings=out)
-
-
-def _bound(function, frozen, **options) -> Callable:
-    """The jitted function with the frozen parameters as its last argument."""
-    jitted = jax.jit(function, **options)
-    return lambda *arguments: jitted(*arguments, frozen)
-
-
-def _steering(
-    params, opt_state, trajectories, frozen, *, b2: float, epsilon: float, **options
-) -> jax.Array:
-    """u under the preconditioner that Adam has at the time."""
-    preconditioner = steering.adam_preconditioner(opt_state, b2=b2, epsilon=epsilon)
-    return steering.unit_parameter(params, preconditioner, trajectories, frozen, **options)
-
-
-def _rollout(
-    params, prompts: Prompts, key: jax.Array, *, graph, samples: int, parts: int, **sampling
-) -> tuple[Completions, Trajectories]:
-    """Samples, part by part of the prompts, and lays these beside the completions for the passes
-    that follow."""
-
-    def draw(prompts):
-        return generate(graph, params, prompts, key, samples=samples, **sampling)
-
-    completions = draw(prompts) if parts == 1 else _in_parts(draw, prompts, parts, samples)
-    trajectories = Trajectories(
-        prompt_tokens=jnp.repeat(prompts.tokens, samples, axis=0),
-        prompt_valid=jnp.repeat(prompts.valid, samples, axis=0),
-        tokens=completions.tokens,
-        mask=completions.mask,
+    param_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    return _bind_scorer(
+        sample,
+        scorer,
+        in_shardings=(param_shardings, batch_sharded, replicated, shard_scorer(scorer)),
+        out_shardings=batch_sharded,
     )
-    return completions, trajectories
 
 
-def _in_parts(draw, prompts: Prompts, parts: int, samples: int) -> Completions:
-    """Samples a part of the prompts after another, to bound the cache; the samples of a prompt stay
-    side by side."""
-    drawn = jax.lax.map(draw, split(prompts, parts))
+def shard_scorer(scorer: PolicyScorer) -> PolicyScorer:
+    """Returns the shardings of the parameters that a scorer holds."""
+    shard = functools.partial(parallel.param_shardings, scorer.mesh, logical_axes=LOGICAL_AXES)
+    reference = None if scorer.reference is None else shard(scorer.reference)
+    return dataclasses.replace(scorer, frozen=shard(scorer.frozen), reference=reference)
+
+
+def _bind_scorer(function: Callable, scorer: PolicyScorer, **jit_options) -> Callable:
+    """Jits a function whose last argument is the scorer, and binds that."""
+    jitted = jax.jit(function, **jit_options)
+    return lambda *arguments: jitted(*arguments, scorer)
+
+
+def _sample_rollout(
+    params,
+    prompts: Prompts,
+    key: jax.Array,
+    scorer: PolicyScorer,
+    *,
+    samples: int,
+    parts: int,
+    **sampling,
+) -> tuple[Completions, Trajectories]:
+    """Samples completions, part by part of the prompts, and lays prompts beside them."""
+
+    def sample(prompts: Prompts) -> Completions:
+        joined = lora.join_params(params, scorer.frozen)
+        return generate(scorer.graph, joined, prompts, key, samples=samples, **sampling)
+
+    completions = (
+        sample(prompts) if parts == 1 else _sample_in_parts(sample, prompts, parts, samples)
+    )
+    return completions, make_trajectories(prompts, completions, samples=samples)
+
+
+def _sample_in_parts(sample, prompts: Prompts, parts: int, samples: int) -> Completions:
+    """Samples a part of the prompts after another, to bound the cache.
+
+    The samples of a prompt stay side by side.
+    """
+    drawn = jax.lax.map(sample, split_rows(prompts, parts))
     grouped = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, samples, *leaf.shape[2:]), drawn)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), join(grouped))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), join_rows(grouped))

@@ -1,10 +1,9 @@
-"""What a step trains on: prompts drawn, answered and judged; and drawn again where a group teaches
-nothing.
+"""Rollouts of a step: prompts drawn, answered and graded, and drawn again for zero-variance groups.
 
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots, T completion slots.
 
-Dynamic sampling, source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11: only groups with 0 <
-  right < G train.
+Dynamic sampling, source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11: only groups with
+0 < right < G train.
 """
 
 from typing import NamedTuple
@@ -12,18 +11,20 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from kernels.token_stats import TokenStats
 from papo_jax.evaluation.judging import judge_completions
-from papo_jax.grading.judgment import RIGHT, Judgment
+from papo_jax.grading.judgment import Judgment
+from papo_jax.learner.batches import Grades, Rollout, Trajectories
 from papo_jax.learner.state import Stream, TrainState, stream_key
-from papo_jax.learner.trajectories import Trajectories
+from papo_jax.methods.method import Method
 from papo_jax.rollout.generate import Completions
 from papo_jax.tasks import order
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.session import Session
 from papo_jax.training.step_clock import Clock
+from papo_jax.training.training_run import TrainingRun
 
 
-class Draw(NamedTuple):
+class GradedRollout(NamedTuple):
     """N prompts, answered by the policy and judged; a step's several draws add up to one.
 
     Attributes:
@@ -33,158 +34,192 @@ class Draw(NamedTuple):
       stats: `TokenStats` [B, T] under the parameters that sampled.
       texts: B, decoded.
       judgments: B.
-      entropy: [2], the sum of the entropy over tokens and their number.
+      entropy_sum: [2], the sum of the entropy over tokens and their number.
     """
 
     problems: list[Problem]
     completions: Completions
     trajectories: Trajectories
-    stats: NamedTuple
+    stats: TokenStats
     texts: list[str]
     judgments: list[Judgment]
-    entropy: np.ndarray
+    entropy_sum: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Tells which answers are right, [N, G] boolean."""
+        right = [judgment.is_right for judgment in self.judgments]
+        return np.array(right, bool).reshape(len(self.problems), -1)
 
     @property
     def rewards(self) -> np.ndarray:
-        """1 for a right answer, 0 for any other, [N, G]."""
-        right = [judgment.verdict == RIGHT for judgment in self.judgments]
-        return np.array(right, np.float32).reshape(len(self.problems), -1)
+        """The task's rewards, [N, G] float32: 1 for a right answer, 0 for any other."""
+        return self.right.astype(np.float32)
 
 
-class Gathered(NamedTuple):
+class RolloutBatch(NamedTuple):
     """What a step works with.
 
     Attributes:
-      all: every prompt that was drawn, for what is logged; M >= N prompts.
-      chosen: N prompts, those that teach something first.
+      drawn: every prompt that was drawn, for what is logged; M >= N prompts.
+      trained: N prompts, those whose groups have a signal first.
       kept: [N, G] boolean, false on answers that are left out of the loss.
       draws: how often prompts were drawn.
     """
 
-    all: Draw
-    chosen: Draw
+    drawn: GradedRollout
+    trained: GradedRollout
     kept: np.ndarray
     draws: int
 
+    @property
+    def rollout(self) -> Rollout:
+        """What the learner reads of the trained prompts, with the entropy of all draws."""
+        total, tokens = self.drawn.entropy_sum
+        return Rollout(
+            trajectories=self.trained.trajectories,
+            stats=self.trained.stats,
+            entropy=np.float32(total / max(1.0, tokens)),
+        )
 
-def gather(session: Session, state: TrainState, step: int, clock: Clock) -> Gathered:
-    """Draws prompts until N groups are neither all right nor all wrong, at most `method.refills`
-    times more.
+    @property
+    def grades(self) -> Grades:
+        """The grades of the trained prompts' answers."""
+        return Grades(rewards=self.trained.rewards, right=self.trained.right, kept=self.kept)
 
-    What there is then is gone on with: the places that are left go to groups which are left out of
-    the loss, so that shapes stay. Without refills every group takes part.
+
+def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Clock) -> RolloutBatch:
+    """Draws prompts until N groups are neither all right nor all wrong, for `refills` draws at most.
+
+    If refills run out, the batch is padded with groups that are masked out of the loss, so shapes
+    stay static. Without refills every group takes part.
 
     Args:
-      session: of the run.
+      run: set up.
       state: whose parameters sample; its cursor says which prompts come next.
       step: its number.
       clock: told what took how long.
 
     Returns:
-      `Gathered`.
+      `RolloutBatch`.
 
     Raises:
       TrainingStopped: if no answer of a draw could be judged.
     """
-    method, count = session.settings.method_arguments(), session.settings.rollout.prompts
-    draws = [_draw(session, state, step, 0, clock)]
-    while len(draws) <= method["refills"] and sum(map(_teaching, draws)) < count:
-        draws.append(_draw(session, state, step, len(draws), clock))
-    whole = draws[0] if len(draws) == 1 else _together(draws)
-    groups, chosen = np.arange(count), whole
+    method, count = run.settings.method, run.settings.rollout.prompts
+    draws = [_draw_rollout(run, state, step, 0, clock)]
+    while len(draws) <= method.refills and sum(map(_count_informative, draws)) < count:
+        draws.append(_draw_rollout(run, state, step, len(draws), clock))
+    drawn = draws[0] if len(draws) == 1 else _join_draws(draws)
+    trained = drawn
     if len(draws) > 1:
-        groups = np.argsort(~informative(whole.rewards), kind="stable")[:count]
-        chosen = _groups(whole, groups)
-    return Gathered(whole, chosen, _kept(chosen, method), len(draws))
+        groups = np.argsort(~is_informative(drawn.right), kind="stable")[:count]
+        trained = _select_groups(drawn, groups)
+    return RolloutBatch(drawn, trained, kept=_kept_answers(trained, method), draws=len(draws))
 
 
-def informative(rewards: np.ndarray) -> np.ndarray:
-    """Says which groups are neither all right nor all wrong.
+def is_informative(right: np.ndarray) -> np.ndarray:
+    """Tells which groups are neither all right nor all wrong, [N, G] -> [N].
 
-    >>> informative(np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])).tolist()
+    >>> is_informative(np.array([[True, True], [False, True], [False, False]])).tolist()
     [False, True, False]
     """
-    return (rewards.max(axis=1) == 1) & (rewards.min(axis=1) == 0)
+    return right.any(axis=1) & ~right.all(axis=1)
 
 
-def _kept(chosen: Draw, method: dict) -> np.ndarray:
-    """[N, G] boolean: what takes part in the loss, by dynamic sampling and by DAPO's overlong
-    mask."""
-    rewards = chosen.rewards
-    kept = np.ones_like(rewards, bool)
-    if method["refills"]:
-        kept &= informative(rewards)[:, None]
-    if method["overlong_mask"]:
-        kept &= ~np.asarray(chosen.completions.truncated).reshape(kept.shape)
+def _kept_answers(trained: GradedRollout, method: Method) -> np.ndarray:
+    """Says what takes part in the loss, [N, G], by dynamic sampling and DAPO's overlong mask."""
+    kept = np.ones_like(trained.right)
+    if method.refills:
+        kept &= is_informative(trained.right)[:, None]
+    if method.overlong_mask:
+        kept &= ~np.asarray(trained.completions.truncated).reshape(kept.shape)
     return kept
 
 
-def _teaching(draw: Draw) -> int:
-    return int(informative(draw.rewards).sum())
+def _count_informative(drawn: GradedRollout) -> int:
+    return int(is_informative(drawn.right).sum())
 
 
-def _draw(session: Session, state: TrainState, step: int, number: int, clock: Clock) -> Draw:
-    """The prompts that come next after `number` draws of this step."""
-    settings, programs = session.settings, session.programs
-    count, task = settings.rollout.prompts, session.problems.train
+def _draw_rollout(
+    run: TrainingRun, state: TrainState, step: int, number: int, clock: Clock
+) -> GradedRollout:
+    """Samples and grades the prompts that come next after `number` draws of this step."""
+    settings, programs = run.settings, run.programs
+    count, task = settings.rollout.prompts, run.problems.train
     identifiers = order.draw_identifiers(
         settings.seed, int(state.cursor) + number * count, count, task.parts
     )
     problems = [task.train[int(i)] for i in identifiers]
+
     key = stream_key(state.key, step, Stream.ROLLOUT)
-    if number:  # a small task may come round to a prompt again, and should not be answered in the same words
+    if number:
+        # A small task may come round to a prompt again, and should not be answered in the same
+        # words.
         key = jax.random.fold_in(stream_key(state.key, step, Stream.REFILLS), number)
-    completions, trajectories = programs.rollout(state.params, session.prompts(identifiers), key)
-    texts = session.texts(completions)
+    completions, trajectories = programs.sample(state.params, run.pad_prompts(identifiers), key)
+    texts = run.detokenize(completions)
     clock.lap("rollout")
-    stats = programs.assess(
-        state.params, trajectories
-    )  # in the background, while answers are judged
-    entropy = programs.entropy_sum(stats, trajectories.mask)
-    judgments = judge_completions(session.pool, problems, texts, owner=f"step {step}")
+
+    # Statistics in the background, while answers are judged.
+    stats = programs.score(state.params, trajectories)
+    entropy_sum = programs.sum_entropy(stats, trajectories.action)
+    judgments = judge_completions(run.pool, problems, texts, owner=f"step {step}")
     clock.lap("grade")
-    return Draw(problems, completions, trajectories, stats, texts, judgments, np.asarray(entropy))
+    return GradedRollout(
+        problems=problems,
+        completions=completions,
+        trajectories=trajectories,
+        stats=stats,
+        texts=texts,
+        judgments=judgments,
+        entropy_sum=np.asarray(entropy_sum),
+    )
 
 
-def _together(draws: list[Draw]) -> Draw:
-    """Several draws as one, on the host, prompts padded to the widest."""
+def _join_draws(draws: list[GradedRollout]) -> GradedRollout:
+    """Puts several draws together on the host, prompts padded to the widest."""
     width = max(draw.trajectories.prompt_tokens.shape[1] for draw in draws)
-    arrays = [(draw.completions, _widened(draw.trajectories, width), draw.stats) for draw in draws]
-    completions, trajectories, stats = jax.tree.map(
-        lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *arrays
-    )
-    lists = [
-        sum((getattr(draw, name) for draw in draws), [])
-        for name in ("problems", "texts", "judgments")
+    arrays = [
+        (draw.completions, _widen_prompts(draw.trajectories, width), draw.stats) for draw in draws
     ]
-    return Draw(
-        lists[0], completions, trajectories, stats, *lists[1:], sum(draw.entropy for draw in draws)
+
+    def concatenate(*leaves):
+        return np.concatenate([np.asarray(leaf) for leaf in leaves])
+
+    completions, trajectories, stats = jax.tree.map(concatenate, *arrays)
+    return GradedRollout(
+        problems=[problem for draw in draws for problem in draw.problems],
+        completions=completions,
+        trajectories=trajectories,
+        stats=stats,
+        texts=[text for draw in draws for text in draw.texts],
+        judgments=[judgment for draw in draws for judgment in draw.judgments],
+        entropy_sum=sum(draw.entropy_sum for draw in draws),
     )
 
 
-def _widened(trajectories: Trajectories, width: int) -> Trajectories:
-    more = ((0, 0), (width - trajectories.prompt_tokens.shape[1], 0))
+def _widen_prompts(trajectories: Trajectories, width: int) -> Trajectories:
+    """Pads prompts on the left."""
+    padding = ((0, 0), (width - trajectories.prompt_tokens.shape[1], 0))
     return trajectories._replace(
-        prompt_tokens=np.pad(np.asarray(trajectories.prompt_tokens), more),
-        prompt_valid=np.pad(np.asarray(trajectories.prompt_valid), more),
+        prompt_tokens=np.pad(np.asarray(trajectories.prompt_tokens), padding),
+        prompt_valid=np.pad(np.asarray(trajectories.prompt_valid), padding),
     )
 
 
-def _groups(draw: Draw, groups: np.ndarray) -> Draw:
-    """Some of the groups of a draw that is on the host, in the order asked for."""
-    size = len(draw.texts) // len(draw.problems)
+def _select_groups(drawn: GradedRollout, groups: np.ndarray) -> GradedRollout:
+    """Takes some of the groups of a draw that is on the host, in the order asked for."""
+    size = len(drawn.texts) // len(drawn.problems)
     rows = (groups[:, None] * size + np.arange(size)).reshape(-1)
-    arrays = jax.tree.map(
-        lambda leaf: leaf[rows], (draw.completions, draw.trajectories, draw.stats)
+    completions, trajectories, stats = jax.tree.map(
+        lambda leaf: leaf[rows], (drawn.completions, drawn.trajectories, drawn.stats)
     )
-
-    def pick(values, chosen):
-        return [values[int(i)] for i in chosen]
-
-    return Draw(
-        pick(draw.problems, groups),
-        *arrays,
-        pick(draw.texts, rows),
-        pick(draw.judgments, rows),
-        draw.entropy,
+    return drawn._replace(
+        problems=[drawn.problems[int(group)] for group in groups],
+        completions=completions,
+        trajectories=trajectories,
+        stats=stats,
+        texts=[drawn.texts[int(row)] for row in rows],
+        judgments=[drawn.judgments[int(row)] for row in rows],
     )

@@ -12,7 +12,7 @@ from papo_jax.methods import presets
 
 
 def changed(variant: str) -> settings.Settings:
-    return config_dict.resolve(config_dict.apply(config_dict.default_config(), variant))
+    return config_dict.resolve(config_dict.apply_variant(config_dict.default_config(), variant))
 
 
 def test_config_and_settings_are_the_same_thing():

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import TokenStats
-from papo_jax.learner import gradients, weighted_advantages
-from papo_jax.learner.trajectories import Batch, Trajectories
+from papo_jax.learner import gradients
+from papo_jax.learner.batches import Trajectories, UpdateBatch
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
-from papo_jax.methods.objectives import Objective, Rule, per_token
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import LossSum, Objective, TokenReduction, limit_mean
+from papo_jax.methods.token_batch import TokenBatch
+from tests.support.rows import make_grades, make_rollout
 from tests.support.seeds import make_key
 
 MASK = np.array([[True, True], [True, False]])
@@ -31,7 +35,7 @@ POLARITY, SAMPLED, ADVANTAGE_SIGN, PARAMETER = (1, -1, 1), (1, 1, -1), (-1, -1, 
 LEVEL = math.tanh(1.0)
 
 
-def weigh(method: dict, logprob=EQUAL, key: int = 0):
+def weigh(method: Method, logprob=EQUAL, key: int = 0):
     """(the weights of the three tokens, what is logged)."""
     stats = TokenStats(
         logprob=logprob, logsumexp=0 * T, entropy=np.full_like(T, 0.5), unit_polarity=T
@@ -39,21 +43,17 @@ def weigh(method: dict, logprob=EQUAL, key: int = 0):
     state = phase.init()._replace(
         initial=jnp.float32(1.0), ema=jnp.float32(1.0), count=jnp.int32(1)
     )
-    weighed, metrics = weighted_advantages.weigh(
-        stats,
-        np.float32([[1.0, 0.0]]),
-        MASK,
-        np.ones((1, 2), bool),
-        np.arange(2),
-        jnp.float32(0.7),
+    weighted, metrics = compute_weighted_advantages(
+        make_rollout(stats, MASK, entropy=0.7),
+        make_grades([[1.0, 0.0]]),
         state,
-        make_key(key),
-        np.float32([[-0.4, 0.2], [0.1, 9.0]]),
+        key=make_key(key),
         method=method,
-        limit=2,
+        max_new_tokens=2,
+        unit_parameter_polarity=np.float32([[-0.4, 0.2], [0.1, 9.0]]),
     )
-    assert np.asarray(weighed.weights)[1, 1] == 0
-    return np.asarray(weighed.weights)[MASK], metrics
+    assert np.asarray(weighted.weights)[1, 1] == 0
+    return np.asarray(weighted.weights)[MASK], metrics
 
 
 def scaled(signs, strength: float) -> np.ndarray:
@@ -79,7 +79,7 @@ def scaled(signs, strength: float) -> np.ndarray:
     ],
 )
 def test_weights_by_hand(name, changes, signs, s):
-    weights, metrics = weigh(presets.get(name) | changes)
+    weights, metrics = weigh(presets.get(name, **changes))
     np.testing.assert_allclose(weights, scaled(signs, 0.2 * s), rtol=1e-6)
     assert float(metrics["phase"]) == pytest.approx(s, rel=1e-6)  # what is logged is what acts
 
@@ -102,32 +102,20 @@ def test_controls_move_weights_as_far_as_they_say():
         assert places(name, APART) == {1}  # every token is alone in its stratum
 
 
-def test_objectives_are_given_the_numbers_that_they_name(monkeypatch):
-    """A loss that logs what it is given: entropies of this and earlier rollouts, bonus, limit, and
-    the prompt's accuracy."""
+def test_objectives_are_given_what_they_ask_for():
+    """A loss that logs what it is given: entropies of this and earlier rollouts, the coefficient
+    that moves, the reduction, and the prompt's accuracy."""
 
-    def loss(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        *,
-        rollout_entropy,
-        past_entropy,
-        bonus,
-        limit,
-        accuracy,
-    ):
-        named = {
-            "rollout_entropy": rollout_entropy,
-            "past_entropy": past_entropy,
-            "bonus": bonus,
-            "limit": limit,
+    def loss(tokens: TokenBatch, reduction: TokenReduction) -> LossSum:
+        logged = {
+            "rollout_entropy": (tokens.rollout_entropy, 1),
+            "past_entropy": (tokens.past_entropy, 1),
+            "adaptive_coefficient": (tokens.adaptive_coefficient, 1),
+            "weight": (reduction.token_weights[0, 0], 1),
+            "accuracy": (jnp.where(tokens.mask, tokens.accuracy, 0.0).sum(), tokens.mask.sum()),
         }
-        logged = {name: (value, 1) for name, value in named.items()} | {
-            "accuracy": (jnp.where(mask, accuracy, 0.0).sum(), mask.sum())
-        }
-        return Objective(jnp.where(mask, logprob, 0.0).sum(), mask.sum(), logged)
+        total = jnp.where(tokens.mask, tokens.logprob, 0.0).sum()
+        return LossSum(total, tokens.mask.sum(), logged)
 
     # At the current policy T is (-0.2, -0.1, -0.3): of three tokens that had a branch the first has
     # changed it.
@@ -137,34 +125,48 @@ def test_objectives_are_given_the_numbers_that_they_name(monkeypatch):
         entropy=np.full_like(T, 0.5),
         unit_polarity=np.float32([[-0.2, -0.1], [-0.3, 9.0]]),
     )
-    monkeypatch.setattr(gradients, "statistics", lambda *_, **__: now)
-    monkeypatch.setattr(gradients, "map_rows", lambda function, parts, rows: function(rows))
-    monkeypatch.setattr(gradients, "_summed", lambda *_: ({}, ()))
+
+    class Scorer:
+        """Stands for a policy: its statistics are known, and no gradient is asked for."""
+
+        def score(self, params, trajectories):
+            return now
+
+        def count_parts(self, sequences):
+            return 1
+
+        def token_loss(self, loss, params, trajectories, mask, context):
+            return jnp.float32(0.0), now
+
     advantages = np.float32([[1.0, 1.0], [-1.0, 5.0]])
-    rows = Trajectories(np.zeros((2, 1), int), np.ones((2, 1), bool), np.zeros((2, 2), int), MASK)
-    batch = Batch(
-        rows, EQUAL, EQUAL, advantages, MASK, advantages * T, np.arange(2), np.float32([0.25, 0.75])
+    batch = UpdateBatch(
+        trajectories=Trajectories(
+            prompt_tokens=np.zeros((2, 1), int),
+            prompt_valid=np.ones((2, 1), bool),
+            tokens=np.zeros((2, 2), int),
+            valid=MASK,
+            action=MASK,
+        ),
+        old_logprob=EQUAL,
+        reference_logprob=EQUAL,
+        weighted_advantages=advantages,
+        loss_mask=MASK,
+        polarity=advantages * T,
+        sequences=np.arange(2),
+        accuracy=np.float32([0.25, 0.75]),
     )
-    state = phase.init()._replace(
-        entropy=jnp.float32(0.7), ema=jnp.float32(0.9), bonus=jnp.float32(3e-3)
+    trajectory = phase.init()._replace(
+        entropy=jnp.float32(0.7), ema=jnp.float32(0.9), adaptive_coefficient=jnp.float32(3e-3)
     )
-    method = presets.get("papo") | {"objective": Rule(loss, per_token, whole=True)}
-    _, found = gradients.accumulate(
-        {},
-        batch,
-        make_key(0),
-        state,
-        graph=None,
-        method=method,
-        limit=12,
-        temperature=1.0,
-        microbatches=1,
+    method = Method(Objective(loss, limit_mean, needs_full_minibatch=True))
+    _, found = gradients.compute_gradients(
+        {}, batch, make_key(0), Scorer(), loss=gradients.LossFunction(method, 12, trajectory)
     )
     expected = {
         "rollout_entropy": 0.7,
         "past_entropy": 0.9,
-        "bonus": 3e-3,
-        "limit": 12,
+        "adaptive_coefficient": 3e-3,
+        "weight": 1 / 12,
         "accuracy": (0.25 + 0.25 + 0.75) / 3,
     }
     assert {name: float(found[name]) for name in expected} == pytest.approx(expected)

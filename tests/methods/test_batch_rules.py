@@ -1,4 +1,4 @@
-"""Rivals that look across the batch, by hand, with their presets' numbers, and their traps. Shapes:
+"""Objectives that look across the batch, by hand, with their presets' numbers, and their traps. Shapes:
 B sequences, T time.
 
 Where nothing else is said the ratio is 1, a token's loss is -A and its slope in log p is -A.
@@ -14,7 +14,7 @@ import pytest
 
 from kernels.token_stats import TokenStats
 from papo_jax.methods import presets
-from papo_jax.methods.calling import keywords
+from papo_jax.methods.token_batch import SampledTokens, TokenBatch
 from papo_jax.methods.token_weights import opefo
 from tests.support.rows import assert_near, in_slots, row
 
@@ -27,11 +27,10 @@ LN2 = math.log(2)
     compiler_options={"xla_backend_optimization_level": 0},
 )
 def value_and_slope(logprob, old, advantages, mask, known, numbers, *, name, options):
-    method = {**presets.get(name), **dict(options), **numbers}
-    loss = method["objective"].loss
+    objective = presets.get(name, **dict(options), **numbers).objective
 
     def total(logprob):
-        out = loss(logprob, old, advantages, mask, **keywords(loss, known, method))
+        out = objective(TokenBatch(logprob, old, advantages, mask, **known))
         return out.total, out
 
     slope, out = jax.grad(total, has_aux=True)(logprob)
@@ -39,7 +38,7 @@ def value_and_slope(logprob, old, advantages, mask, known, numbers, *, name, opt
 
 
 def act(name, advantages, *, logprob=None, ratio=None, options=(), numbers=None, **known):
-    """Applies a preset's objective to one row of tokens beside padding: (`Objective`, slope in log
+    """Applies a preset's objective to one row of tokens beside padding: (`LossSum`, slope in log
     p, metrics' sums)."""
     tokens = advantages.shape[1]
     slots = 8 if tokens < 8 else 1600
@@ -70,8 +69,10 @@ class TestCovariance:
     A = row(2, 2, -2, -2)
     LOGPROB = row(-1, -2, -3, -4)
 
-    def drawn(self, draws, advantages=A, logprob=LOGPROB, **arguments):
-        out, slope, metrics = act("clip_cov", advantages, logprob=logprob, draws=draws, **arguments)
+    def drawn(self, uniforms, advantages=A, logprob=LOGPROB, **arguments):
+        out, slope, metrics = act(
+            "clip_cov", advantages, logprob=logprob, token_uniforms=uniforms, **arguments
+        )
         assert out.count == advantages.shape[1]  # who is drawn stays in the denominator
         return out.total, slope, metrics
 
@@ -122,7 +123,7 @@ class TestCovariance:
 
     def test_kl_cov_is_inert_on_policy(self):
         _, slope, metrics = act(
-            "kl_cov", self.A, logprob=self.LOGPROB, draws=row(0.9, 0.1, 0.2, 0.8)
+            "kl_cov", self.A, logprob=self.LOGPROB, token_uniforms=row(0.9, 0.1, 0.2, 0.8)
         )
         np.testing.assert_array_equal(slope, -self.A)
         assert metrics["selected/tokens"] == 1  # and yet
@@ -135,7 +136,7 @@ class TestCovariance:
                 self.A,
                 logprob=self.LOGPROB,
                 ratio=np.exp(row(*[gap] * 4)),
-                draws=row(0.9, 0.1, 0.2, 0.8),
+                token_uniforms=row(0.9, 0.1, 0.2, 0.8),
             )[1]
             for gap in (0.0, 4e-7, 4e-5)
         ]
@@ -149,8 +150,10 @@ class TestCovariance:
     def test_kl_cov_off_policy(self, ratio, value, slope):
         # token 0 is held: -2 r + abs(log r) and slope -2 r + sign(log r); no clip, nor on 3 (loss 2
         # r = 8), which ties with it
-        draws, ratios = row(0.1, 0.2, 0.3, 0.8), row(ratio, 1, 1, 4)
-        out, found, metrics = act("kl_cov", self.A, logprob=self.LOGPROB, ratio=ratios, draws=draws)
+        uniforms, ratios = row(0.1, 0.2, 0.3, 0.8), row(ratio, 1, 1, 4)
+        out, found, metrics = act(
+            "kl_cov", self.A, logprob=self.LOGPROB, ratio=ratios, token_uniforms=uniforms
+        )
         assert_near(out.total, value - 2 + 2 + 8)
         assert_near(found, row(slope, -2, 2, 8))
         assert out.count == 4 and metrics["clip/fraction"] == 0
@@ -163,7 +166,7 @@ class TestCovariance:
             advantages,
             logprob=advantages - 2,
             ratio=0 * advantages + 2,
-            draws=advantages**2,
+            token_uniforms=advantages**2,
         )
         assert metrics["selected/tokens"] == number
         # Cov = A^2 is highest at the two ends; held tokens have slope -2 A + 1
@@ -282,9 +285,9 @@ class TestBapo:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in presets.PRESETS if presets.get(name)["objective"].whole]
+    "name", [name for name in presets.PRESETS if presets.get(name).objective.needs_full_minibatch]
 )
-def test_a_rules_average_is_the_one_that_its_loss_uses(name):
+def test_a_rules_reduction_is_the_one_that_its_loss_uses(name):
     """The weights are renormalized under the average, so it has to be the loss's own: at ratio 1,
     of tokens that all pull alike."""
     advantages, numbers = row(1, 1, 1, 1), {}
@@ -293,12 +296,12 @@ def test_a_rules_average_is_the_one_that_its_loss_uses(name):
     known = {
         "entropy": row(1, 1, 1, 1),
         "unit_polarity": row(0, 0, 0, 0),
-        "draws": row(0, 0.2, 0.4, 0.6),
+        "token_uniforms": row(0, 0.2, 0.4, 0.6),
     }
     out, slope, _ = act(name, advantages, numbers=numbers, rollout_entropy=jnp.float32(9), **known)
-    average = presets.get(name)["objective"].average(np.arange(8)[None] < 4, 8)
-    assert float(out.count) == float(average.count)
-    assert_near(-slope.sum(), average.coefficients.sum())
+    reduction = presets.get(name).objective.reduction(np.arange(8)[None] < 4, 8)
+    assert float(out.count) == float(reduction.count)
+    assert_near(-slope.sum(), reduction.token_weights.sum())
 
 
 class TestStare:
@@ -317,7 +320,7 @@ class TestStare:
         ],
     )
     def test_by_hand(self, name, entropy, weights):
-        known = dict(draws=row(0, 0, 0, 0, 0), rollout_entropy=jnp.float32(entropy))
+        known = dict(token_uniforms=row(0, 0, 0, 0, 0), rollout_entropy=jnp.float32(entropy))
         out, slope, metrics = act(
             name, self.A, logprob=self.LOGPROB, ratio=row(1, 2, 1, 1, 1), **known
         )
@@ -333,7 +336,11 @@ class TestStare:
         # eleven right tokens: ceil(1.1) = 2; the wrong ones, rarer, do not count
         advantages, logprob = row(*[1] * 11, *[-1] * 9), -np.arange(1.0, 21.0)[None]
         _, slope, metrics = act(
-            "stare", advantages, logprob=logprob, draws=0 * logprob, rollout_entropy=jnp.float32(0)
+            "stare",
+            advantages,
+            logprob=logprob,
+            token_uniforms=0 * logprob,
+            rollout_entropy=jnp.float32(0),
         )
         assert metrics["selected/tokens"] == 2
         assert_near(slope, row(*[-1] * 9, -1.1, -1.1, *[1] * 9))
@@ -361,7 +368,7 @@ class TestOpefo:
         stats = TokenStats(
             *[row(*unit, 5.0)] * 4
         )  # what stands in the padding would be the largest flow
-        found = opefo.balanced(stats, padded, mask)[:, :4]
+        found = opefo.balance_flows(SampledTokens(stats, padded, mask))[:, :4]
         assert_near(found, advantages * row(*factors))
         assert_near((found * row(*unit)).sum(), 0)
 

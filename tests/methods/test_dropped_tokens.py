@@ -1,5 +1,4 @@
-"""What methods make of a rollout before an update: tokens that leave the loss, answers whose tokens
-differ.
+"""Tokens that leave the loss before an update, and answers whose tokens differ.
 
 Shapes: B sequences, T time.
 """
@@ -12,41 +11,35 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import TokenStats
-from papo_jax.learner.weighted_advantages import weigh
-from papo_jax.methods import draws, phase, presets
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
+from papo_jax.methods import phase, presets, token_random
 from papo_jax.methods.ablations import one_branch
-from papo_jax.methods.calling import keywords
+from papo_jax.methods.token_batch import SampledTokens, TokenBatch
 from papo_jax.methods.token_selection import clip_v
-from tests.support.rows import assert_near, in_slots, row
+from tests.support.rows import assert_near, in_slots, make_grades, make_rollout, row
 from tests.support.seeds import make_key
 
 
 @functools.partial(
     jax.jit, static_argnames="name", compiler_options={"xla_backend_optimization_level": 0}
 )
-def weighed_and_loss(stats, rewards, mask, numbers, *, name):
-    method = {**presets.get(name), **numbers}
-    out, _ = weigh(
-        stats,
-        rewards,
-        mask,
-        jnp.ones(rewards.shape, bool),
-        jnp.arange(len(mask)),
-        jnp.float32(1),
+def weigh_and_loss(rollout, grades, numbers, *, name):
+    method = presets.get(name, **numbers)
+    out, _ = compute_weighted_advantages(
+        rollout,
+        grades,
         phase.init(),
-        make_key(0),
+        key=make_key(0),
         method=method,
-        limit=mask.shape[1],
+        max_new_tokens=rollout.stats.logprob.shape[1],
     )
-    loss = method["objective"].loss
-    advantages = out.weights * out.advantages
-    return out, loss(
-        stats.logprob, stats.logprob, advantages, out.loss_mask, **keywords(loss, method)
-    )
+    logprob = rollout.stats.logprob
+    tokens = TokenBatch(logprob, logprob, out.weights * out.advantages, out.loss_mask)
+    return out, method.objective(tokens)
 
 
 class TestDropped:
-    """Clip_B, Clip_V and single branches, through `weigh`: what leaves, and over how many tokens
+    """Clip_B, Clip_V and single branches, through the learner: what leaves, and over how many tokens
     the loss is divided."""
 
     @staticmethod
@@ -63,8 +56,13 @@ class TestDropped:
                 for each in (-1.0, 0.0, entropy, unit)
             )
         )
-        out, loss = weighed_and_loss(stats, row(*rewards), mask, numbers or {}, name=name)
-        assert_near(out.pressure.sum(), 1)
+        out, loss = weigh_and_loss(
+            make_rollout(stats, mask, entropy=1),
+            make_grades(row(*rewards)),
+            numbers or {},
+            name=name,
+        )
+        assert_near(out.loss_weights.sum(), 1)
         np.testing.assert_array_equal(out.weights, out.loss_mask)
         assert not out.loss_mask[:, tokens:].any()
         return np.asarray(out.loss_mask)[:, :tokens], int(loss.count), float(loss.total)
@@ -122,7 +120,8 @@ class TestDropped:
     def test_clip_vs_share_of_many_tokens(self, tokens, number):
         values = jnp.linspace(1, 1.1, 20_000)[None]
         mask = np.arange(20_000)[None] < tokens
-        found = clip_v.outliers(TokenStats(*[values] * 4), -values, mask, draws=values)
+        tokens = SampledTokens(TokenStats(*[values] * 4), -values, mask, token_uniforms=values)
+        found = clip_v.polarity_outliers(tokens)
         assert np.flatnonzero(found).tolist() == [*range(tokens - number, tokens)]  # the largest
 
     def test_single_branches_are_together_everything_but_the_dead_band(self):
@@ -139,34 +138,31 @@ class TestDropped:
         assert self.weighed("positive_branch", unit=unit)[1] == 4
 
     def test_a_random_half_of_what_has_a_polarity(self):
-        logprob = jnp.zeros((1, 5))
-        stats = TokenStats(logprob, logprob, logprob, row(0.2, -0.2, 0.2, -0.2, 0.0))
+        polarity = row(0.2, -0.2, 0.2, -0.2, 0.0)
         drawn = row(0.1, 0.9, 0.6, 0.49, 0.1)  # lost, won, won, lost, nothing to lose
-        gone = one_branch.a_random_half(
-            stats, jnp.ones((1, 5)), jnp.ones((1, 5), bool), draws=drawn
+        gone = one_branch.random_half(
+            SampledTokens(None, jnp.ones((1, 5)), None, polarity=polarity, token_uniforms=drawn)
         )
         assert gone.tolist() == [[True, False, False, True, False]]
-        tossed = np.asarray(draws.uniform(jax.random.fold_in(make_key(0), 2), jnp.arange(2), 6))[
-            :, :5
-        ]
+        tossed = np.asarray(
+            token_random.token_uniforms(jax.random.fold_in(make_key(0), 2), jnp.arange(2), 6)
+        )[:, :5]
         stays, count, _ = self.weighed("random_branch", unit=np.full((2, 5), 0.2))
         assert (stays == (tossed >= 0.5)).all() and 0 < count == stays.sum() < 10
 
     def test_a_branch_in_number_has_its_signs_of_the_advantage_and_not_its_tokens(self):
         # of the raised tokens one contracts, of the lowered ones two (T > 0): so many of each go,
         # those with the lowest numbers
-        stats = TokenStats(
-            *[jnp.zeros((2, 4))] * 3, jnp.array([[0.2, -0.2, 0.2, 0.0], [0.2, -0.2, 0.2, 0.0]])
+        unit = jnp.array([[0.2, -0.2, 0.2, 0.0], [0.2, -0.2, 0.2, 0.0]])
+        advantages = jnp.array([[1.0] * 4, [-1.0] * 4])
+        # the lowest numbers of all are in the dead band
+        drawn = jnp.array([[0.3, 0.4, 0.5, 0.1], [0.9, 0.2, 0.8, 0.1]])
+        tokens = SampledTokens(
+            None, advantages, None, polarity=advantages * unit, token_uniforms=drawn
         )
-        advantages, mask = jnp.array([[1.0] * 4, [-1.0] * 4]), jnp.ones((2, 4), bool)
-        drawn = jnp.array(
-            [[0.3, 0.4, 0.5, 0.1], [0.9, 0.2, 0.8, 0.1]]
-        )  # the lowest of all are in the dead band
-        gone = one_branch.contracting_in_number(stats, advantages, mask, draws=drawn)
+        gone = one_branch.as_many_as_contracting(tokens)
         assert gone.tolist() == [[True, False, False, False], [False, True, True, False]]
-        gone = one_branch.expanding_in_number(
-            stats, advantages, mask, draws=drawn
-        )  # two raised ones, one lowered
+        gone = one_branch.as_many_as_expanding(tokens)  # two raised ones, one lowered
         assert gone.tolist() == [[True, True, False, False], [False, True, False, False]]
 
     @pytest.mark.parametrize("branch", ["positive_branch", "negative_branch"])
@@ -186,17 +182,13 @@ class TestTokensOfAnAnswer:
 
     def weighed(self, name, kept=(True, True)):
         stats = TokenStats(self.LOGPROB, *[0 * self.LOGPROB + 0.3] * 2, np.sign(self.LOGPROB + 0.4))
-        return weigh(
-            stats,
-            self.REWARDS,
-            self.MASK,
-            np.array([kept]),
-            np.arange(2),
-            jnp.float32(1),
+        return compute_weighted_advantages(
+            make_rollout(stats, self.MASK, entropy=1),
+            make_grades(self.REWARDS, [kept]),
             phase.init(),
-            make_key(0),
+            key=make_key(0),
             method=presets.get(name),
-            limit=30,
+            max_new_tokens=30,
         )
 
     def test_an_answers_advantage_is_not_its_first_tokens(self):
@@ -204,14 +196,14 @@ class TestTokensOfAnAnswer:
             "a3po"
         )  # five times as much for the rarest right and the commonest wrong token
         assert_near(out.advantages, [[5, 1, 1], [-5, -1, 0]])
-        assert_near(out.of_answer, [1, -1])
+        assert_near(out.answer_advantages, [1, -1])
 
     def test_what_is_dropped_is_counted(self):
         # T = (-1, 1, -1) and (1, -1): P < 0 at two tokens of the first answer and at one of the
         # second
         out, metrics = self.weighed("positive_branch")
         assert metrics["dropped/tokens"] == 3 and out.loss_mask.sum() == 2
-        assert_near(out.of_answer, [1, -1])
+        assert_near(out.answer_advantages, [1, -1])
         out, metrics = self.weighed("positive_branch", kept=(False, True))
         assert metrics["dropped/tokens"] == 1
-        assert_near(out.of_answer, [0, -1])
+        assert_near(out.answer_advantages, [0, -1])

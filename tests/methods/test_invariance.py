@@ -1,8 +1,7 @@
-"""What no method's numbers may depend on: micro-batches, padding, the order of the rows, and which
-way the gradient is made.
+"""Invariance of every method: to micro-batches, padding, order of rows, way of the gradient.
 
 A stored batch of a tiny policy, whose ratios are well inside or well outside every clip range.
-  Shapes: B sequences, T time.
+Shapes: B sequences, T time.
 """
 
 import functools
@@ -12,11 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from papo_jax.learner.gradients import accumulate
-from papo_jax.learner.trajectories import Batch, Trajectories, statistics
-from papo_jax.learner.weighted_advantages import weigh
-from papo_jax.methods import draws, phase, presets
-from papo_jax.methods.calling import keywords
+from kernels.token_stats import TokenStats
+from papo_jax.learner import weighted_advantages
+from papo_jax.learner.batches import Grades, Rollout, Trajectories, UpdateBatch
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
+from papo_jax.methods import phase, presets, token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.token_batch import TokenBatch
 from papo_jax.models import initialize
 from papo_jax.models.model_config import ModelConfig
 from tests.support.seeds import make_key, make_rng
@@ -28,7 +31,7 @@ LOW = phase.init()._replace(
     initial=jnp.float32(2.5),
     ema=jnp.float32(1.2),
     entropy=jnp.float32(0.1),
-    bonus=jnp.float32(3e-3),
+    adaptive_coefficient=jnp.float32(3e-3),
 )
 # The published shares choose a single token of so few; these choose several, and leave several that
 # could have been.
@@ -54,9 +57,14 @@ def each(names, quick=QUICK):
     )
 
 
-def arguments(name: str) -> dict:
-    preset = presets.get(name)
-    return preset | {key: value for key, value in COARSE.items() if key in preset}
+def coarse(name: str) -> Method:
+    own = presets.numbers(name)
+    return presets.get(name, **{key: value for key, value in COARSE.items() if key in own})
+
+
+def score(policy, trajectories: Trajectories) -> TokenStats:
+    graph, params = policy
+    return jax.device_get(PolicyScorer(graph, temperature=0.7).score(params, trajectories))
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +91,15 @@ def policy():
 
 
 @pytest.fixture(scope="module")
-def stored(policy) -> Batch:
+def stored(policy) -> UpdateBatch:
     rng = make_rng(0)
     tokens = rng.integers(0, 20, (ROWS, SLOTS)).astype(np.int32)
     lengths = rng.permutation(np.resize(np.arange(1, SLOTS + 1), ROWS))[:, None]
     valid = np.repeat(np.arange(5) >= np.array([[0], [1], [3], [4]]), SAMPLES, axis=0)
     prompts = np.repeat(rng.integers(0, 20, (PROMPTS, 5)), SAMPLES, axis=0).astype(np.int32)
-    trajectories = Trajectories(prompts, valid, tokens, np.arange(SLOTS) < lengths)
-    stats = jax.device_get(statistics(*policy, trajectories, temperature=0.7))
+    action = np.arange(SLOTS) < lengths
+    trajectories = Trajectories(prompts, valid, tokens, valid=action, action=action)
+    stats = score(policy, trajectories)
     log_ratio = rng.choice(
         [1e-4, 0.05, -0.05, 0.6, -0.3, -0.6, 1.2, 2.5],
         (ROWS, SLOTS),
@@ -104,15 +113,15 @@ def stored(policy) -> Batch:
     )
     reference = stats.logprob + rng.normal(0, 0.3, (ROWS, SLOTS)).astype(np.float32)
     accuracy = np.repeat(np.float32([0.25, 0.5, 0.0, 0.75]), SAMPLES)
-    return Batch(
-        trajectories,
-        stats.logprob - log_ratio,
-        reference,
-        advantages,
-        trajectories.mask,
-        advantages * stats.unit_polarity,
-        np.arange(ROWS, dtype=np.int32),
-        accuracy,
+    return UpdateBatch(
+        trajectories=trajectories,
+        old_logprob=stats.logprob - log_ratio,
+        reference_logprob=reference,
+        weighted_advantages=advantages,
+        loss_mask=action,
+        polarity=advantages * stats.unit_polarity,
+        sequences=np.arange(ROWS, dtype=np.int32),
+        accuracy=accuracy,
     )
 
 
@@ -121,24 +130,28 @@ def widened(array, fill, slots=3):
     return np.concatenate([array, np.full((len(array), slots), fill, array.dtype)], axis=1)
 
 
-def padded(batch: Batch) -> Batch:
+def padded(batch: UpdateBatch) -> UpdateBatch:
     """The same sequences with slots of no meaning left of the prompts and right of the
     completions."""
-    prompts, valid, tokens, mask = batch.trajectories
-    junk = np.full((len(prompts), 4), 7, np.int32)
-    prompts, valid = (
-        np.concatenate([junk, prompts], axis=1),
-        np.concatenate([junk < 0, valid], axis=1),
-    )
-    fills = (-3.0, 5.0, 2.0, False, 1.0)
-    return Batch(
-        Trajectories(prompts, valid, widened(tokens, 9), widened(mask, False)),
-        *(widened(array, fill) for array, fill in zip(batch[1:6], fills, strict=True)),
-        *batch[6:],
+    rows = batch.trajectories
+    junk = np.full((ROWS, 4), 7, np.int32)
+    return batch._replace(
+        trajectories=Trajectories(
+            prompt_tokens=np.concatenate([junk, rows.prompt_tokens], axis=1),
+            prompt_valid=np.concatenate([junk < 0, rows.prompt_valid], axis=1),
+            tokens=widened(rows.tokens, 9),
+            valid=widened(rows.valid, False),
+            action=widened(rows.action, False),
+        ),
+        old_logprob=widened(batch.old_logprob, -3.0),
+        reference_logprob=widened(batch.reference_logprob, 5.0),
+        weighted_advantages=widened(batch.weighted_advantages, 2.0),
+        loss_mask=widened(batch.loss_mask, False),
+        polarity=widened(batch.polarity, 1.0),
     )
 
 
-def shuffled(batch: Batch) -> Batch:
+def shuffled(batch: UpdateBatch) -> UpdateBatch:
     order = make_rng(1).permutation(ROWS)
     return jax.tree.map(lambda leaf: leaf[order], batch)
 
@@ -151,30 +164,24 @@ def gradient(policy, stored):
     layouts = {"stored": stored, "padded": padded(stored), "shuffled": shuffled(stored)}
 
     @functools.cache
-    def program(rule, numbers, microbatches):
+    def program(method, microbatches):
+        scorer = PolicyScorer(graph, temperature=0.7, microbatch=ROWS // microbatches)
+        loss = LossFunction(method, LIMIT, LOW)
         return jax.jit(
-            functools.partial(
-                accumulate,
-                graph=graph,
-                method={"objective": rule, **dict(numbers)},
-                limit=LIMIT,
-                temperature=0.7,
-                microbatches=microbatches,
-            ),
+            lambda params, batch: compute_gradients(params, batch, KEY, scorer, loss=loss),
             compiler_options=FAST_TO_COMPILE,
         )
 
     @functools.cache
-    def run(rule, numbers, layout, microbatches):
-        gradients, sums = jax.device_get(
-            program(rule, numbers, microbatches)(params, layouts[layout], KEY, LOW)
-        )
+    def run(method, layout, microbatches):
+        gradients, sums = jax.device_get(program(method, microbatches)(params, layouts[layout]))
         return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradients)]), sums
 
     def of(name, layout="stored", microbatches=1, whole=None):
-        method = arguments(name)
-        rule = method["objective"] if whole is None else method["objective"]._replace(whole=whole)
-        return run(rule, tuple(sorted(keywords(rule.loss, method).items())), layout, microbatches)
+        objective = coarse(name).objective
+        if whole is not None:
+            objective = objective._replace(needs_full_minibatch=whole)
+        return run(Method(objective), layout, microbatches)  # once for all presets of one objective
 
     return of
 
@@ -213,37 +220,37 @@ def test_order_of_the_rows(gradient, name):
     assert_same(gradient(name, "shuffled"), gradient(name), 1e-5)
 
 
-WHOLE = [name for name in presets.PRESETS if presets.get(name)["objective"].whole]
+WHOLE = [name for name in presets.PRESETS if presets.get(name).objective.needs_full_minibatch]
 SEPARABLE = [name for name in presets.PRESETS if name not in WHOLE]
 
 
 @each(SEPARABLE, quick=("cispo",))
 def test_both_ways_of_the_gradient(gradient, name):
-    """A sum over tokens may as well be computed on the whole minibatch; `coefficients` are then the
-    rule's own."""
+    """A sum over tokens may as well be computed on the whole minibatch; its token weights are then the
+    reduction's own."""
     assert_same(gradient(name, whole=True), gradient(name), 1e-5)
 
 
-def token_slopes(name: str, batch: Batch, stats, sequences=None):
+def token_slopes(name: str, batch: UpdateBatch, stats: TokenStats, sequences=None):
     """(d total / d log p(y_t) [B, T], metrics) of given statistics; `sequences` in place of the
     batch's own."""
     batch = batch if sequences is None else batch._replace(sequences=sequences)
-    method = arguments(name)
-    loss = method["objective"].loss
-    scalars = {
-        "bonus": LOW.bonus,
-        "rollout_entropy": LOW.entropy,
-        "past_entropy": LOW.ema,
-        "limit": LIMIT,
-    }
+    objective = coarse(name).objective
 
     def total(logprob, batch, stats):
-        given = {
-            "entropy": stats.entropy,
-            "draws": draws.uniform(KEY, batch.sequences, SLOTS + 3)[:, : logprob.shape[1]],
-        }
-        keys = keywords(loss, given, scalars, method)
-        out = loss(logprob, batch.old_logprob, batch.advantages, batch.loss_mask, **keys)
+        uniforms = token_random.token_uniforms(KEY, batch.sequences, SLOTS + 3)
+        tokens = TokenBatch(
+            logprob=logprob,
+            old_logprob=batch.old_logprob,
+            weighted_advantages=batch.weighted_advantages,
+            mask=batch.loss_mask,
+            entropy=stats.entropy,
+            token_uniforms=uniforms[:, : logprob.shape[1]],
+            adaptive_coefficient=LOW.adaptive_coefficient,
+            rollout_entropy=LOW.entropy,
+            past_entropy=LOW.ema,
+        )
+        out = objective(tokens, max_new_tokens=LIMIT)
         return out.total, out.metrics
 
     gradient = jax.jit(jax.grad(total, has_aux=True), compiler_options=FAST_TO_COMPILE)
@@ -253,7 +260,7 @@ def token_slopes(name: str, batch: Batch, stats, sequences=None):
 
 @pytest.fixture(scope="module")
 def current(policy, stored):
-    return jax.device_get(statistics(*policy, stored.trajectories, temperature=0.7))
+    return score(policy, stored.trajectories)
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -295,41 +302,43 @@ def test_the_draw_goes_by_identity_and_not_by_place(stored, current):
 
 @pytest.fixture(scope="module")
 def rollout(stored, current):
-    """The arguments of `weigh` by name: groups with right and wrong answers, one that is all right,
-    an answer left out."""
+    """A rollout, its grades and u: groups with right and wrong answers, one that is all right, an
+    answer left out."""
     rewards = np.float32([[1, 0, 0, 0], [1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 1]])
     kept = np.ones(rewards.shape, bool)
     kept[3, 2] = False
-    unit = make_rng(2).normal(size=stored.loss_mask.shape).astype(np.float32)
     return {
-        "stats": current,
-        "rewards": rewards,
-        "mask": stored.loss_mask,
-        "kept": kept,
+        "rollout": Rollout(stored.trajectories, current, entropy=np.float32(0.9)),
+        "grades": Grades(rewards=rewards, right=rewards == 1, kept=kept),
+        "unit_parameter_polarity": make_rng(2)
+        .normal(size=stored.loss_mask.shape)
+        .astype(np.float32),
         "sequences": stored.sequences,
-        "unit_parameter": unit,
     }
 
 
-def weighed(name: str, rollout: dict):
-    state = LOW._replace(count=jnp.int32(3))
-    return jax.device_get(
-        weigh(
-            **rollout,
-            entropy=jnp.float32(0.9),
-            phase_state=state,
-            key=KEY,
-            method=arguments(name),
-            limit=LIMIT,
+def weigh(name: str, arguments: dict):
+    """Weighted advantages under the sequences' own identities."""
+    sequences, given = arguments["sequences"], dict(arguments)
+    del given["sequences"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weighted_advantages, "sequence_identities", lambda mask: sequences)
+        return jax.device_get(
+            compute_weighted_advantages(
+                **given,
+                trajectory=LOW._replace(count=jnp.int32(3)),
+                key=KEY,
+                method=coarse(name),
+                max_new_tokens=LIMIT,
+            )
         )
-    )
 
 
 def assert_same_weights(first, other, layout):
     """Each token keeps its own of everything, and the batch its metrics."""
     (expected, metrics), (found, same) = first, other
     np.testing.assert_array_equal(found.loss_mask, layout(expected.loss_mask))
-    for name in ("advantages", "weights", "polarity", "pressure"):
+    for name in ("advantages", "weights", "polarity", "loss_weights"):
         np.testing.assert_allclose(
             getattr(found, name),
             layout(getattr(expected, name)),
@@ -337,13 +346,15 @@ def assert_same_weights(first, other, layout):
             atol=1e-7,
             err_msg=name,
         )
-    jax.tree.map(np.testing.assert_array_equal, found.phase, expected.phase)
+    jax.tree.map(
+        np.testing.assert_array_equal, found.entropy_trajectory, expected.entropy_trajectory
+    )
     assert_same_numbers(same, metrics)
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_weights_do_not_depend_on_order_or_padding(rollout, name):
-    first = weighed(name, rollout)
+    first = weigh(name, rollout)
     assert np.abs(first[0].weights * first[0].advantages).max() > 0
     rng = make_rng(3)
     groups = rng.permutation(PROMPTS)
@@ -354,13 +365,15 @@ def test_weights_do_not_depend_on_order_or_padding(rollout, name):
             leaf.reshape(ROWS, *leaf.shape[2:])[order].reshape(leaf.shape)
             if leaf.shape == (PROMPTS, SAMPLES)
             else leaf[order]
+            if leaf.ndim
+            else leaf
         ),
         rollout,
     )
-    assert_same_weights(first, weighed(name, moved), lambda leaf: leaf[order])
+    assert_same_weights(first, weigh(name, moved), lambda leaf: leaf[order])
 
     def junk(leaf):
         return widened(leaf, False if leaf.dtype == bool else 9.0)
 
     wide = jax.tree.map(lambda leaf: junk(leaf) if leaf.shape == (ROWS, SLOTS) else leaf, rollout)
-    assert_same_weights(first, weighed(name, wide), lambda leaf: widened(leaf, 0))
+    assert_same_weights(first, weigh(name, wide), lambda leaf: widened(leaf, 0))

@@ -1,18 +1,25 @@
 """Objectives by hand, their gradients, and what must not matter: padding, micro-batches. Shapes: B
 sequences, T time."""
 
+import dataclasses
 import functools
 import inspect
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from papo_jax.methods import objectives, phase, presets, reweighting, signals
+from papo_jax.errors import InputError
+from papo_jax.methods import method_files, objectives, phase, presets, reweighting, signals
+from papo_jax.methods.method import Method
+from papo_jax.methods.token_batch import TokenBatch
 from tests.support.seeds import make_rng
 
-OBJECTIVES = {"grpo": objectives.grpo, "dapo": objectives.dapo}
+OBJECTIVES = {"grpo": objectives.GRPO, "dapo": objectives.DAPO}
 
 # Two answers, of two and three tokens. Out of range: 1.5 is above and 0.5 below for every clip
 # here.
@@ -23,11 +30,12 @@ OLD = np.log(np.array([[0.2, 0.6, 0.5], [0.3, 0.9, 0.4]], np.float32))
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="kl_coefficient")
-def value_and_gradient(name, logprob, old, advantages, mask, **arguments):
-    """(`Objective`, gradient of its total in logprob)."""
+def value_and_gradient(name, logprob, old, advantages, mask, reference_logprob=None, **numbers):
+    """(`LossSum`, gradient of its total in logprob)."""
 
     def total(logprob):
-        out = OBJECTIVES[name](logprob, old, advantages, mask, **arguments)
+        tokens = TokenBatch(logprob, old, advantages, mask, reference_logprob=reference_logprob)
+        out = OBJECTIVES[name](tokens, **numbers)
         return out.total, out
 
     gradient, out = jax.grad(total, has_aux=True)(logprob)
@@ -96,9 +104,7 @@ class TestByHand:
     @pytest.mark.parametrize("name", OBJECTIVES)
     def test_on_policy_the_gradient_is_minus_the_advantage(self, name):
         # r = 1 is in range, where both arguments of the minimum tie: still the whole gradient
-        coefficients = {"grpo": objectives.per_answer, "dapo": objectives.per_token}[name](
-            MASK
-        ).coefficients
+        coefficients = OBJECTIVES[name].reduction(MASK).token_weights
         _, gradient = value_and_gradient(name, OLD, OLD, ADVANTAGES, MASK)
         np.testing.assert_array_equal(gradient, -coefficients * ADVANTAGES)
 
@@ -198,81 +204,123 @@ def test_a_batch_without_tokens_is_zero(name):
 
 
 class TestPresets:
-    """Every name and argument of a preset is taken by the function that consumes it."""
+    """Every number of a preset is declared by the rule that reads it, and has one home."""
 
     @pytest.mark.parametrize("name", presets.PRESETS)
-    def test_every_argument_is_taken_by_a_function_of_the_method(self, name):
-        arguments = presets.get(name)
-        functions = [arguments[slot] for slot in ("advantage", "shape", "drop", "bonus_rule")] + [
-            arguments["objective"].loss
-        ]
-        taken = {"advantage", "shape", "drop", "bonus_rule", "objective", "pack"}
-        taken |= {"overlong", "overlong_mask", "refills", "signal", "direction", "dead_band"}
-        for function in [phase.update, reweighting.papo, *filter(None, functions)]:
-            taken |= set(inspect.signature(function).parameters)
-        assert set(arguments) <= taken
-        assert (
-            arguments["phase"] in phase.PHASES and arguments["weighting"] in reweighting.WEIGHTINGS
-        )
-        assert arguments["signal"] in signals.SIGNALS
-        strongest = min(1 - arguments["w_min"], arguments["w_max"] - 1)
-        assert 0 <= arguments["lam"] <= strongest and 0 <= arguments["overlong"] <= 1
+    def test_every_number_is_a_keyword_of_a_rule_or_a_field_of_the_method(self, name):
+        method = presets.get(name)
+        rules = [method.advantage_rule, method.token_advantage_rule, method.dropped_token_rule]
+        rules += [method.coefficient_rule, method.phase_rule, method.weight_rule]
+        declared = {field.name for field in dataclasses.fields(Method)}
+        for rule in [*filter(None, rules), method.objective.loss]:
+            declared |= set(inspect.signature(rule).parameters)
+        numbers = method.numbers()
+        assert set(numbers) <= declared
+        assert numbers["phase"] in phase.PHASES and numbers["weighting"] in reweighting.WEIGHTINGS
+        assert numbers["signal"] in signals.SIGNALS
+        strongest = min(1 - numbers["w_min"], numbers["w_max"] - 1)
+        assert 0 <= numbers["lam"] <= strongest and 0 <= numbers["overlong"] <= 1
 
     @pytest.mark.parametrize("name", presets.PRESETS)
     def test_every_array_that_an_objective_asks_for_exists(self, name):
-        arguments = presets.get(name)
-        loss, whole = arguments["objective"].loss, arguments["objective"].whole
-        given = {"entropy", "unit_polarity", "reference_logprob", "accuracy", "draws", "limit"}
-        given |= {"bonus", "rollout_entropy", "past_entropy"} | (
-            set() if whole else {"coefficients"}
-        )
-        needed = {
-            n
-            for n, p in inspect.signature(loss).parameters.items()
-            if p.kind is p.KEYWORD_ONLY and p.default is p.empty
-        }
-        assert needed <= given | set(arguments)
-        assert whole == ("coefficients" not in inspect.signature(loss).parameters)
+        # It has what `TokenBatch` has, which the trainer fills in; beyond that, numbers with defaults.
+        loss = presets.get(name).objective.loss
+        first, second, *others = inspect.signature(loss).parameters.values()
+        assert (first.name, second.name) == ("tokens", "reduction")
+        assert all(each.kind is each.KEYWORD_ONLY for each in others)
+        assert all(each.default is not each.empty for each in others)
 
     def test_published_settings(self):
-        assert {
-            key: presets.get("grpo")[key]
-            for key in ("clip_low", "clip_high", "kl_coefficient", "lam")
-        } == dict(clip_low=0.2, clip_high=0.2, kl_coefficient=0.04, lam=0.0)
-        assert {
-            key: presets.get("dapo")[key]
-            for key in ("clip_low", "clip_high", "kl_coefficient", "lam")
-        } == dict(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, lam=0.0)
-        assert presets.get("papo") == {**presets.get("dapo"), "lam": 0.2, "refills": 0}
-        assert (presets.get("dapo")["refills"], presets.get("grpo")["refills"]) == (10, 0)
+        keys = ("clip_low", "clip_high", "kl_coefficient", "lam", "refills")
+        settings = {
+            name: [presets.get(name).number(key) for key in keys]
+            for name in ("grpo", "dapo", "papo")
+        }
+        assert settings == {
+            "grpo": [0.2, 0.2, 0.04, 0.0, 0],
+            "dapo": [0.2, 0.28, 0.0, 0.0, 10],
+            "papo": [0.2, 0.28, 0.0, 0.2, 0],
+        }
+        assert presets.numbers("papo") == presets.numbers("dapo") | {"lam": 0.2, "refills": 0}
 
-    @pytest.mark.parametrize("name", ["grpo", "dapo", "papo"])
-    def test_defaults_of_papos_functions_are_those_of_the_presets(self, name):
-        arguments = presets.get(name)
-        if arguments["lam"]:
-            assert inspect.signature(reweighting.papo).parameters["lam"].default == arguments["lam"]
-        for function, skipped in ((phase.update, {"target_steps"}), (reweighting.papo, {"lam"})):
-            parameters = inspect.signature(function).parameters
-            for key in set(parameters) & set(arguments) - skipped:
-                assert parameters[key].default == arguments[key], key
+    def test_a_number_that_a_preset_does_not_bind_is_its_rules_default(self):
+        defaults = inspect.signature(phase.update).parameters
+        numbers = presets.numbers("clip_cov")
+        for key in set(defaults) - {"state", "entropy"}:
+            assert numbers[key] == defaults[key].default, key
+        assert numbers["covariance_share"] == 2e-4  # as `clip_cov_loss` declares it
 
-    @pytest.mark.parametrize(
-        "name", sorted(set(presets.PRESETS) - {"stare_c2", "bapo_code"})
-    )  # variants of another preset
-    def test_defaults_of_a_methods_own_functions_are_its_presets(self, name):
-        arguments, home = presets.get(name), presets.PRESETS[name].__module__
-        functions = [arguments[slot] for slot in ("advantage", "shape", "drop", "bonus_rule")] + [
-            arguments["objective"].loss
-        ]
-        for function in (f for f in functions if f and f.__module__ == home):
-            for key, parameter in inspect.signature(function).parameters.items():
-                if key in arguments and parameter.default is not parameter.empty:
-                    assert parameter.default == arguments[key], key
+    def test_equal_methods_are_equal_and_others_are_not(self):
+        assert presets.get("grpo") == presets.get("grpo")  # two partials of one function are not
+        assert hash(presets.get("grpo")) == hash(presets.get("grpo"))
+        assert presets.get("grpo") != presets.get("grpo", clip_low=0.1)
+        assert presets.get("reinforce") != presets.get("rloo")
 
-    def test_a_preset_is_fresh_every_time(self):
-        presets.get("papo")["lam"] = 0.9
-        assert presets.get("papo")["lam"] == 0.2
+    def test_a_method_cannot_be_changed(self):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            presets.get("papo").refills = 3
+        assert presets.get("papo").with_numbers(lam=0.3).number("lam") == 0.3
+        assert presets.get("papo").number("lam") == 0.2
+
+    def test_a_number_goes_to_every_rule_that_declares_it(self):
+        method = presets.get("adaptive_entropy", entropy_target=0.5)
+        assert method.objective.loss.keywords["entropy_target"] == 0.5
+        assert method.coefficient_rule.keywords["entropy_target"] == 0.5
 
     def test_unknown_names_are_refused(self):
         with pytest.raises(ValueError, match="'ppo'.*grpo, dapo, papo"):
             presets.get("ppo")
+        with pytest.raises(ValueError, match="method.covariance_share means nothing to 'grpo'"):
+            presets.get("grpo", covariance_share=0.1)
+
+
+RULE = """
+import functools
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import DAPO, LossSum
+
+def loss(tokens, reduction, *, own_share: float = 0.1, own_flag: bool = False) -> LossSum: ...
+
+def faulty() -> Method:
+    return Method(DAPO._replace(loss=functools.partial(loss, {})))
+
+PRESETS = (faulty,)
+"""
+
+
+@pytest.mark.parametrize(
+    "binding, complaint",
+    [
+        ("own_shar=0.2", r"loss\(\) declares no number 'own_shar'; the nearest is 'own_share'"),
+        ("own_share='0.2'", r"loss\(\) is bound to own_share = '0.2'; it must be of type float"),
+        ("own_share=True", r"loss\(\) is bound to own_share = True; it must be of type float"),
+        ("own_flag=1", r"loss\(\) is bound to own_flag = 1; it must be of type bool"),
+    ],
+)
+def test_a_faulty_method_file_is_refused_when_it_is_loaded(
+    binding, complaint, tmp_path, monkeypatch
+):
+    (tmp_path / "faulty_rule.py").write_text(RULE.format(binding))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faulty_rule", raising=False)
+    with pytest.raises(
+        InputError, match="the method file faulty_rule cannot be used: " + complaint
+    ):
+        method_files._load_presets("faulty_rule")
+
+
+def test_a_faulty_method_file_ends_the_command_with_one_line_and_code_2(tmp_path):
+    (tmp_path / "faulty_rule.py").write_text(RULE.format("own_shar=0.2"))
+    command = f"""
+import sys
+from papo_jax import errors
+import papo_jax.methods.policy_gradients as family
+family.__path__.append({str(tmp_path)!r})
+import run
+sys.exit(run.main(["run.py", "--workdir=unused"]))
+"""
+    root = pathlib.Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", command], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "faulty_rule cannot be used" in line and "own_share" in line

@@ -98,10 +98,10 @@ class TestByHand:
         out = papo_unscaled(self.P, self.A, on(self.P), 1.0, lam=0.2, w_min=0.9, w_max=1.1)
         np.testing.assert_allclose(out, row(1.1, 1.1, 0.9, 1.0), rtol=1e-6)
 
-    def test_renormalizing_weighs_by_the_losses_coefficients(self):
+    def test_renormalizing_weighs_by_the_losses_token_weights(self):
         # sum c |A| = 0.5 + 1 + 4 + 0 = 5.5; sum c w |A| = 1.2 (0.5 + 1) + 0.8 x 4 = 5
-        coefficients = row(0.5, 0.5, 4.0, 0.0)
-        out = papo(self.P, self.A, on(self.P), 1.0, lam=0.2, coefficients=coefficients)
+        token_weights = row(0.5, 0.5, 4.0, 0.0)
+        out = papo(self.P, self.A, on(self.P), 1.0, lam=0.2, token_weights=token_weights)
         np.testing.assert_allclose(out, row(1.2, 1.2, 0.8, 1.0) * 1.1, rtol=1e-6)
 
 
@@ -183,15 +183,21 @@ class TestAnyWeighting:
     @pytest.mark.parametrize("garbage", [7.0, np.nan, np.inf])
     def test_padding_changes_nothing(self, weighting, garbage):
         polarity, advantages, mask = batch()
-        coefficients = make_rng(1).random((B, T), np.float32)
+        token_weights = make_rng(1).random((B, T), np.float32)
         want = papo(
-            polarity, advantages, mask, 0.8, lam=0.3, weighting=weighting, coefficients=coefficients
+            polarity,
+            advantages,
+            mask,
+            0.8,
+            lam=0.3,
+            weighting=weighting,
+            token_weights=token_weights,
         )
         wide = [
             np.pad(np.where(mask, each, garbage), ((0, 2), (0, 3)), constant_values=garbage)
-            for each in (polarity, advantages, coefficients)
+            for each in (polarity, advantages, token_weights)
         ]
-        polarity, advantages, coefficients = (each.astype(np.float32) for each in wide)
+        polarity, advantages, token_weights = (each.astype(np.float32) for each in wide)
         wider = np.pad(mask, ((0, 2), (0, 3)))
         got = papo(
             polarity,
@@ -200,7 +206,7 @@ class TestAnyWeighting:
             0.8,
             lam=0.3,
             weighting=weighting,
-            coefficients=coefficients,
+            token_weights=token_weights,
         )
         np.testing.assert_allclose(got, np.pad(want, ((0, 2), (0, 3))), rtol=3e-6)
 
@@ -256,16 +262,16 @@ def test_bounded_and_positive(polarity, advantages, mask, s, lam, weighting):
 @settings(max_examples=25, deadline=None)
 @given(floats(-2, 2), floats(-3, 3), masks, phases, weightings, st.booleans())
 def test_renormalizing_keeps_the_pressure(polarity, advantages, mask, s, weighting, equal):
-    coefficients = np.linspace(1.0 if equal else 0.1, 1.0, B * T, dtype=np.float32).reshape(B, T)
+    token_weights = np.linspace(1.0 if equal else 0.1, 1.0, B * T, dtype=np.float32).reshape(B, T)
     out = papo(
-        polarity, advantages, mask, s, lam=0.5, weighting=weighting, coefficients=coefficients
+        polarity, advantages, mask, s, lam=0.5, weighting=weighting, token_weights=token_weights
     )
-    pressure = np.abs(coefficients * advantages, dtype=np.float64) * mask
+    pressure = np.abs(token_weights * advantages, dtype=np.float64) * mask
     np.testing.assert_allclose((pressure * out).sum(), pressure.sum(), rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("key", [None, 0], ids=["plain", "random"])
-def test_renormalizing_with_equal_coefficients_and_after_the_permutation(key):
+def test_renormalizing_with_equal_token_weights_and_after_the_permutation(key):
     polarity, advantages, mask = batch()
     out = papo(polarity, advantages, mask, 1.0, lam=0.5, key=None if key is None else make_key(key))
     pressure = np.abs(advantages, dtype=np.float64) * mask

@@ -1,24 +1,24 @@
-"""What rivals do once a rollout, by hand: advantages, dropped answers, coefficients that move.
+"""Rules that act once a rollout, by hand: advantages, dropped answers, coefficients that move.
 
 Shapes: N prompts, G samples, B = N G sequences, T time.
 """
 
-import dataclasses
 import functools
-import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from kernels.token_stats import TokenStats
-from papo_jax.config.settings import Settings
-from papo_jax.learner.weighted_advantages import weigh
+from papo_jax.learner.minibatches import plan_updates
+from papo_jax.learner.state import init_state
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
-from papo_jax.methods.calling import keywords
 from papo_jax.methods.entropy_terms import adaptive_entropy, aer
-from papo_jax.training.step import _minibatches
+from papo_jax.methods.token_batch import SampledTokens, TokenBatch
+from tests.support.rows import make_grades, make_rollout
 from tests.support.seeds import make_key
 
 assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
@@ -30,28 +30,22 @@ def stats_of(probability):
     return TokenStats(np.log(np.asarray(probability, np.float32)), zero, zero, zero)
 
 
-def of_preset(name, slot, *arguments):
-    method = presets.get(name)
-    return method[slot](*arguments, **keywords(method[slot], method))
+def token_advantages(name, probability, advantages, mask):
+    tokens = SampledTokens(stats_of(probability), advantages, mask)
+    return presets.get(name).token_advantage_rule(tokens)
 
 
 def advantages_of(name, rewards):
-    return of_preset(name, "advantage", np.asarray(rewards, np.float32))
+    return presets.get(name).advantage_rule(np.asarray(rewards, np.float32))
 
 
 def at_ratio_one(name, advantages, mask, **known):
-    """(`Objective`, slopes in log p and in H) where every token has p = 1/2 as before, and 1
+    """(`LossSum`, slopes in log p and in H) where every token has p = 1/2 as before, and 1
     nat."""
-    loss, half = presets.get(name)["objective"].loss, np.full(mask.shape, np.log(0.5), np.float32)
+    objective, half = presets.get(name).objective, np.full(mask.shape, np.log(0.5), np.float32)
 
     def total(logprob, entropy):
-        out = loss(
-            logprob,
-            half,
-            advantages,
-            mask,
-            **keywords(loss, {"entropy": entropy, **known}, presets.get(name)),
-        )
+        out = objective(TokenBatch(logprob, half, advantages, mask, entropy=entropy, **known))
         return out.total, out
 
     slopes, out = jax.grad(total, argnums=(0, 1), has_aux=True)(
@@ -60,32 +54,24 @@ def at_ratio_one(name, advantages, mask, **known):
     return out, *slopes
 
 
-def weighed(name, rewards, mask, entropy=0.5, state=None):
-    """A rollout through `weigh`: tokens all of p = 1/2, no answer left out beforehand."""
-    rewards, entropy, sequences = (
-        np.asarray(rewards, np.float32),
-        np.float32(entropy),
-        np.arange(len(mask)),
-    )
-    return weigh(
-        stats_of(np.full(mask.shape, 0.5)),
-        rewards,
-        mask,
-        np.ones(rewards.shape, bool),
-        sequences,
-        entropy,
+def weigh(name, rewards, mask, entropy=0.5, state=None):
+    """A rollout's weighted advantages: tokens all of p = 1/2, no answer left out beforehand."""
+    return compute_weighted_advantages(
+        make_rollout(stats_of(np.full(mask.shape, 0.5)), mask, entropy=entropy),
+        make_grades(rewards),
         phase.init() if state is None else state,
-        make_key(0),
+        key=make_key(0),
         method=presets.get(name),
-        limit=10,
+        max_new_tokens=10,
     )[0]
 
 
 def phases(name, entropies):
-    """The phase states after rollouts of these entropies."""
+    """The entropy's trajectories after rollouts of these entropies."""
     found = [phase.init()]
     for entropy in entropies:
-        found.append(weighed(name, [[1, 0]], np.ones((2, 2), bool), entropy, found[-1]).phase)
+        weighted = weigh(name, [[1, 0]], np.ones((2, 2), bool), entropy, found[-1])
+        found.append(weighted.entropy_trajectory)
     return found[1:]
 
 
@@ -142,7 +128,7 @@ class TestSignedRewards:
         ],
     )
     def test_which_answers_stay(self, name, advantages, kept):
-        out = weighed(name, REWARDS, ANSWERS)
+        out = weigh(name, REWARDS, ANSWERS)
         assert_near(out.advantages, np.array(advantages)[:, None] * ANSWERS)
         np.testing.assert_array_equal(out.loss_mask, np.array(kept)[:, None] & ANSWERS)
         np.testing.assert_array_equal(out.weights, out.loss_mask)
@@ -152,7 +138,7 @@ class TestSignedRewards:
     )
     def test_the_loss_divides_by_what_stays(self, name, total, tokens):
         # -A summed: -1 x 2; 1 x 5; -0.1 x 2 + 1 x 5. The slope is -A in each
-        rollout = weighed(name, REWARDS, ANSWERS)
+        rollout = weigh(name, REWARDS, ANSWERS)
         out, slope, _ = at_ratio_one(name, rollout.advantages, rollout.loss_mask)
         assert_near(out.total, total)
         assert_near(slope, -rollout.advantages)
@@ -162,9 +148,9 @@ class TestSignedRewards:
     def test_the_ratio_is_clipped_at_a_fifth(self, name):
         # as in the authors' code: r = 1.5 with A = 1 costs 1.2, r = 0.5 with A = -1 costs 0.8,
         # neither with a slope
-        method, old, ones = presets.get(name), np.zeros((1, 2), np.float32), np.ones((1, 2), bool)
-        loss, ratio = method["objective"].loss, np.log(np.array([[1.5, 0.5]], np.float32))
-        out = loss(ratio, old, np.array([[1, -1]], np.float32), ones, **keywords(loss, method))
+        old, ones = np.zeros((1, 2), np.float32), np.ones((1, 2), bool)
+        ratio, advantages = np.log(np.float32([[1.5, 0.5]])), np.float32([[1, -1]])
+        out = presets.get(name).objective(TokenBatch(ratio, old, advantages, ones))
         assert_near(out.total, -1.2 + 0.8)
         assert out.count == 2 and out.metrics["clip/fraction"] == (2, 2)
 
@@ -181,19 +167,10 @@ class TestSignedRewards:
     def test_dropped_answers_make_fewer_updates(self, name, kept, updates):
         # 8 answers in 4 minibatches of 2: those that stay fill minibatches. GRPO would deal 3 out,
         # where 5 are left out
-        settings, rows = (
-            Settings(),
-            np.isin(np.arange(8), np.array([1, 4, 6, 2, 7, 0, 3, 5])[:kept]),
-        )
-        settings = dataclasses.replace(
-            settings,
-            method=dataclasses.replace(settings.method, name=name),
-            rollout=dataclasses.replace(settings.rollout, prompts=2, samples=4),
-            training=dataclasses.replace(settings.training, minibatches=4, epochs=1),
-        )
-        session = types.SimpleNamespace(settings=settings)
-        state = types.SimpleNamespace(key=jax.random.key_data(make_key(0)))
-        found = [each for _, each in _minibatches(session, state, 0, rows)]
+        rows = np.isin(np.arange(8), np.array([1, 4, 6, 2, 7, 0, 3, 5])[:kept])
+        state = init_state({}, optax.identity(), 0)._replace(key=jax.random.key_data(make_key(0)))
+        plan = plan_updates(state, rows, minibatches=4, epochs=1, pack=presets.get(name).pack)
+        found = np.asarray(plan.rows)[np.asarray(plan.due)]
         assert [int(rows[each].sum()) for each in found] == updates
         assert (
             sorted(row for each in found for row in each if rows[row])
@@ -212,14 +189,12 @@ class TestA3PO:
         # right: max(1, int(0.6)) = 1 token, the rarest of its own answer though 0.05 stands
         # elsewhere; # wrong: the commonest of its own though 0.9 stands elsewhere, and 1.0 on
         # padding
-        found = of_preset("a3po", "shape", stats_of(self.PROBABILITY), self.ADVANTAGES, self.MASK)
+        found = token_advantages("a3po", self.PROBABILITY, self.ADVANTAGES, self.MASK)
         assert_near(found, [[1, 5, 1], [-1, -5, 0]])
 
     def test_loss(self):
         # at ratio 1, a mean over each answer: -(1 + 5 + 1) / 3 + (1 + 5) / 2
-        enlarged = of_preset(
-            "a3po", "shape", stats_of(self.PROBABILITY), self.ADVANTAGES, self.MASK
-        )
+        enlarged = token_advantages("a3po", self.PROBABILITY, self.ADVANTAGES, self.MASK)
         out, slope, _ = at_ratio_one("a3po", enlarged, self.MASK)
         assert_near(out.total, -7 / 3 + 6 / 2)
         assert_near(slope, [[-1 / 3, -5 / 3, -1 / 3], [1 / 2, 5 / 2, 0]])
@@ -231,25 +206,24 @@ class TestA3PO:
     def test_a_fifth_of_each_answer_and_at_least_one_token(self, length, number):
         # int(0.2 x length); of equally likely tokens the first
         mask = np.arange(16)[None] < length
-        found = of_preset(
-            "a3po", "shape", stats_of(np.ones((1, 16))), mask.astype(np.float32), mask
-        )
+        found = token_advantages("a3po", np.ones((1, 16)), mask.astype(np.float32), mask)
         np.testing.assert_array_equal(
             found[0], [5.0] * number + [1.0] * (length - number) + [0.0] * (16 - length)
         )
 
     def test_answers_without_an_advantage_stay_without_one(self):
-        found = of_preset(
-            "a3po", "shape", stats_of(self.PROBABILITY), 0 * self.ADVANTAGES, self.MASK
-        )
+        found = token_advantages("a3po", self.PROBABILITY, 0 * self.ADVANTAGES, self.MASK)
         assert not np.any(found)
 
 
 class TestCoefficients:
     def test_adaptive_entropy_by_hand(self):
         # 1e-4 up below 0.2 nats and down from 0.2 on, within [0, 0.005]
-        def moved(bonus, entropy):
-            return float(adaptive_entropy.moved(jnp.float32(bonus), jnp.float32(entropy)))
+        def moved(coefficient, entropy):
+            moved = adaptive_entropy.step_coefficient(
+                jnp.float32(coefficient), jnp.float32(entropy), jnp.float32(1.0)
+            )
+            return float(moved)
 
         assert_near(
             [moved(0.002, 0.19), moved(0.002, 0.2), moved(0, 0.3), moved(0.00495, 0.1)],
@@ -259,14 +233,14 @@ class TestCoefficients:
     def test_adaptive_entropys_coefficient_stays_while_the_bonus_is_off(self):
         # up, up, down and off, up from where it was: had it been forgotten, the last would be 1e-4
         states = phases("adaptive_entropy", [0.1, 0.1, 0.3, 0.1])
-        assert_near([state.bonus for state in states], [1e-4, 2e-4, 1e-4, 2e-4])
+        assert_near([state.adaptive_coefficient for state in states], [1e-4, 2e-4, 1e-4, 2e-4])
         advantages, mask = np.ones((1, 1), np.float32), np.ones((1, 1), bool)
         slopes = [
             at_ratio_one(
                 "adaptive_entropy",
                 advantages,
                 mask,
-                bonus=state.bonus,
+                adaptive_coefficient=state.adaptive_coefficient,
                 rollout_entropy=state.entropy,
             )[2]
             for state in states
@@ -277,17 +251,18 @@ class TestCoefficients:
         # H_0 = 1, target 0.4 nats: 0 + 1e-3 x (0.4 - 1) < 0, then + 1e-3 x 0.1, + 1e-3 x 0.4, -
         # 1e-3 x 0.2
         assert_near(
-            [state.bonus for state in phases("aer", [1.0, 0.3, 0.0, 0.6])], [0, 1e-4, 5e-4, 3e-4]
+            [state.adaptive_coefficient for state in phases("aer", [1.0, 0.3, 0.0, 0.6])],
+            [0, 1e-4, 5e-4, 3e-4],
         )
         # 0.0099 + 1e-3 x 0.3 is above the bound
         assert_near(
-            aer.moved(jnp.float32(0.0099), jnp.float32(0.1), initial_entropy=jnp.float32(1.0)), 0.01
+            aer.follow_target(jnp.float32(0.0099), jnp.float32(0.1), jnp.float32(1.0)), 0.01
         )
 
     @pytest.mark.parametrize("name, step", [("adaptive_entropy", 1e-4), ("aer", 3e-4)])
     def test_an_entropy_that_is_not_finite_leaves_the_coefficient(self, name, step):
         # 0.1 nats moves it by 1e-4, or by 1e-3 x (0.4 x 1 - 0.1); NaN in between not at all
         assert_near(
-            [state.bonus for state in phases(name, [1.0, 0.1, np.nan, 0.1])],
+            [state.adaptive_coefficient for state in phases(name, [1.0, 0.1, np.nan, 0.1])],
             [0, step, step, 2 * step],
         )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kernels.token_stats import TokenStats, token_stats
-from papo_jax.methods import calling, draws, reweighting, signals
+from papo_jax.methods import reweighting, signals, token_random
+from papo_jax.methods.token_batch import SampledTokens
 from tests.support.seeds import make_key, make_rng
 
 LN2 = math.log(2)
@@ -18,12 +19,20 @@ KEY = make_key(0)
 compiled = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}
 )  # in less than half the time
-highest, permuted, uniform = (
-    compiled(draws.highest),
-    compiled(draws.permuted),
-    compiled(draws.uniform, static_argnames="slots"),
-)
-strata_of = compiled(signals.strata, static_argnames="signal")
+select_highest = compiled(token_random.select_highest)
+permute_within_strata = compiled(token_random.permute_within_strata)
+token_uniforms = compiled(token_random.token_uniforms, static_argnames="slots")
+
+
+@functools.partial(compiled, static_argnames="signal")
+def strata_of(tokens: SampledTokens, *, signal: str):
+    return signals.SIGNALS[signal].stratify(tokens)
+
+
+def sampled(stats, advantages, mask, **known) -> SampledTokens:
+    """The tokens with the polarity that the trainer gives them."""
+    polarity = signals.banded_polarity(stats, advantages, mask)
+    return SampledTokens(stats, advantages, mask, **{"polarity": polarity, **known})
 
 
 def row(*values):
@@ -73,12 +82,13 @@ class TestSignalsByHand:
         def spoil(values):
             return jnp.where(self.MASK, values, garbage)
 
-        known = {"unit_parameter": spoil(row(0.3, -0.7, 9.0)), "dead_band": 1e-6}
-        function = signals.SIGNALS[name]
-        arguments = calling.keywords(function, known)
-        out = function(
-            jax.tree.map(spoil, self.STATS), spoil(self.ADVANTAGES), self.MASK, **arguments
+        tokens = sampled(
+            jax.tree.map(spoil, self.STATS),
+            spoil(self.ADVANTAGES),
+            self.MASK,
+            unit_parameter_polarity=spoil(row(0.3, -0.7, 9.0)),
         )
+        out = signals.SIGNALS[name].compute(tokens)
         np.testing.assert_allclose(out, [[*self.EXPECTED[name], 0.0]], rtol=1e-5)
 
 
@@ -86,9 +96,11 @@ class TestDeadBand:
     def test_of_polarity_is_on_t_and_not_on_p(self):
         # T = 5e-7 is noise even where A makes P large; T = 2e-6 is none even where A makes P tiny
         stats = make_stats(row(-1, -1, -1), row(1, 1, 1), row(5e-7, 2e-6, -1e-6))
-        out = signals.polarity(stats, row(1e3, 1e-3, -1.0), on(stats.logprob))
+        out = signals.banded_polarity(stats, row(1e3, 1e-3, -1.0), on(stats.logprob))
         np.testing.assert_allclose(out, row(0, 2e-9, 0), rtol=1e-6)
-        out = signals.polarity(stats, row(1e3, 1e-3, -1.0), on(stats.logprob), dead_band=1e-7)
+        out = signals.banded_polarity(
+            stats, row(1e3, 1e-3, -1.0), on(stats.logprob), dead_band=1e-7
+        )
         np.testing.assert_allclose(out, row(5e-4, 2e-9, 1e-6), rtol=1e-6)
 
     @pytest.mark.parametrize("scale", [1.0, 1e-6])
@@ -98,15 +110,18 @@ class TestDeadBand:
         # 1e-6 of it, 1e-4 is not
         advantages = scale * row(1.0, -1.0, 1e-7, 0.0, -1e-4)
         logprob, entropy = row(0, 0, 0, 0, 0), row(1, 1, 1, 1, 1)  # p = 1, so S = H + log p = 1
-        known = {"unit_parameter": -row(1, 1, 1, 1, 1)}
         if (
             name == "covariance"
         ):  # mean A = 0, log p - mean = (1, -1, 1, 0, -1): sizes (1, 1, 1e-7, 0, 1e-4)
             advantages = scale * row(1.0, -1.0, 1e-7, -1e-7, -1e-4) + scale * row(0, 0, 0, 1e-4, 0)
             logprob = row(-1, -3, -1, -2, -3)
-        function = signals.SIGNALS[name]
-        stats = make_stats(logprob, entropy, row(0, 0, 0, 0, 0))
-        out = function(stats, advantages, on(advantages), **calling.keywords(function, known))
+        tokens = sampled(
+            make_stats(logprob, entropy, row(0, 0, 0, 0, 0)),
+            advantages,
+            on(advantages),
+            unit_parameter_polarity=-row(1, 1, 1, 1, 1),
+        )
+        out = signals.SIGNALS[name].compute(tokens)
         assert (out != 0).tolist() == [[True, True, False, False, True]]
 
 
@@ -137,19 +152,22 @@ class TestShares:
     )
     def test_by_hand(self, share, number, down, up):
         for count in (number, jnp.array(number)):
-            assert int(draws.at_most(share, count)) == down
-            assert int(draws.at_least(share, count)) == up
+            assert int(token_random.count_at_most(share, count)) == down
+            assert int(token_random.count_at_least(share, count)) == up
 
     @pytest.mark.parametrize("share, first", [(0.4, 3.0), (0.41, 2.0), (0.01, 9.0), (1.0, -1.0)])
     def test_threshold(self, share, first):
         # five tokens in order 9, 3, 2, 1, -1: 0.4 x 5 = 2 reach 3, 0.41 x 5 = 2.05 is three of them
         values, mask = row(1, 9, 2, 77, 3, -1), jnp.array([[True, True, True, False, True, True]])
-        assert draws.threshold(values, mask, share) == first
-        assert draws.threshold(values, 0 * mask == 1, share) == np.inf
+        assert token_random.top_threshold(values, mask, share) == first
+        assert token_random.top_threshold(values, 0 * mask == 1, share) == np.inf
 
     def test_threshold_of_a_small_share(self):
         # 1e-3 x 1001 = 1.001, so two: the second highest of 0 ... 1000
-        assert draws.threshold(jnp.arange(1001.0)[None], jnp.ones((1, 1001), bool), 1e-3) == 999
+        assert (
+            token_random.top_threshold(jnp.arange(1001.0)[None], jnp.ones((1, 1001), bool), 1e-3)
+            == 999
+        )
 
 
 class TestChoices:
@@ -165,7 +183,7 @@ class TestChoices:
         for place in self.ORDER[:count]:
             expected[place] = True
         np.testing.assert_array_equal(
-            draws.highest(self.VALUES, self.ELIGIBLE, count, ties=self.TIES), expected
+            token_random.select_highest(self.VALUES, self.ELIGIBLE, count, ties=self.TIES), expected
         )
 
     @pytest.mark.parametrize("count", range(7))
@@ -174,7 +192,9 @@ class TestChoices:
         expected = np.zeros((2, 3), bool)
         for place in [(1, 2), (0, 0), (0, 2), (1, 0), (0, 1)][:count]:
             expected[place] = True
-        np.testing.assert_array_equal(draws.lowest(self.TIES, self.ELIGIBLE, count), expected)
+        np.testing.assert_array_equal(
+            token_random.select_lowest(self.TIES, self.ELIGIBLE, count), expected
+        )
 
     @pytest.mark.parametrize("count", [1, 5, 17])
     def test_order_of_sequences_and_padding_do_not_matter(self, count):
@@ -183,16 +203,16 @@ class TestChoices:
         eligible = rng.random((8, 5)) < 0.7
 
         def choose(values, eligible, ties):
-            return np.asarray(highest(values, eligible, count, ties=ties))
+            return np.asarray(select_highest(values, eligible, count, ties=ties))
 
-        whole = choose(values, eligible, uniform(KEY, rows, slots=5))
+        whole = choose(values, eligible, token_uniforms(KEY, rows, slots=5))
         assert whole.sum() == count
         wide = np.pad(values[order], ((0, 0), (0, 3)), constant_values=np.nan)
         padded = choose(
-            wide, np.pad(eligible[order], ((0, 0), (0, 3))), uniform(KEY, order, slots=8)
+            wide, np.pad(eligible[order], ((0, 0), (0, 3))), token_uniforms(KEY, order, slots=8)
         )
         np.testing.assert_array_equal(padded, np.pad(whole[order], ((0, 0), (0, 3))))
-        other = choose(values, eligible, uniform(make_key(1), rows, slots=5))
+        other = choose(values, eligible, token_uniforms(make_key(1), rows, slots=5))
         assert count == 1 or (other != whole).any()  # the key decides among equals
 
 
@@ -204,7 +224,9 @@ class TestStrata:
         polarity = row(0.6, -0.2, 0.0, -0.1)
 
         def of(name):
-            return signals.strata(name, polarity, self.STATS, self.A, on(self.A))
+            stratify = signals.SIGNALS[name].stratify
+            tokens = SampledTokens(self.STATS, self.A, on(self.A), polarity=polarity)
+            return None if stratify is None else stratify(tokens)
 
         assert of("random").tolist() == [[0, 0, 0, 0]]
         assert of("random_in_sign").tolist() == [[2, 0, 1, 2]]
@@ -221,13 +243,15 @@ class TestStrata:
         values = jnp.concatenate([jnp.repeat(jnp.arange(10.0), 3), jnp.full(7, -99.0)])[None]
         mask = jnp.arange(37)[None] < 30
         equal = jnp.where(mask, 1.0, jnp.nan)
-        assert signals.tenths(values, equal, mask)[0, :30].tolist() == [
+        assert signals.mass_tenths(values, equal, mask)[0, :30].tolist() == [
             tenth for tenth in range(10) for _ in range(3)
         ]
         assert (
             len(
                 set(
-                    signals.tenths(jnp.zeros((1, 25)), jnp.ones((1, 25)), jnp.ones((1, 25), bool))
+                    signals.mass_tenths(
+                        jnp.zeros((1, 25)), jnp.ones((1, 25)), jnp.ones((1, 25), bool)
+                    )
                     .ravel()
                     .tolist()
                 )
@@ -242,7 +266,7 @@ class TestStrata:
             rng.exponential(size=(2, 500)) ** 4,
         )  # most of it in few tokens
         found = np.asarray(
-            signals.tenths(jnp.asarray(values), jnp.asarray(mass), jnp.ones((2, 500), bool))
+            signals.mass_tenths(jnp.asarray(values), jnp.asarray(mass), jnp.ones((2, 500), bool))
         )
         of_values = found.ravel()[np.argsort(values, axis=None)]
         assert (np.diff(of_values) >= 0).all()
@@ -268,11 +292,11 @@ def batch():
 @functools.partial(compiled, static_argnames=("signal", "renormalize"))
 def weigh(stats, advantages, mask, sequences, key, *, signal, renormalize=False):
     """(weights before and after the permutation, strata)."""
-    steered = signals.SIGNALS[signal](stats, advantages, mask)
-    strata = signals.strata(signal, steered, stats, advantages, mask)
+    tokens = sampled(stats, advantages, mask)
+    strata = signals.SIGNALS[signal].stratify(tokens)
     make = functools.partial(
         reweighting.papo,
-        steered,
+        signals.SIGNALS[signal].compute(tokens),
         advantages,
         mask,
         0.8,
@@ -323,11 +347,12 @@ class TestControls:
 
     def test_tokens_change_places_within_their_stratum(self, signal):
         stats, advantages, mask = batch()
-        known = dict(polarity=signals.polarity(stats, advantages, mask), stats=stats, mask=mask)
-        strata = strata_of(signal=signal, advantages=advantages, **known)
-        decile = strata_of(signal="random_in_probability", advantages=0 * advantages, **known)
+        tokens = sampled(stats, advantages, mask)
+        strata = strata_of(tokens, signal=signal)
+        unsigned = tokens._replace(advantages=0 * advantages)
+        decile = strata_of(unsigned, signal="random_in_probability")
         permute = functools.partial(
-            permuted, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata
+            permute_within_strata, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata
         )
         np.testing.assert_array_equal(permute(strata), strata)
         kept = {  # of each token's new value, whether it comes from the same sign and from the same decile

@@ -1,5 +1,7 @@
-"""Rival objectives by hand, with their presets' numbers, and their traps. Shapes: B sequences, T
-time."""
+"""Objectives of the families by hand, with their presets' numbers, and their traps.
+
+Shapes: B sequences, T time.
+"""
 
 import functools
 from typing import NamedTuple
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from papo_jax.methods import presets
-from papo_jax.methods.calling import keywords
+from papo_jax.methods.token_batch import TokenBatch
 
 assert_near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
 
@@ -25,8 +27,7 @@ PROBABILITY = np.array([[0.3, 0.57], [0.4, 0.5]], np.float32)  # now; before it 
 RATIO_RULES = ("grpo", "dapo", "clip_low", "ce_gppo", "gspo", "dr_grpo", "cispo", "reinforce")
 ALL = (*RATIO_RULES, "entropy_bonus", "adaptive_entropy", "entropy_advantage", "aer", "epo")
 GIVEN = dict(
-    limit=10,
-    bonus=0.004,
+    adaptive_coefficient=0.004,
     rollout_entropy=0.1,
     past_entropy=0.75,
     accuracy=np.full((2, 2), 0.25, np.float32),
@@ -54,24 +55,24 @@ def act(
     mask=MASK,
     probability=PROBABILITY,
     entropy=ENTROPY,
+    max_new_tokens=10,
+    token_weights=None,
     **given,
 ):
     """Applies a preset's objective, its numbers changed or not, to a batch: `Found`."""
     ratio, advantages, probability = (
         np.asarray(array, np.float32) for array in (ratio, advantages, probability)
     )
-    logprob, method = np.log(probability), {**presets.get(name), **(changes or {})}
-    loss, known = method["objective"].loss, {"reference_logprob": logprob, **GIVEN, **given}
+    logprob, objective = np.log(probability), presets.get(name, **(changes or {})).objective
+    reduction = objective.reduction(mask, max_new_tokens)
+    if token_weights is not None:
+        reduction = reduction._replace(token_weights=token_weights)
+    known = {"reference_logprob": logprob, **GIVEN, **given}
 
     def total(logprob, entropy):
-        known_now = {"entropy": entropy, **known}
-        out = loss(
-            logprob,
-            np.log(probability / ratio),
-            advantages,
-            mask,
-            **keywords(loss, known_now, method),
-        )
+        old = np.log(probability / ratio)
+        tokens = TokenBatch(logprob, old, advantages, mask, entropy=entropy, **known)
+        out = objective.loss(tokens, reduction)
         return out.total, out
 
     slopes, out = jax.grad(total, argnums=(0, 1), has_aux=True)(
@@ -90,13 +91,13 @@ def act(
 class TestRatios:
     def test_dr_grpo(self):
         # -0.55 and the slope -0.95, over a limit of 10 tokens; two answers
-        found = act("dr_grpo", limit=10)
+        found = act("dr_grpo", max_new_tokens=10)
         assert_near(found.total, -0.055)
         assert_near(found.slope, [[0, -0.095], [0, 0]])
         assert found.count == 2 and found.clipped == (2, 3)
 
     def test_dr_grpo_divides_by_the_limit_and_not_by_the_widest_answer(self):
-        assert_near(act("dr_grpo", limit=20).total, -0.0275)
+        assert_near(act("dr_grpo", max_new_tokens=20).total, -0.0275)
 
         def wide(array):
             return np.pad(array, ((0, 0), (0, 5)), mode="edge")
@@ -108,7 +109,8 @@ class TestRatios:
             entropy=wide(ENTROPY),
         )
         assert_near(
-            act("dr_grpo", limit=10, mask=np.pad(MASK, ((0, 0), (0, 5))), **batch).total, -0.055
+            act("dr_grpo", max_new_tokens=10, mask=np.pad(MASK, ((0, 0), (0, 5))), **batch).total,
+            -0.055,
         )
 
     def test_gspo(self):
@@ -224,10 +226,10 @@ class TestEntropy:
 
     def test_adaptive_entropy_acts_only_below_its_target(self):
         # -0.55 less 0.003 x 3.5; at 0.2 nats itself it is off
-        found = act("adaptive_entropy", bonus=0.003, rollout_entropy=0.19)
+        found = act("adaptive_entropy", adaptive_coefficient=0.003, rollout_entropy=0.19)
         assert_near(found.total, -0.5605)
         assert_near(found.entropy_slope, [[-0.003, -0.003], [-0.003, 0]])
-        off = act("adaptive_entropy", bonus=0.003, rollout_entropy=np.float32(0.2))
+        off = act("adaptive_entropy", adaptive_coefficient=0.003, rollout_entropy=np.float32(0.2))
         assert_near(off.total, -0.55)
         assert_near(off.slope, found.slope)
         assert found.count == 3 and not np.any(off.entropy_slope)
@@ -262,7 +264,11 @@ class TestEntropy:
     def test_aer(self):
         # right 1/4 of the time: 0.004 x (0.5 - 0.25) / 0.5 = 0.002; right half of the time: none;
         # -0.55 - 0.002 x 2.5
-        found = act("aer", bonus=0.004, accuracy=np.array([[0.25, 0.25], [0.5, 0.5]], np.float32))
+        found = act(
+            "aer",
+            adaptive_coefficient=0.004,
+            accuracy=np.array([[0.25, 0.25], [0.5, 0.5]], np.float32),
+        )
         assert_near(found.total, -0.555)
         assert_near(found.slope, [[0, -0.95], [0, 0]])
         assert_near(found.entropy_slope, [[-0.002, -0.002], [0, 0]])
@@ -270,7 +276,8 @@ class TestEntropy:
         # never right: the whole bonus; always right: none and no malus
         accuracy = np.array([[0, 0], [1, 1]], np.float32)
         assert_near(
-            act("aer", bonus=0.004, accuracy=accuracy).entropy_slope, [[-0.004, -0.004], [0, 0]]
+            act("aer", adaptive_coefficient=0.004, accuracy=accuracy).entropy_slope,
+            [[-0.004, -0.004], [0, 0]],
         )
 
     def test_epo(self):
@@ -310,7 +317,11 @@ def test_what_stands_on_padding_does_not_leak(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"gspo"}))
-def test_a_rules_average_is_the_one_that_its_loss_uses(name):
-    found = act(name, coefficients=presets.get(name)["objective"].average(MASK, 10).coefficients)
+def test_a_loss_follows_the_token_weights_that_it_is_given(name):
+    found = act(name, token_weights=presets.get(name).objective.reduction(MASK, 10).token_weights)
     jax.tree.map(np.testing.assert_array_equal, found, act(name))
-    assert found.count == presets.get(name)["objective"].average(MASK, 10).count
+    assert found.count == presets.get(name).objective.reduction(MASK, 10).count
+    weights = np.float32([[2, 2], [2, 0]]) * np.asarray(
+        presets.get(name).objective.reduction(MASK, 10).token_weights
+    )
+    assert_near(act(name, token_weights=weights).total, 2 * found.total)

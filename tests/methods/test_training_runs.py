@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from papo_jax.methods import presets
-from papo_jax.training.session import prepare
+from papo_jax.training.training_run import prepare_run
 
 
 @pytest.mark.slow
@@ -20,14 +20,16 @@ def test_two_steps(small, train, tmp_path, name):
         assert all(value is not None and np.isfinite(value) for value in row.values()), row
         assert row["update/skipped"] == 0 and row["weight/min"] > 0
     assert any(row["grad_norm"] > 0 for row in rows)
-    with contextlib.closing(prepare(made, tmp_path / "start")) as session:
-        start = jax.device_get(session.initial.params)
+    with contextlib.closing(prepare_run(made, tmp_path / "start")) as fresh:
+        start = jax.device_get(fresh.initial.params)
     moved = jax.tree.map(lambda new, old: float(np.abs(new - old).max()), state.params, start)
     assert min(jax.tree.leaves(moved)) > 0
 
 
-def bonus_has_moved(rows, state):
-    np.testing.assert_allclose(state.phase.bonus, 4e-4, rtol=1e-5)  # 1e-4 a step
+def coefficient_has_moved(rows, state):
+    np.testing.assert_allclose(
+        state.entropy_trajectory.adaptive_coefficient, 4e-4, rtol=1e-5
+    )  # 1e-4 a step
 
 
 def weights_have_acted(rows, state):
@@ -37,7 +39,7 @@ def weights_have_acted(rows, state):
 @pytest.mark.parametrize(
     "method, has_acted",
     [
-        ({"method.name": "adaptive_entropy", "method.entropy_target": 9.0}, bonus_has_moved),
+        ({"method.name": "adaptive_entropy", "method.entropy_target": 9.0}, coefficient_has_moved),
         pytest.param({"method.name": "papo_parameter"}, weights_have_acted, marks=pytest.mark.slow),
     ],
     ids=["adaptive_entropy", "papo_parameter"],

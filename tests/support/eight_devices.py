@@ -14,18 +14,18 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from papo_jax.learner.trajectories import Batch
+from papo_jax.training.session import Session, prepare
 
 from papo_jax import parallel
 from papo_jax.commands import train
 from papo_jax.config.settings import Settings
 from papo_jax.learner import parameter_polarity, weighted_advantages
 from papo_jax.learner.gradients import accumulate
-from papo_jax.learner.trajectories import Batch
 from papo_jax.methods import calling, phase, presets
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
-from papo_jax.training.session import Session, prepare
 from tests.support.seeds import make_key, make_rng
 
 MESHES = {

@@ -4,7 +4,7 @@ Shapes: B sequences, T completion slots, n generated tokens; results are flat ov
 tokens, [n], where nothing else is said.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,15 @@ import numpy as np
 import optax
 
 from kernels.token_stats import TokenStats
-from papo_jax.learner import entropy_change, parameter_polarity
-from papo_jax.learner.gradients import accumulate
-from papo_jax.learner.trajectories import Batch, Trajectories, statistics
-from papo_jax.methods import draws, phase, presets, signals
+from papo_jax.learner.batches import Trajectories, UpdateBatch, make_trajectories
+from papo_jax.learner.entropy_change import measure_entropy_change
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.methods import phase, signals, token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, token_mean, unclipped_surrogate
+from papo_jax.methods.token_batch import SampledTokens
 from papo_jax.models import Policy
 from papo_jax.rollout.generate import Prompts, generate
 
@@ -25,7 +30,7 @@ OTHER_SIGNALS = {
     "-sign(A)": "advantage_sign",
     "-A S": "sampled",
 }
-_MEAN = presets.get("opefo")["objective"]  # the plain policy gradient, a mean over tokens
+POLICY_GRADIENT = Method(Objective(unclipped_surrogate, token_mean))
 
 
 class StateBatch(NamedTuple):
@@ -54,8 +59,7 @@ class PolicyProbe:
           samples: completions of each prompt.
           max_new_tokens: T of sampled completions.
         """
-        temperature = 1.0
-        options: dict[str, Any] = dict(graph=policy.graph, temperature=temperature)
+        self.parts = parts
         self.policy, self.params, self.samples = policy, policy.params, samples
         self.training_state = None
         self._generate = jax.jit(
@@ -69,49 +73,42 @@ class PolicyProbe:
                 stop_tokens=policy.stop_tokens,
             )
         )
-        self._token_stats = jax.jit(
-            lambda params, rows: statistics(policy.graph, params, rows, temperature=temperature)
-        )
-        self._gradient = jax.jit(
-            lambda params, batch: accumulate(
-                params,
-                batch,
-                jax.random.key(0),
-                phase.init(),
-                method=presets.get("reinforce") | {"objective": _MEAN},
-                limit=batch.loss_mask.shape[1],
-                microbatches=parts,
-                **options,
-            )[0]
-        )
+        scorer = PolicyScorer(policy.graph)
+        self._token_stats = jax.jit(scorer.token_stats)
+        self._gradient = jax.jit(self._compute_gradient)
         self._entropy_change = jax.jit(
-            lambda before, after, rows: entropy_change.entropy_change(
-                before, after, rows, parts=parts, **options
+            lambda before, after, rows: measure_entropy_change(
+                before, after, rows, self._scorer_in_parts(rows)
             )
         )
-        self._unit_parameter = jax.jit(
-            lambda params, scale, rows: parameter_polarity.unit_parameter(
-                params, scale, rows, parts=parts, **options
+        self._unit_parameter_polarity = jax.jit(
+            lambda params, scale, rows: compute_unit_parameter_polarity(
+                params, scale, rows, self._scorer_in_parts(rows)
             )
         )
+
+    def _scorer_in_parts(self, rows: Trajectories) -> PolicyScorer:
+        """The policy's scorer, which goes through some rows in `parts` micro-batches."""
+        return PolicyScorer(self.policy.graph, microbatch=rows.tokens.shape[0] // self.parts)
+
+    def _compute_gradient(self, params, batch: UpdateBatch):
+        loss = LossFunction(POLICY_GRADIENT, batch.loss_mask.shape[1], phase.init())
+        scorer = self._scorer_in_parts(batch.trajectories)
+        return compute_gradients(params, batch, jax.random.key(0), scorer, loss=loss)[0]
 
     def sample_completions(
         self, prompts: Prompts, key: jax.Array
     ) -> tuple[Trajectories, list[str]]:
         """Samples completions: (trajectories, texts); a truncated completion's text is empty."""
         out = self._generate(self.params, prompts, key)
-        repeated = (
-            jnp.repeat(jnp.asarray(array), self.samples, axis=0)
-            for array in (prompts.tokens, prompts.valid)
-        )
-
         tokenizer = self.policy.tokenizer
         texts = tokenizer.batch_decode(
-            np.where(out.mask, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
+            np.where(out.action, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
         )
         ended = ~np.asarray(out.truncated)
         texts = [text if kept else "" for text, kept in zip(texts, ended, strict=True)]
-        return Trajectories(*repeated, out.tokens, out.mask), texts
+        prompts = jax.tree.map(jnp.asarray, prompts)
+        return make_trajectories(prompts, out, samples=self.samples), texts
 
     def token_stats(self, states: StateBatch) -> TokenStats:
         """Computes token statistics of every slot, [B, T]."""
@@ -121,16 +118,16 @@ class PolicyProbe:
         """Computes the gradient of -1/N sum A log p(y) over the batch's N tokens."""
         rows = states.trajectories
         stats = self._token_stats(self.params, rows)
-        count = rows.mask.shape[0]
-        numbers = jnp.arange(count), jnp.zeros(count)
-        batch = Batch(
-            rows,
-            stats.logprob,
-            stats.logprob,
-            states.advantages,
-            rows.mask,
-            jnp.zeros_like(states.advantages),
-            *numbers,
+        count = rows.action.shape[0]
+        batch = UpdateBatch(
+            trajectories=rows,
+            old_logprob=stats.logprob,
+            reference_logprob=stats.logprob,
+            weighted_advantages=states.advantages,
+            loss_mask=rows.action,
+            polarity=jnp.zeros_like(states.advantages),
+            sequences=jnp.arange(count),
+            accuracy=jnp.zeros(count),
         )
         return self._gradient(self.params, batch)
 
@@ -138,7 +135,7 @@ class PolicyProbe:
         """Returns every state's (directional, realized) entropy change under a step, [n], nats."""
         after = optax.apply_updates(self.params, update)
         change = self._entropy_change(self.params, after, states.trajectories)
-        mask = np.asarray(states.trajectories.mask)
+        mask = np.asarray(states.trajectories.action)
         return np.asarray(change.directional)[mask], np.asarray(change.realized)[mask]
 
     def mean_entropy(self, update, states: StateBatch) -> float:
@@ -147,7 +144,7 @@ class PolicyProbe:
         Summed in float64, since differences of it are small.
         """
         stats = self._token_stats(optax.apply_updates(self.params, update), states.trajectories)
-        mask = np.asarray(states.trajectories.mask)
+        mask = np.asarray(states.trajectories.action)
         return float(np.asarray(stats.entropy, np.float64)[mask].mean())
 
     def compute_signals(self, states: StateBatch, preconditioner=None) -> dict[str, np.ndarray]:
@@ -161,26 +158,28 @@ class PolicyProbe:
           name -> [n].
         """
         rows = states.trajectories
-        advantages = jnp.where(rows.mask, states.advantages, 0.0)
-        stats, mask = self._token_stats(self.params, rows), rows.mask
-
-        polarity = signals.polarity(stats, advantages, mask)
-        unit = self._unit_parameter(self.params, preconditioner, rows)
+        tokens = self._sampled_tokens(states)
+        tokens = tokens._replace(
+            unit_parameter_polarity=self._unit_parameter_polarity(self.params, preconditioner, rows)
+        )
+        advantages, stats, polarity = tokens.advantages, tokens.stats, tokens.polarity
         # STEER's Omega at p / p_old = 1.
         omega = advantages * (1.0 - jnp.exp(stats.logprob)) * (stats.logprob + stats.entropy)
         by_name = {
             "polarity P": polarity,
             "P over equal states": jnp.asarray(sum_over_equal_states(rows, np.asarray(polarity))),
-            "parameter polarity": signals.parameter(stats, advantages, mask, unit_parameter=unit),
+            "parameter polarity": signals.parameter_polarity(tokens),
             **{
-                name: signals.SIGNALS[signal](stats, advantages, mask)
+                name: signals.SIGNALS[signal].compute(tokens)
                 for name, signal in OTHER_SIGNALS.items()
             },
             "-Omega of STEER": -omega,
             "-A log p": -advantages * stats.logprob,
             "H": stats.entropy,
         }
-        return {name: np.asarray(values)[np.asarray(mask)] for name, values in by_name.items()}
+        return {
+            name: np.asarray(values)[np.asarray(rows.action)] for name, values in by_name.items()
+        }
 
     def permute_within_strata(
         self, states: StateBatch, values: jax.Array, control: str, draw: int
@@ -190,18 +189,28 @@ class PolicyProbe:
         Args:
           states: B sequences.
           values: [B, T].
-          control: a random signal's name (`methods.signals.strata`).
+          control: a random signal's name in `methods.signals.SIGNALS`.
           draw: number of the permutation.
 
         Returns:
           [B, T].
         """
-        mask, stats = states.trajectories.mask, self._token_stats(self.params, states.trajectories)
-        advantages = jnp.where(mask, states.advantages, 0.0)
-        strata = signals.strata(
-            control, signals.polarity(stats, advantages, mask), stats, advantages, mask
+        tokens = self._sampled_tokens(states)
+        return token_random.permute_within_strata(
+            values,
+            tokens.mask,
+            jax.random.key(draw),
+            sequences=jnp.arange(tokens.mask.shape[0]),
+            strata=signals.SIGNALS[control].stratify(tokens),
         )
-        return draws.permuted(values, mask, jax.random.key(draw), jnp.arange(mask.shape[0]), strata)
+
+    def _sampled_tokens(self, states: StateBatch) -> SampledTokens:
+        """The tokens as signals see them."""
+        rows = states.trajectories
+        stats = self._token_stats(self.params, rows)
+        advantages = jnp.where(rows.action, states.advantages, 0.0)
+        polarity = signals.banded_polarity(stats, advantages, rows.action)
+        return SampledTokens(stats, advantages, rows.action, polarity=polarity)
 
 
 def sum_over_equal_states(rows: Trajectories, values: np.ndarray) -> np.ndarray:
@@ -214,7 +223,7 @@ def sum_over_equal_states(rows: Trajectories, values: np.ndarray) -> np.ndarray:
     Returns:
       [B, T] the sum over the batch's tokens at the same state.
     """
-    tokens, mask = np.asarray(rows.tokens), np.asarray(rows.mask)
+    tokens, mask = np.asarray(rows.tokens), np.asarray(rows.action)
     prompts = [
         bytes(np.asarray(prompt)[valid])
         for prompt, valid in zip(rows.prompt_tokens, np.asarray(rows.prompt_valid), strict=True)

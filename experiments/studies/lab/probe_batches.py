@@ -13,7 +13,7 @@ import optax
 
 from experiments.studies.lab.policy_probe import PolicyProbe, StateBatch
 from papo_jax.learner import parameter_polarity
-from papo_jax.learner.trajectories import Trajectories
+from papo_jax.learner.batches import Trajectories
 from papo_jax.methods.advantages import group_normalized
 from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.sources import arithmetic
@@ -55,7 +55,7 @@ def sample_arithmetic(
     right = [is_right(text, problems[n // probe.samples].answer) for n, text in enumerate(texts)]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
     advantages = group_normalized(rewards).reshape(-1, 1)
-    return StateBatch(rows, jnp.broadcast_to(advantages, rows.mask.shape))
+    return StateBatch(rows, jnp.broadcast_to(advantages, rows.action.shape))
 
 
 def is_right(completion: str, reference_answer: str) -> bool:
@@ -129,7 +129,13 @@ def make_text_batch(probe: PolicyProbe, seed: int, *, prompts: int) -> StateBatc
     chosen = batches[seed if seed < EARLIER_SEED else -1 - seed % EARLIER_BATCHES]
 
     everywhere = np.ones(chosen.shape, bool)
-    rows = Trajectories(chosen[:, :8], everywhere[:, :8], chosen[:, 8:], everywhere[:, 8:])
+    rows = Trajectories(
+        prompt_tokens=chosen[:, :8],
+        prompt_valid=everywhere[:, :8],
+        tokens=chosen[:, 8:],
+        valid=everywhere[:, 8:],
+        action=everywhere[:, 8:],
+    )
     signs = np.random.default_rng(seed).permutation(np.resize([-1.0, 1.0], prompts))
     signs = jnp.broadcast_to(signs.astype(np.float32)[:, None], (prompts, 40))
     return StateBatch(jax.tree.map(jnp.asarray, rows), signs)

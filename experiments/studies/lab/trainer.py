@@ -1,10 +1,9 @@
-"""Training in a small world: rollout, grading and updates in one jitted program, scanned over many
-steps.
+"""Trainer of a small world: rollout, grading and updates in one jitted program, scanned over steps.
 
-It is made of the trainer's own parts: `generate`, `weigh`, `update`; only grading is on the device
-(`toy_tasks.grade_completions`), and the optimizer's rate and any number of the method may differ
-from run to run, so that a search and all its seeds share one compiled step. Adam, gradient clip 1,
-no weight decay, a constant rate; `UPDATES` minibatches a rollout.
+It calls the product's `generate` and `learn`; grading is on the device (`toy_tasks.grade_completions`), and the
+optimizer's rate and any number of the method may differ from run to run, so that a search and all
+its seeds share one compiled step. Adam, gradient clip 1, no weight decay, a constant rate;
+`UPDATES` minibatches a rollout.
 
 Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the
 CPU time of four alone, and processes side by side use the cores better (`runs.make_runs`).
@@ -22,9 +21,12 @@ import numpy as np
 import optax
 
 from experiments.studies.lab import toy_tasks
-from papo_jax.learner import parameter_polarity, update, weighted_advantages
-from papo_jax.learner import state as states
-from papo_jax.learner.trajectories import Batch, Trajectories
+from papo_jax.learner.batches import Grades, Rollout, Trajectories, make_trajectories
+from papo_jax.learner.learn import Learner, LearnOutput, learn
+from papo_jax.learner.minibatches import UpdatePlan, put_kept_first
+from papo_jax.learner.parameter_polarity import adam_preconditioner
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import Stream, TrainState, init_state, stream_key
 from papo_jax.methods import presets
 from papo_jax.models import Policy
 from papo_jax.polarity import masked_mean
@@ -79,7 +81,10 @@ class Trainer:
         """
         self.world, self.policy = world, policy
         # Other draws of prompts cost samples, and a length penalty means nothing here.
-        self.method = {**presets.get(method), "refills": 0, "overlong": 0.0, **changes}
+        self.method = presets.get(method, refills=0, overlong=0.0, **changes)
+        self.scorer = PolicyScorer(
+            graph=policy.graph, reference=policy.params if self.method.needs_reference else None
+        )
         self.equals = policy.tokenizer.convert_tokens_to_ids("=")
         self.pool = toy_tasks.make_problems(world, "train", POOL)
         held_out = toy_tasks.make_problems(world, "held_out", 2 * PANEL)
@@ -126,16 +131,16 @@ class Trainer:
         right = np.stack(list(counts.values())).astype(np.uint8)
         return Course(joined, np.array(list(counts)), right, jax.device_get(state.params))
 
-    def _steps(self, state: states.TrainState, numbers: Numbers, rows: jax.Array):
+    def _steps(self, state: TrainState, numbers: Numbers, rows: jax.Array):
         """A block of rollouts with their updates: (state, metrics [K])."""
         return jax.lax.scan(functools.partial(self._step, numbers), state, rows)
 
-    def _step(self, numbers: Numbers, state: states.TrainState, rows: jax.Array):
+    def _step(self, numbers: Numbers, state: TrainState, rows: jax.Array):
         prompts, answers = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], self.pool)
         rollout = self.draw(
-            state.params, prompts, states.stream_key(state.key, state.step, states.Stream.ROLLOUT)
+            state.params, prompts, stream_key(state.key, state.step, Stream.ROLLOUT)
         )
-        return self.learn(state, numbers, *rollout, self.rewards(*rollout, answers))
+        return self.learn(state, numbers, *rollout, self.grade(*rollout, answers))
 
     def draw(self, params, prompts: Prompts, key: jax.Array):
         """Samples: (trajectories, truncated [B])."""
@@ -148,17 +153,16 @@ class Trainer:
             max_new_tokens=self.world.max_new_tokens,
             stop_tokens=self.policy.stop_tokens,
         )
-        repeated = (jnp.repeat(leaf, SAMPLES, axis=0) for leaf in (prompts.tokens, prompts.valid))
-        return Trajectories(*repeated, out.tokens, out.mask), out.truncated
+        return make_trajectories(prompts, out, samples=SAMPLES), out.truncated
 
-    def rewards(
+    def grade(
         self, trajectories: Trajectories, truncated: jax.Array, answers: jax.Array
     ) -> jax.Array:
-        """Judges: [N, G]."""
+        """Judges which answers are right, [N, G] float32."""
         asked = jnp.repeat(answers, SAMPLES, axis=0)
         graded = toy_tasks.grade_completions(
             tokens=trajectories.tokens,
-            mask=trajectories.mask,
+            mask=trajectories.action,
             truncated=truncated,
             reference_answers=asked,
             equals_token=self.equals,
@@ -167,139 +171,105 @@ class Trainer:
 
     def learn(
         self,
-        state: states.TrainState,
+        state: TrainState,
         numbers: Numbers,
         trajectories: Trajectories,
-        truncated,
+        truncated: jax.Array,
         rewards: jax.Array,
     ):
-        """Weighs a rollout and makes its updates: (state, metrics)."""
-        method = {**self.method, **numbers}
-        options = dict(graph=self.policy.graph, temperature=1.0)
-        stats = weighted_advantages.assess(state.params, trajectories, parts=1, **options)
-        entropy = masked_mean(stats.entropy, trajectories.mask)
-        sequences = jnp.arange(trajectories.mask.shape[0])
-        key = states.stream_key(state.key, state.step, states.Stream.WEIGHTS)
-        weighed, metrics = weighted_advantages.weigh(
-            stats,
-            rewards,
-            trajectories.mask,
-            jnp.ones(rewards.shape, bool),
-            sequences,
-            entropy,
-            state.phase,
-            key,
-            self._steering(state, trajectories),
+        """Learns from a rollout: (state, metrics)."""
+        stats = self.scorer.score(state.params, trajectories)
+        rollout = Rollout(
+            trajectories=trajectories,
+            stats=stats,
+            entropy=masked_mean(stats.entropy, trajectories.action),
+        )
+        grades = Grades(rewards=rewards, right=rewards == 1, kept=jnp.ones(rewards.shape, bool))
+        state, output = learn(state, rollout, grades, self.scorer, learner=self._learner(numbers))
+        metrics = _rollout_metrics(trajectories, truncated, rewards, output)
+        return state, output.metrics | metrics | _update_metrics(output)
+
+    def _learner(self, numbers: Numbers) -> Learner:
+        """The learner at the numbers of a run, which may be traced."""
+        own = {name: value for name, value in numbers.items() if name != "learning_rate"}
+        method = self.method.with_numbers(**own)
+        return Learner(
             method=method,
-            limit=self.world.max_new_tokens,
+            optimizer=make_optimizer(numbers["learning_rate"]),
+            max_new_tokens=self.world.max_new_tokens,
+            plan_updates=functools.partial(plan_updates, pack=method.pack),
+            preconditioner=functools.partial(
+                adam_preconditioner, b2=ADAM["b2"], epsilon=ADAM["eps"]
+            ),
         )
-        reference = stats.logprob
-        if method.get("kl_coefficient"):
-            reference = weighted_advantages.assess(
-                self.policy.params, trajectories, parts=1, **options
-            ).logprob
-        batch = Batch(
-            trajectories,
-            stats.logprob,
-            reference,
-            weighed.weights * weighed.advantages,
-            weighed.loss_mask,
-            weighed.polarity,
-            sequences,
-            jnp.repeat(rewards.mean(axis=1), SAMPLES),
-        )
-        state, updates = self._updates(state._replace(phase=weighed.phase), batch, method)
-        metrics |= _rollout_metrics(trajectories, truncated, rewards, weighed) | updates
-        return state._replace(step=state.step + 1), metrics
-
-    def _steering(self, state: states.TrainState, trajectories: Trajectories) -> jax.Array | None:
-        if self.method["signal"] != "parameter":
-            return None
-        preconditioner = parameter_polarity.adam_preconditioner(
-            state.opt_state, b2=ADAM["b2"], epsilon=ADAM["eps"]
-        )
-        return parameter_polarity.unit_parameter(
-            state.params,
-            preconditioner,
-            trajectories,
-            graph=self.policy.graph,
-            temperature=1.0,
-            parts=1,
-        )
-
-    def _updates(self, state: states.TrainState, batch: Batch, method: dict):
-        """Deals the sequences out to the minibatches, those that are left out last, and updates
-        once for each.
-
-        As `training.step` does, but for sequences that all take part: it cuts their random order
-          into pieces, which is as good.
-        """
-        key = states.stream_key(state.key, state.step, states.Stream.MINIBATCHES)
-        shuffled = jax.random.permutation(key, batch.loss_mask.shape[0])
-        shuffled = shuffled[jnp.argsort(~batch.loss_mask.any(axis=1)[shuffled], stable=True)]
-        # Packed: one after another, so that the last ones may be empty, and then change nothing.
-        rows = shuffled.reshape(UPDATES, -1) if method["pack"] else shuffled.reshape(-1, UPDATES).T
-        drawn = states.stream_key(state.key, state.step, states.Stream.SELECTION)
-
-        def one(state, rows):
-            return update.update(
-                state,
-                jax.tree.map(lambda leaf: leaf[rows], batch),
-                drawn,
-                graph=self.policy.graph,
-                optimizer=optimizer(method["learning_rate"]),
-                method=method,
-                limit=self.world.max_new_tokens,
-                temperature=1.0,
-                microbatches=1,
-            )
-
-        state, metrics = jax.lax.scan(one, state, rows)
-        kept = (
-            "clip/fraction",
-            "kl/old_new",
-            "grad_norm",
-            "entropy_change/sum",
-            "selected/tokens",
-            "update/skipped",
-        )
-        return state, {
-            name: metrics[name].astype(jnp.float32).mean() for name in kept if name in metrics
-        }
 
     def _count_right(self, params) -> jax.Array:
         """Right answers on each problem of the panel, [M], always with the same draws."""
         key = jax.random.key(2**20)
         trajectories, truncated = self.draw(params, self.panel.prompts, key)
-        return self.rewards(trajectories, truncated, self.panel.reference_answers).sum(axis=1)
+        return self.grade(trajectories, truncated, self.panel.reference_answers).sum(axis=1)
 
 
-def optimizer(learning_rate) -> optax.GradientTransformation:
-    """Adam behind a clip of the global norm; the rate may be traced."""
+def plan_updates(state: TrainState, kept: jax.Array, *, pack: bool) -> UpdatePlan:
+    """Plans one epoch: sequences of the loss first, dealt out to the minibatches or packed.
+
+    The stored runs fix this order and its keys; every update is made, an empty one changes nothing.
+    """
+    key = stream_key(state.key, state.step, Stream.MINIBATCHES)
+    shuffled = put_kept_first(jax.random.permutation(key, kept.shape[0]), kept)
+    rows = shuffled.reshape(UPDATES, -1) if pack else shuffled.reshape(-1, UPDATES).T
+    drawn = stream_key(state.key, state.step, Stream.SELECTION)
+    return UpdatePlan(
+        rows=rows, keys=jnp.broadcast_to(drawn, (UPDATES,)), due=jnp.ones(UPDATES, bool)
+    )
+
+
+def make_optimizer(learning_rate) -> optax.GradientTransformation:
+    """Returns Adam behind a clip of the global norm; the rate may be traced."""
     return optax.chain(
         optax.clip_by_global_norm(1.0), optax.scale_by_adam(**ADAM), optax.scale(-learning_rate)
     )
 
 
-def _start(params, seed: int) -> states.TrainState:
-    return states.init(params, optimizer(0.0), seed)
+def _start(params, seed: int) -> TrainState:
+    return init_state(params, make_optimizer(0.0), seed)
+
+
+UPDATE_METRICS = (
+    "clip/fraction",
+    "kl/old_new",
+    "grad_norm",
+    "entropy_change/sum",
+    "selected/tokens",
+    "update/skipped",
+)
+
+
+def _update_metrics(output: LearnOutput) -> dict[str, jax.Array]:
+    """Averages over a rollout's updates."""
+    updates = output.updates
+    return {
+        name: updates[name].astype(jnp.float32).mean() for name in UPDATE_METRICS if name in updates
+    }
 
 
 def _rollout_metrics(
-    trajectories: Trajectories, truncated, rewards, weighed
+    trajectories: Trajectories, truncated, rewards, output: LearnOutput
 ) -> dict[str, jax.Array]:
-    mask, raised = weighed.loss_mask, weighed.advantages > 0
+    weighted, mask = output.weighted, output.weighted.loss_mask
+    raised, lowered = weighted.advantages > 0, weighted.advantages < 0
+    expanding = weighted.polarity > 0
 
-    def sign_share(side):
+    def share_of_tokens(side):
         return (mask & side).sum() / jnp.maximum(mask.sum(), 1)
 
     return {
         "reward/mean": rewards.mean(),
         "reward/all_right": (rewards.min(axis=1) == 1).mean(),
         "reward/all_wrong": (rewards.max(axis=1) == 0).mean(),
-        "length/mean": trajectories.mask.sum(axis=1).mean(),
+        "length/mean": trajectories.action.sum(axis=1).mean(),
         "length/truncated": truncated.mean(),
-        "share/raised": sign_share(raised),
-        "share/raised_expanding": sign_share(raised & (weighed.polarity > 0)),
-        "share/lowered_expanding": sign_share((weighed.advantages < 0) & (weighed.polarity > 0)),
+        "share/raised": share_of_tokens(raised),
+        "share/raised_expanding": share_of_tokens(raised & expanding),
+        "share/lowered_expanding": share_of_tokens(lowered & expanding),
     }

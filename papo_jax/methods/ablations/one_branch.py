@@ -11,111 +11,76 @@ from collections.abc import Callable
 
 import jax
 
-from kernels.token_stats import TokenStats
-from papo_jax.methods import draws as choices
-from papo_jax.methods import signals
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import DAPO
+from papo_jax.methods.token_batch import SampledTokens
 
 
-def contracting(
-    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
-) -> jax.Array:
-    """Tells which tokens have P < 0, [B, T]: those that the positive branch does without."""
-    return signals.polarity(stats, advantages, mask, dead_band=dead_band) < 0
+def contracting_tokens(tokens: SampledTokens) -> jax.Array:
+    """Returns the tokens with P < 0, [B, T], which the positive branch does without."""
+    return tokens.polarity < 0
 
 
-def expanding(
-    stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
-) -> jax.Array:
-    """Tells which tokens have P > 0, [B, T]: those that the negative branch does without."""
-    return signals.polarity(stats, advantages, mask, dead_band=dead_band) > 0
+def expanding_tokens(tokens: SampledTokens) -> jax.Array:
+    """Returns the tokens with P > 0, [B, T], which the negative branch does without."""
+    return tokens.polarity > 0
 
 
-def a_random_half(
-    stats: TokenStats,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    draws: jax.Array,
-    dead_band: float = 1e-6,
-) -> jax.Array:
-    """Tells which tokens with P != 0 have lost the toss of a coin, [B, T]."""
-    return (signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0) & (draws < 0.5)
+def random_half(tokens: SampledTokens) -> jax.Array:
+    """Returns the tokens with P != 0 that lose the toss of a coin, [B, T]."""
+    return (tokens.polarity != 0) & (tokens.token_uniforms < 0.5)
 
 
-def contracting_in_number(
-    stats: TokenStats,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    draws: jax.Array,
-    dead_band: float = 1e-6,
-) -> jax.Array:
-    """Tells which tokens go when as many of each sign of A go as `contracting` takes, drawn among
-    those with P != 0, [B, T]."""
-    return _in_number(contracting, stats, advantages, mask, draws=draws, dead_band=dead_band)
+def as_many_as_contracting(tokens: SampledTokens) -> jax.Array:
+    """Returns random tokens with P != 0, [B, T], of each sign of A as many as contract."""
+    return _draw_as_many(tokens, contracting_tokens(tokens))
 
 
-def expanding_in_number(
-    stats: TokenStats,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    draws: jax.Array,
-    dead_band: float = 1e-6,
-) -> jax.Array:
-    """Tells which tokens go when as many of each sign of A go as `expanding` takes, drawn among
-    those with P != 0, [B, T]."""
-    return _in_number(expanding, stats, advantages, mask, draws=draws, dead_band=dead_band)
+def as_many_as_expanding(tokens: SampledTokens) -> jax.Array:
+    """Returns random tokens with P != 0, [B, T], of each sign of A as many as expand."""
+    return _draw_as_many(tokens, expanding_tokens(tokens))
 
 
-def _in_number(
-    branch: Callable[..., jax.Array], stats, advantages, mask, *, draws, dead_band
-) -> jax.Array:
-    gone = branch(stats, advantages, mask, dead_band=dead_band)
-    acting = signals.polarity(stats, advantages, mask, dead_band=dead_band) != 0
+def _draw_as_many(tokens: SampledTokens, dropped: jax.Array) -> jax.Array:
+    acting, uniforms = tokens.polarity != 0, tokens.token_uniforms
     raised, lowered = (
-        choices.lowest(draws, acting & side, (gone & side).sum())
-        for side in (advantages > 0, advantages < 0)
+        token_random.select_lowest(uniforms, acting & side, (dropped & side).sum())
+        for side in (tokens.advantages > 0, tokens.advantages < 0)
     )
     return raised | lowered
 
 
-def _without(drop: Callable[..., jax.Array]) -> Arguments:
-    return arguments(
-        DAPO, drop=drop, clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, overlong=0.2
-    )
+def _method_without(dropped_token_rule: Callable[[SampledTokens], jax.Array]) -> Method:
+    return Method(DAPO, dropped_token_rule=dropped_token_rule, overlong=0.2)
 
 
-def positive_branch() -> Arguments:
-    """Updates that expand entropy, P > 0, and tokens in the dead band; clip 0.2 / 0.28, token
-    mean."""
-    return _without(contracting)
+def positive_branch() -> Method:
+    """Updates that expand entropy, P > 0, and tokens in the dead band; clip 0.2 / 0.28."""
+    return _method_without(contracting_tokens)
 
 
-def negative_branch() -> Arguments:
-    """Updates that contract entropy, P < 0, and tokens in the dead band; clip 0.2 / 0.28, token
-    mean."""
-    return _without(expanding)
+def negative_branch() -> Method:
+    """Updates that contract entropy, P < 0, and tokens in the dead band; clip 0.2 / 0.28."""
+    return _method_without(expanding_tokens)
 
 
-def random_branch() -> Arguments:
-    """A random half of the tokens that have a polarity, and those in the dead band: what leaving
-    tokens out does by itself; ours."""
-    return _without(a_random_half)
+def random_branch() -> Method:
+    """A random half of the tokens that have a polarity, and those in the dead band; ours.
+
+    It shows what leaving tokens out does by itself.
+    """
+    return _method_without(random_half)
 
 
-def random_positive_branch() -> Arguments:
-    """As many tokens of right and of wrong answers as `positive_branch` has, at random: its signs
-    of A without its polarity; ours."""
-    return _without(contracting_in_number)
+def random_positive_branch() -> Method:
+    """As many tokens of each sign of A as `positive_branch` has, at random; ours."""
+    return _method_without(as_many_as_contracting)
 
 
-def random_negative_branch() -> Arguments:
-    """As many tokens of right and of wrong answers as `negative_branch` has, at random: its signs
-    of A without its polarity; ours."""
-    return _without(expanding_in_number)
+def random_negative_branch() -> Method:
+    """As many tokens of each sign of A as `negative_branch` has, at random; ours."""
+    return _method_without(as_many_as_expanding)
 
 
 PRESETS = (

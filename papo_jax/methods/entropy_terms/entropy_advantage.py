@@ -10,59 +10,52 @@ at forks and does not raise entropy.
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, dapo, per_token
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import (
+    LossSum,
+    Objective,
+    TokenReduction,
+    clipped_surrogate,
+    token_mean,
+)
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def entropy_advantage_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    entropy: jax.Array,
     entropy_alpha: float = 0.4,
     entropy_kappa: float = 2.0,
     clip_low: float = 0.2,
     clip_high: float = 0.28,
-    coefficients: jax.Array | None = None,
-) -> Objective:
+) -> LossSum:
     """Computes the clipped surrogate of A' = A + min(alpha sg(H), abs(A) / kappa).
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T].
-      entropy: [B, T] H of the current policy, nats; without gradient.
+      tokens: `TokenBatch` with `entropy`, whose gradient is not used.
+      reduction: `token_mean`.
       entropy_alpha: what a nat adds to the advantage.
       entropy_kappa: above 1, so that the sign of A stays.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
-      coefficients: [B, T] of the token losses; None for `per_token`.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    added = jnp.minimum(
-        entropy_alpha * jax.lax.stop_gradient(entropy), jnp.abs(advantages) / entropy_kappa
-    )
-    return dapo(
-        logprob,
-        old_logprob,
-        advantages + added,
-        mask,
+    weighted = tokens.weighted_advantages
+    bound = jnp.abs(weighted) / entropy_kappa
+    added = jnp.minimum(entropy_alpha * jax.lax.stop_gradient(tokens.entropy), bound)
+    return clipped_surrogate(
+        tokens._replace(weighted_advantages=weighted + added),
+        reduction,
         clip_low=clip_low,
         clip_high=clip_high,
-        coefficients=coefficients,
     )
 
 
-def entropy_advantage() -> Arguments:
+def entropy_advantage() -> Method:
     """Cheng et al. 2025, arXiv 2506.14758: alpha 0.4, kappa 2, clip 0.2 / 0.28, token mean."""
-    return arguments(
-        Rule(objective, per_token),
-        entropy_alpha=0.4,
-        entropy_kappa=2.0,
-        clip_low=0.2,
-        clip_high=0.28,
-    )
+    return Method(Objective(entropy_advantage_loss, token_mean))
 
 
 PRESETS = (entropy_advantage,)

@@ -7,63 +7,57 @@ gradient.
 
 import jax
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
-    dapo,
+    TokenReduction,
+    clipped_surrogate,
     masked_sum,
-    per_token,
-    with_coefficients,
+    token_mean,
 )
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def entropy_bonus_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    entropy: jax.Array,
-    entropy_coefficient: jax.Array | float = 1e-3,
+    entropy_coefficient: float = 1e-3,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
-    coefficients: jax.Array | None = None,
-) -> Objective:
+) -> LossSum:
     """Computes the clipped surrogate less a multiple of the entropy.
 
         L = 1/N sum_t -min(r A, clip(r, 1 - low, 1 + high) A) - coefficient H_t
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T].
-      entropy: [B, T] H of the current policy, nats, with gradient.
-      entropy_coefficient: of the bonus, a number or [B, T].
+      tokens: `TokenBatch` with `entropy`, which has a gradient.
+      reduction: `token_mean`.
+      entropy_coefficient: of the bonus.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
-      coefficients: [B, T] of the token losses; None for `per_token`.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    surrogate = dapo(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        clip_low=clip_low,
-        clip_high=clip_high,
-        coefficients=coefficients,
-    )
-    coefficients = with_coefficients(per_token(mask), coefficients).coefficients
-    return surrogate._replace(
-        total=surrogate.total - masked_sum(coefficients, entropy_coefficient * entropy, mask)
-    )
+    surrogate = clipped_surrogate(tokens, reduction, clip_low=clip_low, clip_high=clip_high)
+    return subtract_entropy(surrogate, tokens, reduction, entropy_coefficient)
 
 
-def entropy_bonus() -> Arguments:
+def subtract_entropy(
+    surrogate: LossSum,
+    tokens: TokenBatch,
+    reduction: TokenReduction,
+    coefficient: jax.Array | float,
+) -> LossSum:
+    """Subtracts sum c coefficient H from a surrogate; the coefficient is a number or [B, T]."""
+    bonus = masked_sum(reduction, coefficient * tokens.entropy, tokens.mask)
+    return surrogate._replace(total=surrogate.total - bonus)
+
+
+def entropy_bonus() -> Method:
     """GRPO's advantages, clip 0.2 and a mean over tokens, with verl's bonus of 1e-3."""
-    return arguments(
-        Rule(objective, per_token), entropy_coefficient=1e-3, clip_low=0.2, clip_high=0.2
-    )
+    return Method(Objective(entropy_bonus_loss, token_mean))
 
 
 PRESETS = (entropy_bonus,)

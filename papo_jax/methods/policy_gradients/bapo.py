@@ -14,27 +14,29 @@ never helps to reach it, since max(r, c_low) only grows: c_low acts through what
 effect at one update a rollout, where every ratio is 1.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
+    token_mean,
 )
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def bapo_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
     positive_ratio: float = 2 / 3,
     low_first: bool = False,
@@ -43,69 +45,67 @@ def objective(
     high_min: float = 1.2,
     high_max: float = 3.0,
     bound_step: float = 0.05,
-) -> Objective:
-    """Computes the clipped surrogate under the first bounds that give tokens with A > 0 their
-    share.
+) -> LossSum:
+    """Computes the clipped surrogate under the first bounds that give A > 0 its share of the loss.
 
-        positive(c_high) = sum_{A > 0} min(r, c_high) A,   negative(c_low) = sum_{A < 0} max(r, c_low) abs(A)
-        L = -1/N sum_t min(r A, clip(r, c_low, c_high) A)  at the first bounds with positive >=
-        positive_ratio negative
+        positive(c_high) = sum_{A > 0} min(r, c_high) A
+        negative(c_low) = sum_{A < 0} max(r, c_low) abs(A)
+        L = -1/N sum_t min(r A, clip(r, c_low, c_high) A)
+            at the first bounds with positive >= positive_ratio negative
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
+      tokens: `TokenBatch` of the whole minibatch.
+      reduction: `token_mean`.
       positive_ratio: positive over negative; rho / (1 - rho) for a share rho.
       low_first: move c_low before c_high.
       low_min, low_max, high_min, high_max: the bounds' ranges, of the ratio itself.
       bound_step: by which one of them is moved at a time.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    mask, weighted = tokens.mask, tokens.weighted_advantages
+    log_ratio = masked_log_ratio(tokens)
     ratio = jnp.exp(log_ratio)
-    lows, highs = _path(low_first, low_min, low_max, high_min, high_max, bound_step)
-    held = jax.lax.stop_gradient(ratio)
+    lows, highs = _bound_path(low_first, low_min, low_max, high_min, high_max, bound_step)
+    fixed_ratio = jax.lax.stop_gradient(ratio)
 
-    def pressure(values, sign):
-        return jnp.where(mask & (sign * advantages > 0), values * jnp.abs(advantages), 0.0).sum()
+    def loss_of_sign(values, sign):
+        return jnp.where(mask & (sign * weighted > 0), values * jnp.abs(weighted), 0.0).sum()
 
-    positive = jax.lax.map(lambda high: pressure(jnp.minimum(held, high), 1.0), highs)
-    negative = jax.lax.map(lambda low: pressure(jnp.maximum(held, low), -1.0), lows)
+    # The first pair of bounds at which tokens with A > 0 have their share, else the last pair.
+    positive = jax.lax.map(lambda high: loss_of_sign(jnp.minimum(fixed_ratio, high), 1.0), highs)
+    negative = jax.lax.map(lambda low: loss_of_sign(jnp.maximum(fixed_ratio, low), -1.0), lows)
     reached = positive >= positive_ratio * negative
     chosen = jnp.where(reached.any(), reached.argmax(), lows.size - 1)
     low, high = lows[chosen], highs[chosen]
-    loss, clipped, outside = clipped_loss(ratio, advantages, low, high)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=clipped, outside=outside)
+
+    loss, clipped, outside = clipped_loss(ratio, weighted, low, high)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped, outside=outside)
     metrics |= {"bounds/low": (low, 1), "bounds/high": (high, 1)}
-    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
+    return LossSum(masked_sum(reduction, loss, mask), reduction.count, metrics)
 
 
-def _path(low_first, low_min, low_max, high_min, high_max, step) -> tuple[jax.Array, jax.Array]:
-    """The bounds in the order in which they are tried: one goes to its end, then the other."""
+def _bound_path(low_first, low_min, low_max, high_min, high_max, step) -> list[jax.Array]:
+    """Lists the bounds in the order in which they are tried: one to its end, then the other."""
     lows = np.append(np.arange(low_min, low_max - step / 2, step), low_max)
     highs = np.append(np.arange(high_min, high_max - step / 2, step), high_max)
     if low_first:
         pairs = [(low, highs[0]) for low in lows] + [(lows[-1], high) for high in highs[1:]]
     else:
         pairs = [(lows[0], high) for high in highs] + [(low, highs[-1]) for low in lows[1:]]
-    return tuple(jnp.asarray(np.array(pairs, np.float32).T))
+    return [jnp.asarray(bounds) for bounds in np.array(pairs, np.float32).T]
 
 
-_RULE = Rule(objective, per_token, whole=True)
-_BOUNDS = dict(low_min=0.6, low_max=0.9, high_min=1.2, high_max=3.0, bound_step=0.05)
+def bapo() -> Method:
+    """BAPO, arXiv 2510.18927, as in the paper: c_high first, positive share 0.4."""
+    return Method(Objective(bapo_loss, token_mean, needs_full_minibatch=True))
 
 
-def bapo() -> Arguments:
-    """BAPO, arXiv 2510.18927, as in the paper: c_high first, positive share 0.4, c_low 0.6 to 0.9,
-    c_high 1.2 to 3.0."""
-    return arguments(_RULE, positive_ratio=2 / 3, low_first=False, **_BOUNDS)
-
-
-def bapo_code() -> Arguments:
-    """BAPO with its code's order, c_low first, and its script's 0.5 of the negative loss; the
-    paper's bounds."""
-    return arguments(_RULE, positive_ratio=0.5, low_first=True, **_BOUNDS)
+def bapo_code() -> Method:
+    """BAPO with its code's order, c_low first, its script's 0.5, and the paper's bounds."""
+    loss = functools.partial(bapo_loss, positive_ratio=0.5, low_first=True)
+    return Method(Objective(loss, token_mean, needs_full_minibatch=True))
 
 
 PRESETS = (bapo, bapo_code)

@@ -9,31 +9,29 @@ kept. At one update a rollout the ratio is 1 and this is PPO.
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
-    with_coefficients,
+    token_mean,
 )
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def ce_gppo_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
     below_beta: float = 0.75,
     above_beta: float = 1.0,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     dual_clip: float = 10.0,
-    coefficients: jax.Array | None = None,
-) -> Objective:
+) -> LossSum:
     """Computes the surrogate whose clipped tokens pass a bounded gradient on.
 
         l = beta1 (1 - low) / sg(r) r A     where A < 0 and r < 1 - low
@@ -42,43 +40,33 @@ def objective(
         L = -1/N sum_t l
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T].
+      tokens: `TokenBatch`.
+      reduction: `token_mean`.
       below_beta, above_beta: beta1 and beta2.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
       dual_clip: above this ratio a token with A < 0 has no gradient.
-      coefficients: [B, T] of the token losses; None for `per_token`.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = with_coefficients(per_token(mask), coefficients)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    weighted, log_ratio = tokens.weighted_advantages, masked_log_ratio(tokens)
     ratio, low, high = jnp.exp(log_ratio), 1.0 - clip_low, 1.0 + clip_high
-    unit = jnp.exp(
-        log_ratio - jax.lax.stop_gradient(log_ratio)
-    )  # 1, with the ratio's relative slope
-    below, above = (advantages < 0) & (ratio < low), (advantages > 0) & (ratio > high)
+    # 1, with the ratio's relative slope.
+    unit = jnp.exp(log_ratio - jax.lax.stop_gradient(log_ratio))
+    below, above = (weighted < 0) & (ratio < low), (weighted > 0) & (ratio > high)
     passed = jnp.where(
         below, below_beta * low * unit, jnp.where(above, above_beta * high * unit, ratio)
     )
-    cut = (advantages < 0) & (ratio > dual_clip)
-    loss = -jnp.where(cut, dual_clip, passed) * advantages
-    metrics = ratio_metrics(
-        log_ratio, advantages, mask, zeroed=cut, outside=(ratio < low) | (ratio > high)
-    )
-    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
+    cut = (weighted < 0) & (ratio > dual_clip)
+    loss = -jnp.where(cut, dual_clip, passed) * weighted
+    outside = (ratio < low) | (ratio > high)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=cut, outside=outside)
+    return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
 
 
-def ce_gppo() -> Arguments:
+def ce_gppo() -> Method:
     """CE-GPPO, arXiv 2509.20712: beta 0.75 and 1, clip 0.2, dual clip 10, token mean."""
-    return arguments(
-        Rule(objective, per_token),
-        below_beta=0.75,
-        above_beta=1.0,
-        clip_low=0.2,
-        clip_high=0.2,
-        dual_clip=10.0,
-    )
+    return Method(Objective(ce_gppo_loss, token_mean))
 
 
 PRESETS = (ce_gppo,)

@@ -9,60 +9,53 @@ and 1 + 0.2: weight_low = 0.8, weight_high = 1.2.
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
-    with_coefficients,
+    token_mean,
 )
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def cispo_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
     weight_low: float = 0.0,
     weight_high: float = 5.0,
-    coefficients: jax.Array | None = None,
-) -> Objective:
-    """Computes the weighted log-likelihood. Only its gradient means anything: the value need not
-    fall with training.
+) -> LossSum:
+    """Computes the weighted log-likelihood; only its gradient means anything.
 
         L = -1/N sum_t sg(clip(r, weight_low, weight_high)) A log p(y_t)
 
+    The value need not fall with training.
+
     Args:
-      logprob, old_logprob, advantages, mask: [B, T].
+      tokens: `TokenBatch`.
+      reduction: `token_mean`.
       weight_low, weight_high: bounds on the ratio itself.
-      coefficients: [B, T] of the token losses; None for `per_token`.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = with_coefficients(per_token(mask), coefficients)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    mask, log_ratio = tokens.mask, masked_log_ratio(tokens)
     ratio = jnp.exp(log_ratio)
-    pull = jax.lax.stop_gradient(
-        jnp.where(mask, jnp.clip(ratio, weight_low, weight_high) * advantages, 0.0)
-    )
+    pull = jnp.clip(ratio, weight_low, weight_high) * tokens.weighted_advantages
+    pull = jax.lax.stop_gradient(jnp.where(mask, pull, 0.0))
     outside = (ratio < weight_low) | (ratio > weight_high)
-    metrics = ratio_metrics(
-        log_ratio, advantages, mask, zeroed=jnp.zeros(mask.shape, bool), outside=outside
-    )
-    return Objective(
-        masked_sum(average.coefficients, -pull * logprob, mask), average.count, metrics
-    )
+    nowhere = jnp.zeros(mask.shape, bool)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=nowhere, outside=outside)
+    return LossSum(masked_sum(reduction, -pull * tokens.logprob, mask), reduction.count, metrics)
 
 
-def cispo() -> Arguments:
-    """CISPO, MiniMax 2025, arXiv 2506.13585, with TRL's bounds: weights up to 5, none below; token
-    mean."""
-    return arguments(Rule(objective, per_token), weight_low=0.0, weight_high=5.0)
+def cispo() -> Method:
+    """CISPO, MiniMax 2025, arXiv 2506.13585, with TRL's bounds: weights up to 5, none below."""
+    return Method(Objective(cispo_loss, token_mean))
 
 
 PRESETS = (cispo,)

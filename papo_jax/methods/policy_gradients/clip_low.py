@@ -6,14 +6,16 @@ could not be found; 0.1 below and 0.2 above are ours. At one update a rollout th
 nothing is clipped.
 """
 
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import DAPO
+import functools
+
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, clipped_surrogate, token_mean
 
 
-def clip_low() -> Arguments:
-    """clip-low, arXiv 2509.26114, with bounds of ours: 0.1 below, 0.2 above; GRPO's advantages,
-    token mean, no KL term."""
-    return arguments(DAPO, clip_low=0.1, clip_high=0.2, kl_coefficient=0.0)
+def clip_low() -> Method:
+    """clip-low, arXiv 2509.26114, with bounds of ours: 0.1 below, 0.2 above; token mean, no KL."""
+    loss = functools.partial(clipped_surrogate, clip_low=0.1, clip_high=0.2)
+    return Method(Objective(loss, token_mean))
 
 
 PRESETS = (clip_low,)

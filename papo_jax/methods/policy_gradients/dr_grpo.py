@@ -6,56 +6,20 @@ systems divide by the longest one of the batch. Their code also gives truncated 
 0; here they are graded like any other.
 """
 
-import jax
+import functools
 
-from papo_jax.methods import advantages as estimators
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, dapo, per_limit, with_coefficients
+from papo_jax.methods import advantages
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, clipped_surrogate, limit_mean
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    limit: int,
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
-    coefficients: jax.Array | None = None,
-) -> Objective:
-    """Computes the clipped surrogate, summed over each answer's tokens and divided by a constant.
+def dr_grpo() -> Method:
+    """Dr. GRPO, Liu et al. 2025, arXiv 2503.20783: centered rewards, sums over the length limit.
 
-        L = -1/B sum_i 1/limit sum_t min(r A, clip(r, 1 - low, 1 + high) A)
-
-    Args:
-      logprob, old_logprob, advantages, mask: [B, T].
-      limit: the longest completion that is allowed, tokens.
-      clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
-      coefficients: [B, T] of the token losses; None for `per_limit`.
-
-    Returns:
-      `Objective` whose count is the number of answers.
+    L = -1/B sum_i 1/max_new_tokens sum_t min(r A, clip(r, 1 - low, 1 + high) A)
     """
-    coefficients, count = with_coefficients(per_limit(mask, limit), coefficients)
-    surrogate = dapo(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        clip_low=clip_low,
-        clip_high=clip_high,
-        coefficients=coefficients,
-    )
-    return surrogate._replace(count=count)
-
-
-def dr_grpo() -> Arguments:
-    """Dr. GRPO, Liu et al. 2025, arXiv 2503.20783: centered rewards, clip 0.2, sums over the
-    generation limit."""
-    return arguments(
-        Rule(objective, per_limit), advantage=estimators.group_centered, clip_low=0.2, clip_high=0.2
-    )
+    objective = Objective(functools.partial(clipped_surrogate, clip_high=0.2), limit_mean)
+    return Method(objective, advantage_rule=advantages.group_centered)
 
 
 PRESETS = (dr_grpo,)

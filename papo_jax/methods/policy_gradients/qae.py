@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import DAPO
 
 
@@ -21,7 +21,8 @@ def quantile_baseline(
 ) -> jax.Array:
     """Subtracts each group's K-quantile and divides by the group's standard deviation.
 
-        A[n, g] = (R[n, g] - b_n) / (std_g R[n] + epsilon),   b_n = inf {x : share of R[n] <= x is at least K}
+        A[n, g] = (R[n, g] - b_n) / (std_g R[n] + epsilon)
+        b_n = inf {x : share of R[n] <= x is at least K}
 
     For rewards 0 and 1: b = 0 where at least ceil(K G) are wrong, so that only right answers act,
     and 1 otherwise, so that only wrong ones do.
@@ -34,11 +35,7 @@ def quantile_baseline(
     Returns:
       [N, G] advantages; exact zeros where a group's rewards are all equal.
 
-    >>> print(
-    ...     quantile_baseline(
-    ...         jnp.array([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
-    ...     ).round(3)
-    ... )
+    >>> print(quantile_baseline(jnp.array([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]])).round(3))
     [[ 2.309  0.     0.     0.   ]
      [ 0.     0.     0.    -2.309]]
     """
@@ -52,18 +49,12 @@ def quantile_baseline(
     return jnp.where((rewards == rewards[:, :1]).all(axis=1, keepdims=True), 0.0, centered)
 
 
-def qae() -> Arguments:
-    """QAE, arXiv 2509.22611: the 0.4-quantile as baseline; of DAPO the loss, not dynamic sampling
-    and length penalty."""
-    return arguments(
-        DAPO,
-        advantage=quantile_baseline,
-        quantile=0.4,
-        epsilon=1e-6,
-        clip_low=0.2,
-        clip_high=0.28,
-        kl_coefficient=0.0,
-    )
+def qae() -> Method:
+    """QAE, arXiv 2509.22611: the 0.4-quantile as baseline, over DAPO's loss alone.
+
+    Its dynamic sampling and length penalty are off.
+    """
+    return Method(DAPO, advantage_rule=quantile_baseline)
 
 
 PRESETS = (qae,)

@@ -9,40 +9,43 @@ partial minibatch counts for less, here it has its own denominator; and an entro
 which is on by default there, is off here. Published: batch 1,024, minibatch 256, G 8.
 """
 
+import functools
+
 import jax
 
-from papo_jax.methods import advantages as estimators
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import DAPO
+from papo_jax.methods import advantages
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, clipped_surrogate, token_mean
+from papo_jax.methods.token_batch import SampledTokens
 
 
-def without_advantage(stats, advantages: jax.Array, mask: jax.Array) -> jax.Array:
-    """Tells which tokens have A = 0, [B, T]: the answers that PSR (the wrong) and NSR (the right)
-    leave out."""
-    return mask & (advantages == 0)
+def zero_advantage(tokens: SampledTokens) -> jax.Array:
+    """Returns the tokens with A = 0, [B, T]: answers that PSR (wrong) and NSR (right) leave out."""
+    return tokens.mask & (tokens.advantages == 0)
 
 
-def _signed(right: float, wrong: float, **changes) -> Arguments:
-    numbers = dict(right=right, wrong=wrong, clip_low=0.2, clip_high=0.2, kl_coefficient=0.0)
-    return arguments(DAPO, advantage=estimators.signed, **numbers, **changes)
+def _signed_method(right: float, wrong: float, *, drop: bool) -> Method:
+    return Method(
+        Objective(functools.partial(clipped_surrogate, clip_high=0.2), token_mean),
+        advantage_rule=functools.partial(advantages.signed, right=right, wrong=wrong),
+        dropped_token_rule=zero_advantage if drop else None,
+        pack=drop,
+    )
 
 
-def psr() -> Arguments:
-    """Positive sample reinforcement, arXiv 2506.01347: A = 1 for right answers; wrong ones are
-    dropped."""
-    return _signed(1.0, 0.0, drop=without_advantage, pack=True)
+def psr() -> Method:
+    """Positive sample reinforcement, arXiv 2506.01347: A = 1 if right; wrong ones are dropped."""
+    return _signed_method(1.0, 0.0, drop=True)
 
 
-def nsr() -> Arguments:
-    """Negative sample reinforcement, arXiv 2506.01347: A = -1 for wrong answers; right ones are
-    dropped."""
-    return _signed(0.0, 1.0, drop=without_advantage, pack=True)
+def nsr() -> Method:
+    """Negative sample reinforcement, arXiv 2506.01347: A = -1 if wrong; right ones are dropped."""
+    return _signed_method(0.0, 1.0, drop=True)
 
 
-def w_reinforce() -> Arguments:
-    """Weighted REINFORCE, arXiv 2506.01347: A = 0.1 for right answers and -1 for wrong ones; none
-    is dropped."""
-    return _signed(0.1, 1.0)
+def w_reinforce() -> Method:
+    """Weighted REINFORCE, arXiv 2506.01347: A = 0.1 if right and -1 if wrong; none is dropped."""
+    return _signed_method(0.1, 1.0, drop=False)
 
 
 PRESETS = (psr, nsr, w_reinforce)

@@ -10,72 +10,69 @@ the whole minibatch. The chosen tokens stay in the denominator.
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods import draws as choices
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
+    token_mean,
 )
 from papo_jax.methods.signals import centered_product
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def clip_cov_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    draws: jax.Array,
     covariance_share: float = 2e-4,
     covariance_low: float = 1.0,
     covariance_high: float = 5.0,
     clip_low: float = 1.0,
     clip_high: float = 1.0,
-) -> Objective:
+) -> LossSum:
     """Computes the clipped surrogate without the tokens that are drawn.
 
         Cov_t = (A_t - mean A)(log p(y_t) - mean log p)
-        drawn: min(eligible, max(1, int(share N))) of those with low < Cov < high that are not
-        clipped L = -1/N sum_t 1[not drawn] min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)
+        drawn: max(1, int(share N)) of those with low < Cov < high that are not clipped, or all
+        L = -1/N sum_t 1[not drawn] min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
-      draws: [B, T] uniform numbers that belong to the tokens.
+      tokens: `TokenBatch` of the whole minibatch, with `token_uniforms`.
+      reduction: `token_mean`.
       covariance_share: of all N tokens.
       covariance_low, covariance_high: bounds on Cov, exclusive.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    mask, weighted = tokens.mask, tokens.weighted_advantages
+    log_ratio = masked_log_ratio(tokens)
     loss, clipped, outside = clipped_loss(
-        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
+        jnp.exp(log_ratio), weighted, 1.0 - clip_low, 1.0 + clip_high
     )
-    covariance = jax.lax.stop_gradient(centered_product(advantages, logprob, mask))
-    eligible = mask & (covariance > covariance_low) & (covariance < covariance_high) & ~clipped
-    drawn = choices.lowest(draws, eligible, choices.at_most(covariance_share, average.count))
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=clipped | drawn, outside=outside)
+    covariance = jax.lax.stop_gradient(centered_product(weighted, tokens.logprob, mask))
+    inside = (covariance > covariance_low) & (covariance < covariance_high)
+    drawn = token_random.select_lowest(
+        tokens.token_uniforms,
+        mask & inside & ~clipped,
+        token_random.count_at_most(covariance_share, reduction.count),
+    )
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | drawn, outside=outside)
     metrics["selected/tokens"] = (drawn.sum(), 1)
-    return Objective(masked_sum(average.coefficients, loss, mask & ~drawn), average.count, metrics)
+    return LossSum(masked_sum(reduction, loss, mask & ~drawn), reduction.count, metrics)
 
 
-def clip_cov() -> Arguments:
-    """Clip-Cov, Cui et al. 2025, arXiv 2505.22617: a share of 2e-4 from 1 < Cov < 5, ratio clip 1 /
-    1, token mean."""
-    return arguments(
-        Rule(objective, per_token, whole=True),
-        covariance_share=2e-4,
-        covariance_low=1.0,
-        covariance_high=5.0,
-        clip_low=1.0,
-        clip_high=1.0,
+def clip_cov() -> Method:
+    """Clip-Cov, Cui et al. 2025, arXiv 2505.22617: a share of 2e-4 from 1 < Cov < 5, clip 1 / 1."""
+    return Method(
+        Objective(clip_cov_loss, token_mean, needs_full_minibatch=True, needs_token_uniforms=True)
     )
 
 

@@ -6,57 +6,41 @@ over the rollout batch under the sampling policy, and the threshold is not cente
 drops tokens with A = 0 above it; here A < 0 alone.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import TokenStats
-from papo_jax.methods import draws as choices
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import DAPO
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, clipped_surrogate, token_mean
+from papo_jax.methods.token_batch import SampledTokens
 from papo_jax.polarity import masked_mean
 
 
-def outliers(
-    stats: TokenStats,
-    advantages: jax.Array,
-    mask: jax.Array,
-    *,
-    draws: jax.Array,
-    vocabulary_mu: float = 8.5,
-    vocabulary_share: float = 1e-4,
+def polarity_outliers(
+    tokens: SampledTokens, *, vocabulary_mu: float = 8.5, vocabulary_share: float = 1e-4
 ) -> jax.Array:
-    """Tells which tokens leave the loss.
+    """Returns the tokens that leave the loss, [B, T].
 
         of the tokens with A < 0 and T > mu std T, the max(1, int(share N)) of the largest T
 
     Args:
-      stats: [B, T] under the sampling policy.
-      advantages: [B, T].
-      mask: [B, T] boolean, the rollout's N tokens.
-      draws: [B, T] uniform numbers that belong to the tokens, for equal T.
+      tokens: `SampledTokens`; its `token_uniforms` decide between equal T.
       vocabulary_mu: in standard deviations of T (the population's).
       vocabulary_share: at most this share of all N tokens leaves, or one.
-
-    Returns:
-      [B, T] boolean.
     """
-    unit = stats.unit_polarity
+    mask, unit = tokens.mask, tokens.stats.unit_polarity
     deviation = jnp.sqrt(masked_mean((unit - masked_mean(unit, mask)) ** 2, mask))
-    beyond = mask & (advantages < 0) & (unit > vocabulary_mu * deviation)
-    return choices.highest(unit, beyond, choices.at_most(vocabulary_share, mask.sum()), ties=draws)
+    beyond = mask & (tokens.advantages < 0) & (unit > vocabulary_mu * deviation)
+    count = token_random.count_at_most(vocabulary_share, mask.sum())
+    return token_random.select_highest(unit, beyond, count, ties=tokens.token_uniforms)
 
 
-def clip_v() -> Arguments:
+def clip_v() -> Method:
     """Clip_V, arXiv 2602.03392: mu 8.5, at most 1e-4 of the tokens; clip 0.2, token mean."""
-    return arguments(
-        DAPO,
-        drop=outliers,
-        vocabulary_mu=8.5,
-        vocabulary_share=1e-4,
-        clip_low=0.2,
-        clip_high=0.2,
-        kl_coefficient=0.0,
-    )
+    objective = Objective(functools.partial(clipped_surrogate, clip_high=0.2), token_mean)
+    return Method(objective, dropped_token_rule=polarity_outliers)
 
 
 PRESETS = (clip_v,)

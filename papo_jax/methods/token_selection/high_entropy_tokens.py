@@ -9,70 +9,66 @@ sampling and length penalty, on there (512 prompts x 16 in minibatches of 32), a
 
 import jax
 
-from papo_jax.methods import draws
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import Objective, Rule, dapo, per_token
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import (
+    LossSum,
+    Objective,
+    TokenReduction,
+    clipped_surrogate,
+    token_mean,
+)
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def high_entropy_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    entropy: jax.Array,
     entropy_share: float = 0.2,
     all_tokens: bool = True,
     clip_low: float = 0.2,
     clip_high: float = 0.28,
-) -> Objective:
+) -> LossSum:
     """Computes the clipped surrogate of the tokens with the highest entropy.
 
         L = -1/N sum_t 1[H_t >= tau] min(r A, clip(r, 1 - low, 1 + high) A)
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
-      entropy: [B, T] H of the current policy, nats.
+      tokens: `TokenBatch` of the whole minibatch, with `entropy`.
+      reduction: `token_mean`.
       entropy_share: tau is the value that this share of the tokens reaches, rounded up; all tokens
         at tau are kept.
       all_tokens: N counts all tokens; otherwise those that are kept.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
 
     Returns:
-      `Objective` whose count is N.
+      `LossSum` whose count is N.
     """
-    chosen = mask & (
-        entropy >= draws.threshold(jax.lax.stop_gradient(entropy), mask, entropy_share)
+    mask, entropy = tokens.mask, jax.lax.stop_gradient(tokens.entropy)
+    chosen = mask & (tokens.entropy >= token_random.top_threshold(entropy, mask, entropy_share))
+    of_chosen = token_mean(chosen)
+    clip = dict(clip_low=clip_low, clip_high=clip_high)
+    surrogate = clipped_surrogate(
+        tokens, reduction._replace(token_weights=of_chosen.token_weights), **clip
     )
-    whole, kept = per_token(mask), per_token(chosen)
-    out = dapo(
-        logprob,
-        old_logprob,
-        advantages,
-        mask,
-        clip_low=clip_low,
-        clip_high=clip_high,
-        coefficients=kept.coefficients,
-    )
-    acting = (mask & (advantages != 0)).sum()
-    clipped = dapo(
-        logprob, old_logprob, advantages, chosen, clip_low=clip_low, clip_high=clip_high
-    ).metrics["clip/fraction"]
-    zeroed = clipped[0] + acting - clipped[1]
-    metrics = {**out.metrics, "clip/fraction": (zeroed, acting), "selected/tokens": (kept.count, 1)}
-    return Objective(out.total, whole.count if all_tokens else kept.count, metrics)
+
+    # Tokens that are not chosen have no gradient, as clipped ones have none.
+    acting = (mask & (tokens.weighted_advantages != 0)).sum()
+    clipped = clipped_surrogate(tokens._replace(mask=chosen), of_chosen, **clip)
+    zeroed, chosen_acting = clipped.metrics["clip/fraction"]
+    metrics = {
+        **surrogate.metrics,
+        "clip/fraction": (zeroed + acting - chosen_acting, acting),
+        "selected/tokens": (of_chosen.count, 1),
+    }
+    count = reduction.count if all_tokens else of_chosen.count
+    return LossSum(surrogate.total, count, metrics)
 
 
-def high_entropy_tokens() -> Arguments:
-    """80/20, Wang et al. 2025, arXiv 2506.01939: the top 20 % by entropy, clip 0.2 / 0.28, divided
-    by all tokens."""
-    return arguments(
-        Rule(objective, per_token, whole=True),
-        entropy_share=0.2,
-        all_tokens=True,
-        clip_low=0.2,
-        clip_high=0.28,
-    )
+def high_entropy_tokens() -> Method:
+    """80/20, Wang et al. 2025, arXiv 2506.01939: the top 20 % by entropy, over all tokens."""
+    return Method(Objective(high_entropy_loss, token_mean, needs_full_minibatch=True))
 
 
 PRESETS = (high_entropy_tokens,)

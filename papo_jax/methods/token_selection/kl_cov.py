@@ -12,63 +12,66 @@ other for every micro-batch; so below 1e-5 in size log r counts as 0 (our choice
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods import draws as choices
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
+    token_mean,
 )
 from papo_jax.methods.signals import centered_product
+from papo_jax.methods.token_batch import TokenBatch
 
 ROUNDING = 1e-5  # nats; two float32 passes over the same tokens were seen to differ by up to 1e-6
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def kl_cov_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    draws: jax.Array,
     penalized_share: float = 2e-3,
     penalty: float = 1.0,
-) -> Objective:
+) -> LossSum:
     """Computes the unclipped surrogate with a penalty on the tokens of the highest covariance.
 
         Cov_t = (A_t - mean A)(log p(y_t) - mean log p)
         L = 1/N sum_t (-r A + penalty abs(log r) 1[t among the max(1, int(share N)) highest Cov])
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
-      draws: [B, T] uniform numbers that belong to the tokens, for equal covariances.
+      tokens: `TokenBatch` of the whole minibatch, with `token_uniforms`, for equal covariances.
+      reduction: `token_mean`.
       penalized_share: of all N tokens.
       penalty: the coefficient.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
-    covariance = jax.lax.stop_gradient(centered_product(advantages, logprob, mask))
-    held = choices.highest(
-        covariance, mask, choices.at_most(penalized_share, average.count), ties=draws
+    mask, weighted = tokens.mask, tokens.weighted_advantages
+    log_ratio = masked_log_ratio(tokens)
+    covariance = jax.lax.stop_gradient(centered_product(weighted, tokens.logprob, mask))
+    penalized = token_random.select_highest(
+        covariance,
+        mask,
+        token_random.count_at_most(penalized_share, reduction.count),
+        ties=tokens.token_uniforms,
     )
     distance = jnp.where(jnp.abs(log_ratio) > ROUNDING, jnp.abs(log_ratio), 0.0)
-    loss = -jnp.exp(log_ratio) * advantages + jnp.where(held, penalty * distance, 0.0)
+    loss = -jnp.exp(log_ratio) * weighted + jnp.where(penalized, penalty * distance, 0.0)
     nowhere = jnp.zeros(mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=nowhere, outside=nowhere)
-    metrics["selected/tokens"] = (held.sum(), 1)
-    return Objective(masked_sum(average.coefficients, loss, mask), average.count, metrics)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=nowhere, outside=nowhere)
+    metrics["selected/tokens"] = (penalized.sum(), 1)
+    return LossSum(masked_sum(reduction, loss, mask), reduction.count, metrics)
 
 
-def kl_cov() -> Arguments:
-    """KL-Cov, Cui et al. 2025, arXiv 2505.22617: the top 0.2 % of the tokens, coefficient 1, no
-    clip, token mean."""
-    return arguments(Rule(objective, per_token, whole=True), penalized_share=2e-3, penalty=1.0)
+def kl_cov() -> Method:
+    """KL-Cov, Cui et al. 2025, arXiv 2505.22617: the top 0.2 % of the tokens, coefficient 1."""
+    return Method(
+        Objective(kl_cov_loss, token_mean, needs_full_minibatch=True, needs_token_uniforms=True)
+    )
 
 
 PRESETS = (kl_cov,)

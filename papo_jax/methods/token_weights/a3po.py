@@ -7,19 +7,19 @@ answer and then over answers. Right and wrong are score 1 and 0 in the code, A >
 the same for rewards of 0 and 1.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import TokenStats
-from papo_jax.methods import draws
-from papo_jax.methods.arguments import Arguments, arguments
-from papo_jax.methods.objectives import GRPO
+from papo_jax.methods import token_random
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, answer_mean, clipped_surrogate
+from papo_jax.methods.token_batch import SampledTokens
 
 
-def enlarged(
-    stats: TokenStats,
-    advantages: jax.Array,
-    mask: jax.Array,
+def enlarge_advantages(
+    tokens: SampledTokens,
     *,
     ranked_share: float = 0.2,
     right_factor: float = 5.0,
@@ -34,44 +34,30 @@ def enlarged(
     Of equally likely tokens the first of the answer counts.
 
     Args:
-      stats: [B, T] under the sampling policy.
-      advantages: [B, T].
-      mask: [B, T] boolean.
+      tokens: `SampledTokens`.
       ranked_share: of each answer's tokens.
       right_factor, wrong_factor: what the two are multiplied by.
 
     Returns:
       [B, T] advantages.
     """
-    number = draws.at_most(ranked_share, mask.sum(axis=1, keepdims=True))
+    advantages, mask = tokens.advantages, tokens.mask
+    number = token_random.count_at_most(ranked_share, mask.sum(axis=1, keepdims=True))
 
-    def rank(values):
-        return jnp.argsort(
-            jnp.argsort(jnp.where(mask, values, jnp.inf), axis=1, stable=True), axis=1
-        )
+    def rank_in_answer(values):
+        order = jnp.argsort(jnp.where(mask, values, jnp.inf), axis=1, stable=True)
+        return jnp.argsort(order, axis=1)
 
-    rarest, commonest = (rank(sign * stats.logprob) < number for sign in (1.0, -1.0))
-    factor = jnp.where(
-        rarest & (advantages > 0),
-        right_factor,
-        jnp.where(commonest & (advantages < 0), wrong_factor, 1.0),
-    )
-    return advantages * factor
+    rarest = rank_in_answer(tokens.stats.logprob) < number
+    commonest = rank_in_answer(-tokens.stats.logprob) < number
+    wrong = jnp.where(commonest & (advantages < 0), wrong_factor, 1.0)
+    return advantages * jnp.where(rarest & (advantages > 0), right_factor, wrong)
 
 
-def a3po() -> Arguments:
-    """A3PO, arXiv 2512.21625: x5 on the rarest 20 % of right answers and the commonest of wrong
-    ones; clip 0.2."""
-    return arguments(
-        GRPO,
-        shape=enlarged,
-        ranked_share=0.2,
-        right_factor=5.0,
-        wrong_factor=5.0,
-        clip_low=0.2,
-        clip_high=0.2,
-        kl_coefficient=0.0,
-    )
+def a3po() -> Method:
+    """A3PO, arXiv 2512.21625: x5 on the rarest 20 % of right answers, the commonest of wrong."""
+    objective = Objective(functools.partial(clipped_surrogate, clip_high=0.2), answer_mean)
+    return Method(objective, token_advantage_rule=enlarge_advantages)
 
 
 PRESETS = (a3po,)

@@ -10,30 +10,29 @@ micro-batch in their code. Without the dual clip that their system adds.
 import jax
 import jax.numpy as jnp
 
-from papo_jax.methods.arguments import Arguments, arguments
+from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import (
+    LossSum,
     Objective,
-    Rule,
+    TokenReduction,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
-    per_token,
     ratio_metrics,
+    token_mean,
 )
+from papo_jax.methods.token_batch import TokenBatch
 
 
-def objective(
-    logprob: jax.Array,
-    old_logprob: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array,
+def steer_loss(
+    tokens: TokenBatch,
+    reduction: TokenReduction,
     *,
-    entropy: jax.Array,
     damping_min: float = 0.8,
     omega_floor: float = 0.02,
     clip_low: float = 0.2,
     clip_high: float = 0.28,
-) -> Objective:
+) -> LossSum:
     """Computes the clipped surrogate, damped token by token.
 
         Omega = (A / p_old) p (1 - p)(log p + H)
@@ -41,45 +40,41 @@ def objective(
         L = -1/N sum_t w min(r A, clip(r, 1 - low, 1 + high) A)
 
     Args:
-      logprob, old_logprob, advantages, mask: [B, T] of the whole minibatch.
-      entropy: [B, T] H of the current policy, nats.
+      tokens: `TokenBatch` of the whole minibatch, with `entropy`.
+      reduction: `token_mean`.
       damping_min: the weight of the token that changes entropy most.
       omega_floor: below this the largest abs(Omega) counts as this.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
 
     Returns:
-      `Objective` whose count is the number of tokens.
+      `LossSum` whose count is the number of tokens.
     """
-    average = per_token(mask)
-    log_ratio = masked_log_ratio(logprob, old_logprob, mask)
+    log_ratio = masked_log_ratio(tokens)
     loss, clipped, outside = clipped_loss(
-        jnp.exp(log_ratio), advantages, 1.0 - clip_low, 1.0 + clip_high
+        jnp.exp(log_ratio), tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
     )
-    weights = damping(logprob, log_ratio, advantages, mask, entropy, damping_min, omega_floor)
-    metrics = ratio_metrics(log_ratio, advantages, mask, zeroed=clipped, outside=outside)
-    return Objective(masked_sum(average.coefficients, weights * loss, mask), average.count, metrics)
+    weights = damping_weights(tokens, log_ratio, damping_min, omega_floor)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped, outside=outside)
+    return LossSum(masked_sum(reduction, weights * loss, tokens.mask), reduction.count, metrics)
 
 
-def damping(logprob, log_ratio, advantages, mask, entropy, damping_min, omega_floor) -> jax.Array:
-    """Computes the weights of `objective`, [B, T] in [damping_min, 1], without gradient."""
+def damping_weights(
+    tokens: TokenBatch, log_ratio: jax.Array, damping_min: float, omega_floor: float
+) -> jax.Array:
+    """Computes the weights of `steer_loss`, [B, T] in [damping_min, 1], without gradient."""
+    mask, logprob = tokens.mask, tokens.logprob
     probability = jnp.exp(jnp.where(mask, logprob, 0.0))
     # p / p_old is the ratio, which does not overflow where p_old underflows.
-    omega = advantages * jnp.exp(log_ratio) * (1.0 - probability) * (logprob + entropy)
+    omega = tokens.weighted_advantages * jnp.exp(log_ratio) * (1.0 - probability)
+    omega = omega * (logprob + tokens.entropy)
     size = jnp.where(mask, jnp.abs(omega), 0.0)
     rate = -jnp.log(damping_min) / jnp.maximum(size.max(), omega_floor)
     return jax.lax.stop_gradient(jnp.exp(-rate * size))
 
 
-def steer() -> Arguments:
-    """STEER, arXiv 2510.10150, with the released script's lam_min 0.8; clip 0.2 / 0.28, token
-    mean."""
-    return arguments(
-        Rule(objective, per_token, whole=True),
-        damping_min=0.8,
-        omega_floor=0.02,
-        clip_low=0.2,
-        clip_high=0.28,
-    )
+def steer() -> Method:
+    """STEER, arXiv 2510.10150, with the released script's lam_min 0.8; clip 0.2 / 0.28."""
+    return Method(Objective(steer_loss, token_mean, needs_full_minibatch=True))
 
 
 PRESETS = (steer,)

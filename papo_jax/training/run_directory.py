@@ -1,4 +1,4 @@
-"""A run's work directory: who it belongs to, and what is in it when a run goes on."""
+"""A run's work directory: whose it is, and what of it a resumed run keeps."""
 
 import fcntl
 import json
@@ -6,13 +6,13 @@ import pathlib
 import shutil
 from typing import IO, Any
 
-from papo_jax.config.settings import dotted_values
+from papo_jax.config.settings import flatten_dotted
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.telemetry import runfiles
 
 # What may differ when a run is resumed: none of it changes a number that was logged.
-MAY_CHANGE = (
+RESUME_MUTABLE_KEYS = (
     "training.steps",
     "mesh.data",
     "mesh.fsdp",
@@ -40,16 +40,16 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
             )
         return
     try:
-        before = dotted_values(json.loads(path.read_text()))
+        before = flatten_dotted(json.loads(path.read_text()))
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
         raise InputError(
             f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir"
         ) from None
-    now = dotted_values(config)
+    now = flatten_dotted(config)
     different = [
         k
         for k in sorted(before.keys() | now.keys())
-        if before.get(k) != now.get(k) and k not in MAY_CHANGE
+        if before.get(k) != now.get(k) and k not in RESUME_MUTABLE_KEYS
     ]
     if different:
         key = different[0]
@@ -109,8 +109,8 @@ def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
         )
 
 
-def hold(workdir: pathlib.Path) -> IO[str]:
-    """Keeps other processes out of a directory for as long as the file that it returns is open.
+def lock_directory(workdir: pathlib.Path) -> IO[str]:
+    """Keeps other processes out of a directory while the returned file is open.
 
     A run that was asked to stop still finishes its step; started again at once, two would write the
     same files. The lock goes with the process, however that ends.
@@ -130,11 +130,10 @@ def hold(workdir: pathlib.Path) -> IO[str]:
     return file
 
 
-def claim(
+def claim_directory(
     workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int
 ) -> None:
-    """Writes who the directory belongs to, and drops what a run that goes on from `step` will write
-    again."""
+    """Writes whose the directory is, and drops what a run that resumes at `step` will write again."""
     workdir.mkdir(parents=True, exist_ok=True)
     # An evaluation at a step comes before it is trained on.
     for name, first in (
@@ -147,10 +146,12 @@ def claim(
             runfiles.keep_rows_before(workdir / name, first)
         except ValueError as error:  # a line in the middle that is no row
             raise InputError(str(error)) from None
-    describe(workdir, config, provenance)
+    write_description(workdir, config, provenance)
 
 
-def describe(workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any]) -> None:
-    """Writes who the directory belongs to."""
+def write_description(
+    workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any]
+) -> None:
+    """Writes whose the directory is."""
     runfiles.write_json(workdir / "config.json", config)
     runfiles.write_json(workdir / "provenance.json", provenance)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 SLACK = 3e-7  # of the product; float32 rounds share x number, and 0.1 x 30 must ask for 3
 
 
-def uniform(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
+def token_uniforms(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
     """Draws a number in [0, 1) for every token.
 
         u[b, t] = uniform(fold_in(fold_in(key, sequences[b]), t))
@@ -25,8 +25,8 @@ def uniform(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
     Returns:
       [B, T] float32.
 
-    >>> numbers = uniform(jax.random.key(0), jnp.array([7, 3]), 4)
-    >>> swapped = uniform(
+    >>> numbers = token_uniforms(jax.random.key(0), jnp.array([7, 3]), 4)
+    >>> swapped = token_uniforms(
     ...     jax.random.key(0), jnp.array([3, 7]), 6
     ... )  # another order, longer rows
     >>> bool((numbers == swapped[::-1, :4]).all())
@@ -39,27 +39,25 @@ def uniform(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
     return jax.vmap(jax.vmap(jax.random.uniform))(of_token)
 
 
-def lowest(draws: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax.Array:
+def select_lowest(uniforms: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax.Array:
     """Chooses at random: the `count` eligible tokens whose numbers are lowest, all of them where
     there are fewer.
 
     Args:
-      draws: [B, T] from `uniform`.
+      uniforms: [B, T] from `token_uniforms`.
       eligible: [B, T] boolean.
       count: [] integer.
 
     Returns:
       [B, T] boolean.
 
-    >>> lowest(
-    ...     jnp.array([[0.3, 0.1, 0.2]]), jnp.array([[True, False, True]]), 1
-    ... ).tolist()
+    >>> select_lowest(jnp.array([[0.3, 0.1, 0.2]]), jnp.array([[True, False, True]]), 1).tolist()
     [[False, False, True]]
     """
-    return highest(-draws, eligible, count, ties=draws)
+    return select_highest(-uniforms, eligible, count, ties=uniforms)
 
 
-def highest(
+def select_highest(
     values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, ties: jax.Array
 ) -> jax.Array:
     """Chooses the `count` eligible tokens of the highest values, all of them where there are fewer.
@@ -68,7 +66,7 @@ def highest(
       values: [B, T].
       eligible: [B, T] boolean.
       count: [] integer.
-      ties: [B, T] from `uniform`; of equal values the lowest numbers win, so that places in the
+      ties: [B, T] from `token_uniforms`; of equal values the lowest numbers win, so that places in the
         batch do not matter. (The samples of one prompt often begin with the same token, and so with
         the same values.)
 
@@ -76,11 +74,8 @@ def highest(
       [B, T] boolean.
 
     >>> ties = jnp.array([[0.5, 0.5, 0.1, 0.4]])
-    >>> highest(
-    ...     jnp.array([[3.0, 9.0, 2.0, 3.0]]),
-    ...     jnp.array([[True, False, True, True]]),
-    ...     1,
-    ...     ties=ties,
+    >>> select_highest(
+    ...     jnp.array([[3.0, 9.0, 2.0, 3.0]]), jnp.array([[True, False, True, True]]), 1, ties=ties
     ... ).tolist()
     [[False, False, False, True]]
     """
@@ -90,48 +85,46 @@ def highest(
     return eligible & (rank.reshape(values.shape) < count)
 
 
-def at_most(share: float, number: jax.Array | int) -> jax.Array:
+def count_at_most(share: float, number: jax.Array | int) -> jax.Array:
     """Returns max(1, floor(share number)), int32 like `number`: no more than a share of the tokens,
     but at least one.
 
-    >>> int(at_most(1e-4, 19_999)), int(at_most(1e-4, 20_000))
+    >>> int(count_at_most(1e-4, 19_999)), int(count_at_most(1e-4, 20_000))
     (1, 2)
     """
     return jnp.maximum(1, jnp.floor(share * number * (1.0 + SLACK))).astype(jnp.int32)
 
 
-def at_least(share: float, number: jax.Array | int) -> jax.Array:
+def count_at_least(share: float, number: jax.Array | int) -> jax.Array:
     """Returns max(1, ceil(share number)), [] int32: no fewer than a share of the tokens.
 
-    >>> int(at_least(0.2, 5)), int(at_least(0.2, 6))
+    >>> int(count_at_least(0.2, 5)), int(count_at_least(0.2, 6))
     (1, 2)
     """
     return jnp.maximum(1, jnp.ceil(share * number * (1.0 - SLACK))).astype(jnp.int32)
 
 
-def threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
+def top_threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
     """Returns the value that the top `share` of the masked entries reach, [], +inf where the mask
     is empty.
 
     The k-th highest value, k = ceil(share N): entries equal to it belong to the top.
 
     >>> float(
-    ...     threshold(
-    ...         jnp.array([[1.0, 4.0, 3.0, 9.0]]),
-    ...         jnp.array([[True, True, True, False]]),
-    ...         0.5,
+    ...     top_threshold(
+    ...         jnp.array([[1.0, 4.0, 3.0, 9.0]]), jnp.array([[True, True, True, False]]), 0.5
     ...     )
     ... )
     3.0
     """
     number = mask.sum()
-    wanted = jnp.minimum(at_least(share, number), jnp.maximum(number, 1))
+    wanted = jnp.minimum(count_at_least(share, number), jnp.maximum(number, 1))
     descending = -jnp.sort(jnp.where(mask, -values, jnp.inf).reshape(-1))
     return jnp.where(number > 0, descending[wanted - 1], jnp.inf)
 
 
-def permuted(
-    values: jax.Array, mask: jax.Array, key: jax.Array, sequences: jax.Array, strata: jax.Array
+def permute_within_strata(
+    values: jax.Array, mask: jax.Array, key: jax.Array, *, sequences: jax.Array, strata: jax.Array
 ) -> jax.Array:
     """Permutes values at random among the tokens of each stratum.
 
@@ -149,7 +142,10 @@ def permuted(
       [B, T]; every stratum has the values that it had.
 
     >>> values, strata = jnp.array([[1.0, 2.0, 3.0, 4.0]]), jnp.array([[0, 1, 0, 1]])
-    >>> moved = permuted(values, strata < 2, jax.random.key(0), jnp.array([7]), strata)
+    >>> everywhere, key = strata < 2, jax.random.key(0)
+    >>> moved = permute_within_strata(
+    ...     values, everywhere, key, sequences=jnp.array([7]), strata=strata
+    ... )
     >>> sorted(moved[0, ::2].tolist()), sorted(moved[0, 1::2].tolist())
     ([1.0, 3.0], [2.0, 4.0])
     """
@@ -157,7 +153,7 @@ def permuted(
     outside = jnp.where(mask, strata, jnp.iinfo(jnp.int32).max).reshape(-1)
     places, sources = (
         jnp.lexsort(
-            (uniform(jax.random.fold_in(key, number), sequences, slots).reshape(-1), outside)
+            (token_uniforms(jax.random.fold_in(key, number), sequences, slots).reshape(-1), outside)
         )
         for number in (0, 1)
     )

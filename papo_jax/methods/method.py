@@ -1,0 +1,157 @@
+"""A method as a value: a rule for each place where it acts, and its numbers.
+
+A rule is a pure function. Its numbers are its keyword-only arguments, declared with their defaults
+in its signature and nowhere else; a preset binds those that differ with `functools.partial`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from papo_jax.methods import advantages, phase, reweighting, signals
+from papo_jax.methods.objectives import Objective
+from papo_jax.methods.rule_numbers import (
+    Number,
+    bind_numbers,
+    bound_numbers,
+    check_binding,
+    declared_numbers,
+    unbound,
+)
+from papo_jax.methods.token_batch import SampledTokens
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Method:
+    """What turns a graded rollout into updates.
+
+    Attributes:
+      objective: loss of a minibatch under the current policy.
+      advantage_rule: rewards [N, G] -> advantages [N, G].
+      token_advantage_rule: `SampledTokens` -> advantages [B, T], or None to leave an answer's
+        tokens its advantage.
+      dropped_token_rule: `SampledTokens` -> [B, T] boolean, tokens that leave the loss and its
+        denominator; or None.
+      coefficient_rule: (coefficient, entropy, initial_entropy) -> coefficient, which moves the
+        coefficient of an entropy bonus once a rollout; or None.
+      phase_rule: (trajectory, entropy) -> (trajectory, s), the phase signal.
+      weight_rule: PAPO's weights on advantages; lam = 0 leaves the objective as it is.
+      signal: what the weights follow, a name in `signals.SIGNALS`.
+      direction: multiplies s; -1 drives entropy away from its target.
+      dead_band: nats per unit of logit step; a token with abs(T) within it is in neither branch.
+      pack: sequences of the loss fill minibatches one after another, so that fewer updates are
+        made; otherwise they are dealt out evenly.
+      overlong: share of the length limit that is penalized, 0 for none.
+      overlong_mask: truncated answers take no part in the loss.
+      refills: dynamic sampling, at most so many further draws of prompts while groups are all right
+        or all wrong.
+      name: of the preset.
+    """
+
+    objective: Objective
+    advantage_rule: Callable[..., jax.Array] = advantages.group_normalized
+    token_advantage_rule: Callable[..., jax.Array] | None = None
+    dropped_token_rule: Callable[..., jax.Array] | None = None
+    coefficient_rule: Callable[..., jax.Array] | None = None
+    phase_rule: Callable[..., tuple[phase.EntropyTrajectory, jax.Array]] = phase.update
+    weight_rule: Callable[..., jax.Array] = functools.partial(reweighting.papo, lam=0.0)
+    signal: str = "polarity"
+    direction: float = 1.0
+    dead_band: float = 1e-6
+    pack: bool = False
+    overlong: float = 0.0
+    overlong_mask: bool = False
+    refills: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses a rule that binds what its function does not declare."""
+        for rule in self._rules().values():
+            check_binding(rule)
+
+    def __eq__(self, other: object) -> bool:
+        """Compares rules by their functions and numbers; two equal partials are not one object."""
+        return isinstance(other, Method) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._identity().items()))
+
+    def numbers(self) -> dict[str, Number]:
+        """Returns every number that a config may change, name -> value."""
+        found: dict[str, Number] = {name: getattr(self, name) for name in OWN_NUMBERS}
+        for rule in self._rules().values():
+            found |= bound_numbers(rule)
+        return found
+
+    def with_numbers(self, **numbers: Any) -> "Method":
+        """Returns the method with other numbers; they may be traced.
+
+        Args:
+          **numbers: name -> value; a name that several rules declare is bound in each.
+
+        Raises:
+          ValueError: if the method has no such number.
+
+        >>> from papo_jax.methods import presets
+        >>> presets.get("clip_cov").with_numbers(covariance_share=0.01).number("covariance_share")
+        0.01
+        """
+        unknown = sorted(numbers.keys() - self.numbers().keys())
+        if unknown:
+            raise ValueError(f"method.{unknown[0]} means nothing to {self.name!r}")
+        own = {name: value for name, value in numbers.items() if name in OWN_NUMBERS}
+        rules = {name: bind_numbers(rule, numbers) for name, rule in self._rules().items()}
+        loss = rules.pop("loss")
+        objective = self.objective._replace(loss=loss)
+        return dataclasses.replace(self, objective=objective, **rules, **own)
+
+    def number_types(self) -> dict[str, type]:
+        """Returns the type of every number, name -> type."""
+        found = {field.name: field.type for field in dataclasses.fields(self)}
+        found = {name: found[name] for name in OWN_NUMBERS}
+        for rule in self._rules().values():
+            found |= declared_numbers(rule)
+        return found
+
+    def number(self, name: str) -> Any:
+        """Returns one number, None if the method has none of that name."""
+        return self.numbers().get(name)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether its objective looks at a reference policy."""
+        return bool(self.number("kl_coefficient"))
+
+    @property
+    def needs_parameter_polarity(self) -> bool:
+        """Whether its signal takes a pass over the parameters."""
+        return signals.SIGNALS[self.signal].needs_parameter_polarity
+
+    def token_advantages(self, tokens: SampledTokens) -> jax.Array:
+        """Returns A of every token, [B, T]."""
+        rule = self.token_advantage_rule
+        return tokens.advantages if rule is None else rule(tokens)
+
+    def _identity(self) -> dict[Any, Any]:
+        functions = {name: unbound(rule) for name, rule in self._rules().items()}
+        reduction = self.objective._replace(loss=functions["loss"])
+        return {**functions, "objective": reduction, "name": self.name, **self.numbers()}
+
+    def _rules(self) -> dict[str, Callable]:
+        """Every rule by its field's name; that of the objective as "loss"."""
+        rules = {name: getattr(self, name) for name in RULES if getattr(self, name) is not None}
+        return {**rules, "loss": self.objective.loss}
+
+
+RULES = (
+    "advantage_rule",
+    "token_advantage_rule",
+    "dropped_token_rule",
+    "coefficient_rule",
+    "phase_rule",
+    "weight_rule",
+)
+OWN_NUMBERS = ("signal", "direction", "dead_band", "pack", "overlong", "overlong_mask", "refills")

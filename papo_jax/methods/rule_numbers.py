@@ -1,0 +1,91 @@
+"""The numbers of a rule: its keyword-only arguments of plain type, with the values bound to them.
+
+They are read from signatures when methods are loaded, to declare config keys; no array is passed
+that way.
+"""
+
+import difflib
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+Number = bool | int | float | str | None
+PLAIN = (bool, int, float, str)
+
+
+def declared_numbers(rule: Callable) -> dict[str, type]:
+    """Returns the name and the type of every number that a rule declares.
+
+    >>> def loss(tokens, *, clip_low: float = 0.2, target: float | None = None, key=None): ...
+    >>> declared_numbers(loss)
+    {'clip_low': <class 'float'>, 'target': <class 'float'>}
+    """
+    found = {}
+    for name, parameter in _parameters(rule).items():
+        options = typing.get_args(parameter.annotation) or (parameter.annotation,)
+        plain = [option for option in options if option in PLAIN]
+        if plain and all(option in (*PLAIN, type(None)) for option in options):
+            found[name] = plain[0]
+    return found
+
+
+def bound_numbers(rule: Callable) -> dict[str, Number]:
+    """Returns the value of every number of a rule: what is bound, else the signature's default.
+
+    >>> def loss(tokens, *, clip_low: float = 0.2, clip_high: float = 0.28): ...
+    >>> bound_numbers(functools.partial(loss, clip_high=0.3))
+    {'clip_low': 0.2, 'clip_high': 0.3}
+    """
+    bound = rule.keywords if isinstance(rule, functools.partial) else {}
+    parameters = _parameters(rule)
+    return {name: bound.get(name, parameters[name].default) for name in declared_numbers(rule)}
+
+
+def bind_numbers(rule: Callable, numbers: Mapping[str, Any]) -> Callable:
+    """Binds those of some numbers that a rule declares; returns the rule where there is none."""
+    own = {name: numbers[name] for name in declared_numbers(rule) if name in numbers}
+    return functools.partial(rule, **own) if own else rule
+
+
+def check_binding(rule: Callable) -> None:
+    """Raises `TypeError` for a bound name that a rule does not declare, or a value of another type.
+
+    >>> def loss(tokens, *, clip_low: float = 0.2): ...
+    >>> check_binding(functools.partial(loss, clip_lo=0.1))
+    Traceback (most recent call last):
+    TypeError: loss() declares no number 'clip_lo'; the nearest is 'clip_low'
+    """
+    function, declared = unbound(rule), declared_numbers(rule)
+    for name, parameter in _parameters(rule).items():
+        if name in declared and parameter.default is parameter.empty and name not in _bound(rule):
+            raise TypeError(f"{function.__name__}() gives {name!r} no default and nothing binds it")
+    for name, value in _bound(rule).items():
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1, cutoff=0)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            raise TypeError(f"{function.__name__}() declares no number {name!r}{hint}")
+        wanted = (int, float) if declared[name] is float else declared[name]
+        if isinstance(value, jax.Array | type(None)):
+            continue  # traced by a study that compiles once for all values, or left open
+        if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
+            said = f"{name} = {value!r}; it must be of type {declared[name].__name__}"
+            raise TypeError(f"{function.__name__}() is bound to {said}")
+
+
+def _parameters(rule: Callable) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of the function that a rule binds."""
+    parameters = inspect.signature(unbound(rule)).parameters
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def unbound(rule: Callable) -> Callable:
+    """Returns the function that a rule binds."""
+    return rule.func if isinstance(rule, functools.partial) else rule
+
+
+def _bound(rule: Callable) -> dict[str, Any]:
+    return rule.keywords if isinstance(rule, functools.partial) else {}
