@@ -85,11 +85,21 @@ def small_overrides(policy_directory):
 def small(small_overrides):
     """A function from further overrides to the settings of a run of seconds."""
     from papo_jax.config import settings
+    from papo_jax.methods import presets
 
     def make(overrides=None, /) -> settings.Settings:
-        made = settings.Settings()
-        for key, value in {**small_overrides, **(overrides or {})}.items():
+        values = {**small_overrides, **(overrides or {})}
+        numbers = {
+            key.removeprefix("method."): value
+            for key, value in values.items()
+            if key.startswith("method.")
+        }
+        method = presets.get(numbers.pop("name", "papo"), **numbers)
+        made = settings.Settings(method=method)
+        for key, value in values.items():
             section, _, name = key.rpartition(".")
+            if section == "method":
+                continue
             if section:
                 name, value = section, dataclasses.replace(getattr(made, section), **{name: value})
             made = dataclasses.replace(made, **{name: value})
@@ -123,23 +133,23 @@ def train():
 
     The rows come without what a clock decides; the state is on the host.
     """
-    from papo_jax.commands import train as loop
+    from papo_jax.commands.train import train_policy
     from papo_jax.report import report_page
     from papo_jax.telemetry import runfiles
-    from papo_jax.training import session
+    from papo_jax.training.training_run import prepare_run
 
     def run(settings, workdir):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 report_page, "write_report", lambda workdir: workdir
             )  # a second of plotting a run
-            loop.run(settings, workdir)
+            train_policy(settings, workdir)
         rows = runfiles.read_rows(workdir / "metrics.jsonl")
         rows = [
             {k: v for k, v in row.items() if not k.startswith(("time/", "tokens_per_second"))}
             for row in rows
         ]
-        with contextlib.closing(session.prepare(settings, workdir)) as again:
+        with contextlib.closing(prepare_run(settings, workdir)) as again:
             return rows, jax.device_get(again.initial)
 
     return run
