@@ -96,14 +96,17 @@ def test_interval_is_deterministic_and_ordered():
 
 def test_interval_covers_the_truth():
     # Evaluation sets of 100 problems whose chance of success is uniform, 8 samples each: the true
-    # mean is 0.5.
+    # mean is 0.5, and the variance of a problem's share is 1/12 + (1/6) / 8.
     rng = make_rng(1)
-    covered = 0
+    covered, widths = 0, []
     for _ in range(200):
         chance = rng.random(100)
         found = bootstrap.bootstrap_interval(rng.binomial(8, chance) / 8)
         covered += found.low <= 0.5 <= found.high
-    assert 0.90 <= covered / 200 <= 0.99
+        widths.append(found.high - found.low)
+    assert covered / 200 >= 0.95 - 5 * np.sqrt(0.95 * 0.05 / 200)  # five deviations
+    deviation = np.sqrt((1 / 12 + 1 / 48) / 100)
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * deviation, rel=0.05)
 
 
 def test_resamples_are_of_the_problems_and_shared_by_the_figures():

@@ -11,13 +11,16 @@ import pytest
 
 from papo_jax import models
 from papo_jax.training.session import prepare
-from tests.support.seeds import make_key
+from tests.support.seeds import SEED, make_key
+
+# Every step teaches, whatever the policy draws.
+pytestmark = pytest.mark.usefixtures("mixed_verdicts")
 
 UPDATES = {"training.minibatches": 4, "method.refills": 0}  # PAPO draws once, so its base does
 
 
 @pytest.fixture(scope="module")
-def base(small, train, tmp_path_factory):
+def base(small, train, mixed_verdicts, tmp_path_factory):
     """Four steps of four updates under DAPO."""
     return train(small({"method.name": "dapo", **UPDATES}), tmp_path_factory.mktemp("base"))
 
@@ -33,10 +36,7 @@ def test_base_learns_something(base):
     rows, state = base
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert int(state.step) == 4 and int(state.cursor) == 16
-    assert (
-        sum(row["grad_norm"] > 0 for row in rows) >= 2
-    )  # none where every answer of a step is right
-    assert any(row["kl/old_new"] > 0 for row in rows)
+    assert all(row["grad_norm"] > 0 and row["kl/old_new"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize("weighting, phase", [("sign", "fixed"), ("balanced", "level")])
@@ -60,14 +60,10 @@ def test_papo_without_strength_is_its_base(small, train, base, tmp_path, weighti
 def test_papo_with_strength_is_not_its_base(small, train, base, tmp_path):
     method = {"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"}
     rows, _ = train(small({**UPDATES, **method}), tmp_path)
-    weighted = [row["step"] for row in rows if row["weight/max"] > row["weight/min"]]
-    # A step whose answers are all right has no advantages, so which step parts them depends on what
-    # is sampled.
-    first = weighted[0]
-    assert first < 3 and [row["entropy"] for row in rows[: first + 1]] == [
-        row["entropy"] for row in base[0][: first + 1]
-    ]
-    assert rows[first + 1]["entropy"] != base[0][first + 1]["entropy"]
+    # The first step draws alike and weights otherwise, the second is another policy's.
+    assert rows[0]["weight/max"] > rows[0]["weight/min"]
+    assert rows[0]["entropy"] == base[0][0]["entropy"]
+    assert rows[1]["entropy"] != base[0][1]["entropy"]
 
 
 def test_evaluation_and_diagnostics_change_no_training_number(small, train, base, tmp_path):
@@ -80,7 +76,7 @@ def test_evaluation_and_diagnostics_change_no_training_number(small, train, base
 def test_same_seed_is_the_same_run_and_another_is_not(small, train, base, tmp_path):
     assert_same(train(small({"method.name": "dapo", **UPDATES}), tmp_path / "same"), base)
     rows, _ = train(
-        small({"method.name": "dapo", **UPDATES, "seed": 1, "training.steps": 1}),
+        small({"method.name": "dapo", **UPDATES, "seed": SEED + 1, "training.steps": 1}),
         tmp_path / "other",
     )
     assert rows[0]["entropy"] != base[0][0]["entropy"]
@@ -108,9 +104,8 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
         0.0,
     ]
     entropies = [row["entropy"] for row in rows]
-    assert (
-        0.1 < np.mean(entropies) < np.log(100) and np.std(entropies) < 0.5
-    )  # one policy, other problems
+    # One policy, other problems: 100 tokens bound the mean, and the spread is that of the prompts.
+    assert all(0 < entropy < np.log(100) for entropy in entropies) and np.std(entropies) < 0.5
 
 
 def test_every_stop_token_of_the_generation_config_ends_an_answer(
@@ -136,18 +131,21 @@ def test_every_stop_token_of_the_generation_config_ends_an_answer(
 def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
     drawn = {}
     for at_once in (None, 2):
-        with contextlib.closing(
-            prepare(small({"rollout.at_once": at_once}), tmp_path / str(at_once))
-        ) as made:
+        settings = small({"rollout.at_once": at_once, "rollout.temperature": 1.5})
+        with contextlib.closing(prepare(settings, tmp_path / str(at_once))) as made:
             prompts = made.prompts(range(4))
             drawn[at_once] = made.programs.rollout(made.initial.params, prompts, make_key(0))
     (whole, laid), (parts, laid_too) = drawn.values()
     assert len({tuple(row) for row in np.asarray(whole.tokens).tolist()}) > 4
-    for one, other in zip(whole._replace(logprob=None), parts._replace(logprob=None), strict=True):
-        if one is not None:
-            np.testing.assert_array_equal(one, other)
-    np.testing.assert_allclose(whole.logprob, parts.logprob, atol=1e-5)
-    jax.tree.map(np.testing.assert_array_equal, laid, laid_too)
+    # Other shapes round otherwise, and one draw in a million is within a rounding of turning out
+    # otherwise. So one of the 16 rows may; the others agree in everything.
+    same = (np.asarray(whole.tokens) == np.asarray(parts.tokens)).all(axis=1)
+    assert same.sum() >= 15
+    for one, other in zip((*whole, *laid), (*parts, *laid_too), strict=True):
+        if np.asarray(one).dtype == np.float32:
+            np.testing.assert_allclose(one[same], other[same], atol=1e-5)
+        else:
+            np.testing.assert_array_equal(one[same], other[same])
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
@@ -161,5 +159,5 @@ def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temper
         made.programs.assess(made.initial.params, trajectories),
         np.asarray(trajectories.mask),
     )
-    assert mask.sum() > 32
+    assert mask.sum() >= 16  # a token an answer, at least
     np.testing.assert_allclose(stats.logprob[mask], completions.logprob[mask], atol=1e-4)

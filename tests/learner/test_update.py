@@ -33,12 +33,9 @@ def params(session):
 
 
 @pytest.fixture(scope="module")
-def batch(session, params) -> Batch:
-    """A stored rollout of many lengths whose ratios are well inside or well outside the clip
-    range."""
-    prompts = session.prompts(range(4))
-    _, trajectories = session.programs.rollout(session.initial.params, prompts, make_key(1))
-    stats = session.programs.assess(params, trajectories)
+def batch(session, params, stored_rollout) -> Batch:
+    """A rollout of many lengths whose ratios are well inside or well outside the clip range."""
+    stats = session.programs.assess(params, stored_rollout)
     rng = make_rng(0)
     shape = stats.logprob.shape
     log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.6], shape).astype(np.float32)
@@ -46,11 +43,11 @@ def batch(session, params) -> Batch:
     reference = stats.logprob + rng.normal(0, 0.3, shape).astype(np.float32)
     return jax.device_get(
         Batch(
-            trajectories,
+            stored_rollout,
             stats.logprob - log_ratio,
             reference,
             advantages,
-            trajectories.mask,
+            stored_rollout.mask,
             advantages * stats.unit_polarity,
             np.arange(shape[0], dtype=np.int32),
             rng.random(shape[0]).astype(np.float32),

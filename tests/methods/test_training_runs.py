@@ -9,6 +9,9 @@ import pytest
 from papo_jax.methods import presets
 from papo_jax.training.training_run import prepare_run
 
+# Every step teaches, whatever the policy draws.
+pytestmark = pytest.mark.usefixtures("mixed_verdicts")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", presets.PRESETS)
