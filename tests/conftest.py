@@ -22,10 +22,12 @@ def stored_rollout():
 
     `tests/support/make_policy.py` drew them.
     """
-    from papo_jax.learner.trajectories import Trajectories
+    from papo_jax.learner.batches import Trajectories
 
-    with np.load(pathlib.Path(__file__).parent / "support/rollout.npz") as arrays:
-        return Trajectories(**arrays)
+    with np.load(pathlib.Path(__file__).parent / "support/rollout.npz") as stored:
+        arrays = dict(stored)
+    drawn = arrays.pop("mask")
+    return Trajectories(**arrays, valid=drawn, action=drawn)
 
 
 @pytest.fixture(scope="module")
