@@ -22,8 +22,10 @@ import argparse
 import pathlib
 import random
 from collections.abc import Iterator
+from typing import cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -150,18 +152,23 @@ def measure_policy(
         return_tensors="np",
     )
     prompts = Prompts(
-        encoded["input_ids"].astype(np.int32),
-        encoded["attention_mask"].astype(bool),
-        np.arange(problems),
+        tokens=encoded["input_ids"].astype(np.int32),
+        valid=encoded["attention_mask"].astype(bool),
+        identifiers=jnp.arange(problems),
     )
 
     # Sample, detokenize and grade.
-    options = dict(
-        samples=samples, max_new_tokens=COMPLETION_SLOTS, stop_tokens=(tokenizer.eos_token_id,)
-    )
-    out = jax.jit(lambda params, key: generate(graph, params, prompts, key, **options))(
-        params, jax.random.key(1)
-    )
+    out = jax.jit(
+        lambda params, key: generate(
+            graph,
+            params,
+            prompts,
+            key,
+            samples=samples,
+            max_new_tokens=COMPLETION_SLOTS,
+            stop_tokens=(tokenizer.eos_token_id,),
+        )
+    )(params, jax.random.key(1))
     texts = tokenizer.batch_decode(
         np.where(out.action, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
     )
@@ -207,9 +214,9 @@ def main(arguments: argparse.Namespace) -> None:
             shown = [f"{name} {value:.3f}" for name, value in figures.items()]
             print(step, f"loss {loss:.3f}", *shown, flush=True)
 
-    policy = Policy(
-        config, graph, jax.tree.map(np.asarray, params), tokenizer, (tokenizer.eos_token_id,)
-    )
+    params = jax.tree.map(np.asarray, params)
+    stop_token = cast(int, tokenizer.eos_token_id)
+    policy = Policy(config, graph, params, tokenizer, (stop_token,))
     export(policy, pathlib.Path(arguments.output), dtype="bfloat16")
 
 

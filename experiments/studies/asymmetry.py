@@ -10,6 +10,7 @@ policy and on the base policy of the toy task `chains`. A seed is a batch of pro
 completions; stages are those of one training run. Seen on two CPU cores: quick 6 seconds.
 """
 
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -80,33 +81,24 @@ def _collect_stages(
     directory: pathlib.Path, policy: str, sizes: Sizes
 ) -> Iterator[tuple[int, list[Arrays]]]:
     """Yields (stage, the tokens of each seed), in the order of one training run."""
-    probe = None
+
+    @functools.cache
+    def load_probe() -> PolicyProbe:
+        loaded = base_policies.load_policy(policy)
+        return PolicyProbe(loaded, parts=2, samples=16, max_new_tokens=24)
+
     for stage in sizes.stages:
         names = [f"{policy}_after{stage}_{sizes.prompts}_{seed}" for seed in range(sizes.seeds)]
-        if all(study_output.run_path(directory, name).exists() for name in names):
-            yield (
-                stage,
-                [
-                    study_output.load_arrays(study_output.run_path(directory, name))
-                    for name in names
-                ],
+        if not all(study_output.run_path(directory, name).exists() for name in names):
+            # Train to this stage, from the one that was measured before.
+            train_probe(load_probe(), stage, prompts=sizes.prompts)
+        tokens = [
+            study_output.load_or_make(
+                directory, name, lambda s=seed: measure_tokens(load_probe(), s, sizes.prompts)
             )
-            continue
-
-        # Train to this stage, from the one that was measured before.
-        probe = probe or PolicyProbe(
-            base_policies.load_policy(policy), parts=2, samples=16, max_new_tokens=24
-        )
-        train_probe(probe, stage, prompts=sizes.prompts)
-        yield (
-            stage,
-            [
-                study_output.load_or_make(
-                    directory, name, lambda s=seed, p=probe: measure_tokens(p, s, sizes.prompts)
-                )
-                for seed, name in enumerate(names)
-            ],
-        )
+            for seed, name in enumerate(names)
+        ]
+        yield stage, tokens
 
 
 def polarity_shares(tokens: Arrays) -> dict[str, float]:

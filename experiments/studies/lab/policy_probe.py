@@ -4,7 +4,7 @@ Shapes: B sequences, T completion slots, n generated tokens; results are flat ov
 tokens, [n], where nothing else is said.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,7 @@ class PolicyProbe:
 
     Attributes:
       policy: as it was loaded.
+      parts: micro-batches that a batch is cut into.
       params: the parameters that are measured; other ones may be set.
       samples: completions of each prompt.
       training_state: (steps, optimizer's state) of `probe_batches.train_probe`, None before it.
@@ -59,9 +60,9 @@ class PolicyProbe:
           samples: completions of each prompt.
           max_new_tokens: T of sampled completions.
         """
-        self.parts = parts
-        self.policy, self.params, self.samples = policy, policy.params, samples
-        self.training_state = None
+        self.policy, self.parts, self.samples = policy, parts, samples
+        self.params: Any = policy.params
+        self.training_state: tuple[int, Any] | None = None
         self._generate = jax.jit(
             lambda params, prompts, key: generate(
                 policy.graph,
@@ -78,22 +79,22 @@ class PolicyProbe:
         self._gradient = jax.jit(self._compute_gradient)
         self._entropy_change = jax.jit(
             lambda before, after, rows: measure_entropy_change(
-                before, after, rows, self._scorer_in_parts(rows)
+                before, after, rows, self._make_scorer(rows)
             )
         )
         self._unit_parameter_polarity = jax.jit(
             lambda params, scale, rows: compute_unit_parameter_polarity(
-                params, scale, rows, self._scorer_in_parts(rows)
+                params, scale, rows, self._make_scorer(rows)
             )
         )
 
-    def _scorer_in_parts(self, rows: Trajectories) -> PolicyScorer:
-        """The policy's scorer, which goes through some rows in `parts` micro-batches."""
+    def _make_scorer(self, rows: Trajectories) -> PolicyScorer:
+        """Returns the scorer that goes through these rows in `parts` micro-batches."""
         return PolicyScorer(self.policy.graph, microbatch=rows.tokens.shape[0] // self.parts)
 
     def _compute_gradient(self, params, batch: UpdateBatch):
         loss = LossFunction(POLICY_GRADIENT, batch.loss_mask.shape[1], phase.init())
-        scorer = self._scorer_in_parts(batch.trajectories)
+        scorer = self._make_scorer(batch.trajectories)
         return compute_gradients(params, batch, jax.random.key(0), scorer, loss=loss)[0]
 
     def sample_completions(
@@ -195,17 +196,19 @@ class PolicyProbe:
         Returns:
           [B, T].
         """
+        stratify = signals.SIGNALS[control].stratify
+        assert stratify is not None, f"{control} is no random control"
         tokens = self._sampled_tokens(states)
         return token_random.permute_within_strata(
             values,
             tokens.mask,
             jax.random.key(draw),
             sequences=jnp.arange(tokens.mask.shape[0]),
-            strata=signals.SIGNALS[control].stratify(tokens),
+            strata=stratify(tokens),
         )
 
     def _sampled_tokens(self, states: StateBatch) -> SampledTokens:
-        """The tokens as signals see them."""
+        """Returns the tokens as signals see them."""
         rows = states.trajectories
         stats = self._token_stats(self.params, rows)
         advantages = jnp.where(rows.action, states.advantages, 0.0)

@@ -49,7 +49,7 @@ def sample_arithmetic(
     )
     tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
     rows, texts = probe.sample_completions(
-        Prompts(tokens, valid, np.arange(prompts)), jax.random.key(seed)
+        Prompts(tokens=tokens, valid=valid, identifiers=jnp.arange(prompts)), jax.random.key(seed)
     )
 
     right = [is_right(text, problems[n // probe.samples].answer) for n, text in enumerate(texts)]
@@ -128,14 +128,14 @@ def make_text_batch(probe: PolicyProbe, seed: int, *, prompts: int) -> StateBatc
     batches = pieces[: len(pieces) // prompts * prompts].reshape(-1, prompts, 48)
     chosen = batches[seed if seed < EARLIER_SEED else -1 - seed % EARLIER_BATCHES]
 
-    everywhere = np.ones(chosen.shape, bool)
+    tokens, everywhere = jnp.asarray(chosen), jnp.ones(chosen.shape, bool)
     rows = Trajectories(
-        prompt_tokens=chosen[:, :8],
+        prompt_tokens=tokens[:, :8],
         prompt_valid=everywhere[:, :8],
-        tokens=chosen[:, 8:],
+        tokens=tokens[:, 8:],
         valid=everywhere[:, 8:],
         action=everywhere[:, 8:],
     )
     signs = np.random.default_rng(seed).permutation(np.resize([-1.0, 1.0], prompts))
     signs = jnp.broadcast_to(signs.astype(np.float32)[:, None], (prompts, 40))
-    return StateBatch(jax.tree.map(jnp.asarray, rows), signs)
+    return StateBatch(rows, signs)

@@ -136,11 +136,11 @@ def _train_group(directory: pathlib.Path, group: list[RunSpec]) -> int:
         toy_tasks.TOY_TASKS[first.task],
         base_policies.load_policy(first.task),
         first.method,
-        panel=first.eval_set,
+        eval_set=first.eval_set,
         **dict(first.choices),
     )
     for spec in group:
-        trained = trainer.run(
+        trained = trainer.train(
             spec.seed,
             {"learning_rate": spec.learning_rate, **dict(spec.numbers)},
             rollouts=spec.rollouts,

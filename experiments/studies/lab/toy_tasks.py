@@ -101,8 +101,10 @@ def make_problems(task: ToyTask, split: str, count: int) -> EncodedProblems:
 
     references = [pad_answer(problem.answer) for problem in problems]
     digits = tokenizer(references, return_tensors="np")["input_ids"]
-    identifiers = np.arange(count, dtype=np.int32)
-    return EncodedProblems(Prompts(tokens, valid, identifiers), digits.astype(np.int32))
+    return EncodedProblems(
+        prompts=Prompts(tokens=tokens, valid=valid, identifiers=jnp.arange(count, dtype=np.int32)),
+        reference_answers=digits.astype(np.int32),
+    )
 
 
 def _generate_distinct(task: ToyTask, split: str, count: int) -> Iterator[Problem]:

@@ -1,19 +1,19 @@
-"""Trainer of a small world: rollout, grading and updates in one jitted program, scanned over steps.
+"""Trainer on a toy task: rollout, grading and updates in one jitted program, scanned over steps.
 
-It calls the product's `generate` and `learn`; grading is on the device (`toy_tasks.grade_completions`), and the
-optimizer's rate and any number of the method may differ from run to run, so that a search and all
-its seeds share one compiled step. Adam, gradient clip 1, no weight decay, a constant rate;
-`UPDATES` minibatches a rollout.
+It calls the product's `generate` and `learn`; grading is on the device
+(`toy_tasks.grade_completions`), and the optimizer's rate and any number of the method may differ
+from run to run, so that a search and all its seeds share one compiled step. Adam, gradient clip 1,
+no weight decay, a constant rate; `UPDATES` minibatches a rollout.
 
 Seeds are not put under `vmap`: on two CPU cores a step of four seeds together took 1.2 times the
 CPU time of four alone, and processes side by side use the cores better (`runs.make_runs`).
 
 Shapes: N prompts, G samples, B = N G sequences, P prompt slots, T completion slots, K rollouts, M
-problems of the panel.
+problems of the eval set.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,19 +35,19 @@ from papo_jax.tasks import order
 
 PROMPTS, SAMPLES, UPDATES = 16, 16, 4
 POOL = 4096  # problems to train on
-PANEL, PANEL_SAMPLES = 256, 16
-ADAM = dict(b1=0.9, b2=0.999, eps=1e-8)
+EVAL_PROBLEMS, EVAL_SAMPLES = 256, 16
+ADAM: dict[str, Any] = dict(b1=0.9, b2=0.999, eps=1e-8)
 
 Numbers = dict[str, jax.Array]  # of a method, and its learning_rate
 
 
-class Course(NamedTuple):
-    """What a run left behind.
+class TrainingCurve(NamedTuple):
+    """Metrics and evaluations of a run, and its parameters.
 
     Attributes:
       metrics: name -> [K] float32, a rollout each.
       evaluated: [E] rollouts made before each evaluation.
-      counts: [E, M] uint8 right answers of `PANEL_SAMPLES` on each problem of the panel.
+      counts: [E, M] uint8 right completions of `EVAL_SAMPLES` on each problem of the eval set.
       params: after the last step.
     """
 
@@ -58,42 +58,44 @@ class Course(NamedTuple):
 
 
 class Trainer:
-    """Trains one method in one world from one base policy; compiled once for all numbers and
-    seeds."""
+    """Trains one method on one toy task from one base policy.
+
+    Compiled once for all numbers and seeds.
+    """
 
     def __init__(
         self,
-        world: toy_tasks.ToyTask,
+        task: toy_tasks.ToyTask,
         policy: Policy,
         method: str,
         *,
-        panel: str = "report",
+        eval_set: str = "report",
         **changes,
     ):
         """Fixes what is static.
 
         Args:
-          world: of `toy_tasks.TOY_TASKS`.
+          task: of `toy_tasks.TOY_TASKS`.
           policy: to start from.
           method: a preset's name.
-          panel: "report", or "search" for other held-out problems.
+          eval_set: "report", or "search" for other held-out problems.
           **changes: of the preset's arguments, the same for all runs.
         """
-        self.world, self.policy = world, policy
+        self.task, self.policy = task, policy
         # Other draws of prompts cost samples, and a length penalty means nothing here.
         self.method = presets.get(method, refills=0, overlong=0.0, **changes)
         self.scorer = PolicyScorer(
             graph=policy.graph, reference=policy.params if self.method.needs_reference else None
         )
-        self.equals = policy.tokenizer.convert_tokens_to_ids("=")
-        self.pool = toy_tasks.make_problems(world, "train", POOL)
-        held_out = toy_tasks.make_problems(world, "held_out", 2 * PANEL)
-        half = slice(0, PANEL) if panel == "report" else slice(PANEL, None)
-        self.panel = jax.tree.map(lambda leaf: leaf[half], held_out)
-        self._block = jax.jit(self._steps)
+        self.equals_token = policy.tokenizer.convert_tokens_to_ids("=")
+        self.pool = toy_tasks.make_problems(task, "train", POOL)
+        held_out = toy_tasks.make_problems(task, "held_out", 2 * EVAL_PROBLEMS)
+        half = slice(0, EVAL_PROBLEMS) if eval_set == "report" else slice(EVAL_PROBLEMS, None)
+        self.eval_set = jax.tree.map(lambda leaf: leaf[half], held_out)
+        self._block = jax.jit(self._scan_rollouts)
         self._evaluate = jax.jit(self._count_right)
 
-    def run(
+    def train(
         self,
         seed: int,
         numbers: dict[str, float],
@@ -101,7 +103,7 @@ class Trainer:
         rollouts: int,
         evaluate_every: int,
         curve: bool = True,
-    ) -> Course:
+    ) -> TrainingCurve:
         """Trains once.
 
         Args:
@@ -113,66 +115,80 @@ class Trainer:
             at.
 
         Returns:
-          `Course`.
+          Its metrics, evaluations and parameters.
         """
-        numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
-        state = _start(self.policy.params, seed)
+        traced = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
+        state = init_state(self.policy.params, make_optimizer(0.0), seed)
         rows = order.draw_epoch_identifiers(seed, 0, rollouts * PROMPTS, POOL).reshape(
             rollouts, PROMPTS
         )
+
+        # Train a block of rollouts at a time, and evaluate after each.
         metrics, counts = [], {0: self._evaluate(state.params)} if curve else {}
         for first in range(0, rollouts, evaluate_every):
             made = first + evaluate_every
-            state, found = self._block(state, numbers, jnp.asarray(rows[first:made]))
+            state, found = self._block(state, traced, jnp.asarray(rows[first:made]))
             metrics.append(jax.device_get(found))
             if curve or made == rollouts:
                 counts[made] = self._evaluate(state.params)
+
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *metrics)
         right = np.stack(list(counts.values())).astype(np.uint8)
-        return Course(joined, np.array(list(counts)), right, jax.device_get(state.params))
+        return TrainingCurve(
+            metrics=joined,
+            evaluated=np.array(list(counts)),
+            counts=right,
+            params=jax.device_get(state.params),
+        )
 
-    def _steps(self, state: TrainState, numbers: Numbers, rows: jax.Array):
-        """A block of rollouts with their updates: (state, metrics [K])."""
-        return jax.lax.scan(functools.partial(self._step, numbers), state, rows)
+    def _scan_rollouts(self, state: TrainState, numbers: Numbers, rows: jax.Array):
+        """Makes a block of rollouts with their updates: (state, metrics [K])."""
+        return jax.lax.scan(functools.partial(self._learn_step, numbers), state, rows)
 
-    def _step(self, numbers: Numbers, state: TrainState, rows: jax.Array):
-        prompts, answers = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], self.pool)
-        rollout = self.draw(
+    def _learn_step(self, numbers: Numbers, state: TrainState, rows: jax.Array):
+        prompts, references = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], self.pool)
+        trajectories, truncated = self.sample_completions(
             state.params, prompts, stream_key(state.key, state.step, Stream.ROLLOUT)
         )
-        return self.learn(state, numbers, *rollout, self.grade(*rollout, answers))
+        return self.learn_from_completions(
+            state,
+            numbers,
+            trajectories=trajectories,
+            truncated=truncated,
+            rewards=self.grade_completions(trajectories, truncated, references),
+        )
 
-    def draw(self, params, prompts: Prompts, key: jax.Array):
-        """Samples: (trajectories, truncated [B])."""
+    def sample_completions(self, params, prompts: Prompts, key: jax.Array):
+        """Samples completions: (trajectories, truncated [B])."""
         out = generate(
             self.policy.graph,
             params,
             prompts,
             key,
             samples=SAMPLES,
-            max_new_tokens=self.world.max_new_tokens,
+            max_new_tokens=self.task.max_new_tokens,
             stop_tokens=self.policy.stop_tokens,
         )
         return make_trajectories(prompts, out, samples=SAMPLES), out.truncated
 
-    def grade(
-        self, trajectories: Trajectories, truncated: jax.Array, answers: jax.Array
+    def grade_completions(
+        self, trajectories: Trajectories, truncated: jax.Array, reference_answers: jax.Array
     ) -> jax.Array:
-        """Judges which answers are right, [N, G] float32."""
-        asked = jnp.repeat(answers, SAMPLES, axis=0)
+        """Grades completions, [N, G] float32: 1 or 0."""
         graded = toy_tasks.grade_completions(
             tokens=trajectories.tokens,
             mask=trajectories.action,
             truncated=truncated,
-            reference_answers=asked,
-            equals_token=self.equals,
+            reference_answers=jnp.repeat(reference_answers, SAMPLES, axis=0),
+            equals_token=self.equals_token,
         )
         return graded.reshape(-1, SAMPLES)
 
-    def learn(
+    def learn_from_completions(
         self,
         state: TrainState,
         numbers: Numbers,
+        *,
         trajectories: Trajectories,
         truncated: jax.Array,
         rewards: jax.Array,
@@ -185,18 +201,20 @@ class Trainer:
             entropy=masked_mean(stats.entropy, trajectories.action),
         )
         grades = Grades(rewards=rewards, right=rewards == 1, kept=jnp.ones(rewards.shape, bool))
-        state, output = learn(state, rollout, grades, self.scorer, learner=self._learner(numbers))
+        state, output = learn(
+            state, rollout, grades, self.scorer, learner=self._make_learner(numbers)
+        )
         metrics = _rollout_metrics(trajectories, truncated, rewards, output)
         return state, output.metrics | metrics | _update_metrics(output)
 
-    def _learner(self, numbers: Numbers) -> Learner:
-        """The learner at the numbers of a run, which may be traced."""
+    def _make_learner(self, numbers: Numbers) -> Learner:
+        """Returns the learner at the numbers of a run, which may be traced."""
         own = {name: value for name, value in numbers.items() if name != "learning_rate"}
         method = self.method.with_numbers(**own)
         return Learner(
             method=method,
             optimizer=make_optimizer(numbers["learning_rate"]),
-            max_new_tokens=self.world.max_new_tokens,
+            max_new_tokens=self.task.max_new_tokens,
             plan_updates=functools.partial(plan_updates, pack=method.pack),
             preconditioner=functools.partial(
                 adam_preconditioner, b2=ADAM["b2"], epsilon=ADAM["eps"]
@@ -204,10 +222,12 @@ class Trainer:
         )
 
     def _count_right(self, params) -> jax.Array:
-        """Right answers on each problem of the panel, [M], always with the same draws."""
+        """Counts right completions on each problem of the eval set, [M]; the draws are the same."""
         key = jax.random.key(2**20)
-        trajectories, truncated = self.draw(params, self.panel.prompts, key)
-        return self.grade(trajectories, truncated, self.panel.reference_answers).sum(axis=1)
+        trajectories, truncated = self.sample_completions(params, self.eval_set.prompts, key)
+        return self.grade_completions(trajectories, truncated, self.eval_set.reference_answers).sum(
+            axis=1
+        )
 
 
 def plan_updates(state: TrainState, kept: jax.Array, *, pack: bool) -> UpdatePlan:
@@ -229,10 +249,6 @@ def make_optimizer(learning_rate) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(1.0), optax.scale_by_adam(**ADAM), optax.scale(-learning_rate)
     )
-
-
-def _start(params, seed: int) -> TrainState:
-    return init_state(params, make_optimizer(0.0), seed)
 
 
 UPDATE_METRICS = (
