@@ -1,12 +1,11 @@
-"""Log-probability, logsumexp, entropy and unit polarity of tokens from one pass over the
-vocabulary.
+"""Log-probability, logsumexp, entropy and unit polarity of tokens, in one pass over the vocabulary.
 
-Read `reference.py` for what is computed and `sums.py` for how one pass is enough; `api.py` has the
-entry points.
+`reference.py` defines what is computed, `sums.py` shows why one pass is enough, and `api.py` has
+the entry points.
 """
 
 from kernels.token_stats.api import linear_token_stats, token_stats
-from kernels.token_stats.loss import linear_token_loss
 from kernels.token_stats.reference import TokenStats
+from kernels.token_stats.token_loss import linear_token_loss
 
 __all__ = ["TokenStats", "linear_token_loss", "linear_token_stats", "token_stats"]

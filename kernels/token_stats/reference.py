@@ -1,4 +1,4 @@
-"""The token statistics in plain jnp: what every faster implementation is held against.
+"""Token statistics in plain jnp: the reference that every faster implementation is tested against.
 
 Shapes: [...] any leading axes, usually [B, T] (sequences, time); V vocabulary; D width.
 
@@ -15,14 +15,16 @@ Since m is among the entries, s0 >= 1 and s1 <= 0, so H >= 0 and log p_y <= 0 ho
 floating point, not only up to rounding. The gradients in the logits are, with 1_y one at y and zero
 elsewhere,
 
-    d log p_y / dz = (1_y - p) / tau    d logsumexp / dz = p / tau    d H / dz = -p (H + log p) / tau
+    d log p_y / dz = (1_y - p) / tau        d logsumexp / dz = p / tau
+    d H / dz = -p (H + log p) / tau
 
-and T has none by contract: it steers updates and is not optimized. A kernel walks over tiles of the
-vocabulary, keeps the sums of `sums.py` instead of p, and in its backward pass makes each tile
-again.
+T is wrapped in stop_gradient: it weights updates and is not optimized itself. A kernel loops over
+tiles of the vocabulary, keeps the sums of `sums.py` instead of p, and recomputes each tile in its
+backward pass.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -31,7 +33,7 @@ import jax.numpy as jnp
 
 
 class TokenStats(NamedTuple):
-    """What one state's distribution says of one token; all of one shape [...], at least float32.
+    """Statistics of tokens under their next-token distributions: [...], at least float32.
 
     Attributes:
       logprob: log p_y, nats, <= 0.
@@ -51,7 +53,7 @@ def token_stats(
     logits: jax.Array,
     tokens: jax.Array,
     *,
-    temperature: float = 1.0,
+    temperature: jax.Array | float = 1.0,
     mask: jax.Array | None = None,
     vocabulary_size: int | None = None,
     axis_name: str | None = None,
@@ -61,18 +63,18 @@ def token_stats(
         T = C - S_y,  S_v = p_v (H + log p_v),  C = sum_v p_v S_v
 
     Source: the decomposition is that of entropy polarity, arXiv 2605.11775 (2026); the four-sum
-      form is calculus.
+    form is calculus.
 
     Args:
       logits: [..., V] of any float dtype; an entry of -inf is outside the support.
       tokens: [...] integers in [0, V).
-      temperature: tau > 0; the distribution that the sampler uses.
-      mask: [...] boolean; where it is false, the statistics and the gradient are 0. None for
+      temperature: tau > 0; that of the distribution that the sampler uses.
+      mask: [...] boolean; where it is false, the statistics and the gradient are 0. None is true
         everywhere.
       vocabulary_size: columns from here on, which some checkpoints pad, are outside the support.
         None for V.
-      axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's part,
-        tokens and vocabulary_size speak of the whole.
+      axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's shard,
+        while `tokens` and `vocabulary_size` refer to the whole vocabulary.
 
     Returns:
       `TokenStats` of shape [...].
@@ -83,47 +85,57 @@ def token_stats(
       ValueError: if the temperature is a number and not above 0.
 
     >>> stats = token_stats(jnp.log(jnp.array([0.9, 0.1])), jnp.array(0))
-    >>> (
-    ...     round(float(stats.entropy), 4),
-    ...     round(float(stats.unit_polarity), 4),
-    ... )  # -2 p (1-p)^2 log(p / (1-p))
-    (0.3251, -0.0396)
+    >>> print(stats.entropy.round(4))
+    0.3251
+    >>> print(stats.unit_polarity.round(4))  # -2 p (1-p)^2 log(p / (1-p))
+    -0.0396
     """
-    check(logits.shape[:-1], tokens, mask, temperature)
-    logits = logits.astype(wide(logits))
-    columns = columns_of(logits, axis_name)
+    check_inputs(logits.shape[:-1], tokens, mask, temperature)
+    logits = logits.astype(stats_dtype(logits))
+    columns = column_indices(logits, axis_name)
     if vocabulary_size is not None:
         logits = jnp.where(columns < vocabulary_size, logits, -jnp.inf)
     if mask is not None:
-        logits = jnp.where(
-            mask[..., None], logits, 0.0
-        )  # a row that is not asked for may hold anything
+        # A row outside the mask may hold anything, NaN too.
+        logits = jnp.where(mask[..., None], logits, 0.0)
 
-    def total(values):
-        return _summed(values.sum(axis=-1), axis_name)
+    def sum_columns(values):
+        return _sum_shards(values.sum(axis=-1), axis_name)
 
+    # Subtract before dividing: z / tau first would round away the differences of large logits.
     maximum = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
     maximum = maximum if axis_name is None else jax.lax.pmax(maximum, axis_name)
-    # Subtract before dividing: z / tau first would round away the differences of large logits.
     x = (logits - maximum) / temperature
     support = x > -jnp.inf
     exponential = jnp.exp(x)
-    picked = total(jnp.where(columns == tokens[..., None], jnp.where(support, x, -jnp.inf), 0.0))
+    target_x = jnp.where(columns == tokens[..., None], jnp.where(support, x, -jnp.inf), 0.0)
+    target_x = sum_columns(target_x)
     x = jnp.where(support, x, 0.0)  # 0 * -inf is NaN; the exponential is already an exact 0 there
-    s0, s1 = total(exponential), total(x * exponential)
+
+    # The statistics from the sums.
+    s0, s1 = sum_columns(exponential), sum_columns(x * exponential)
     log_s0 = jnp.log(s0)
     entropy = log_s0 - s1 / s0
-    logprob = picked - log_s0
+    logprob = target_x - log_s0
     logsumexp = maximum[..., 0] / temperature + log_s0
-    fixed = jax.lax.stop_gradient((x, exponential, s0, entropy, logprob))
-    stats = TokenStats(logprob, logsumexp, entropy, _unit_polarity(*fixed, total))
-    return (
-        stats if mask is None else jax.tree.map(lambda values: jnp.where(mask, values, 0.0), stats)
+    constants = jax.lax.stop_gradient((x, exponential, s0, entropy, logprob))
+    stats = TokenStats(
+        logprob=logprob,
+        logsumexp=logsumexp,
+        entropy=entropy,
+        unit_polarity=_unit_polarity(*constants, sum_columns=sum_columns),
     )
+    if mask is None:
+        return stats
+    return jax.tree.map(lambda values: jnp.where(mask, values, 0.0), stats)
 
 
 def logit_gradient(
-    logits: jax.Array, tokens: jax.Array, cotangents: TokenStats, *, temperature: float = 1.0
+    logits: jax.Array,
+    tokens: jax.Array,
+    cotangents: TokenStats,
+    *,
+    temperature: jax.Array | float = 1.0,
 ) -> jax.Array:
     """Computes the gradient in the logits from that in the statistics, by the closed forms above.
 
@@ -143,14 +155,15 @@ def logit_gradient(
     [[-0.25 -0.25  0.75 -0.25]]
     """
     entropy = token_stats(logits, tokens, temperature=temperature).entropy
-    z = logits.astype(wide(logits))
+    z = logits.astype(stats_dtype(logits))
     x = (z - z.max(axis=-1, keepdims=True)) / temperature
     log_p = x - jnp.log(jnp.exp(x).sum(axis=-1, keepdims=True))
     p = jnp.exp(log_p)
-    of_entropy = -p * (entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
-    one_hot = columns_of(logits, None) == tokens[..., None]
+    entropy_gradient = -p * (entropy[..., None] + jnp.where(p > 0, log_p, 0.0))
+    one_hot = column_indices(logits, None) == tokens[..., None]
     g = jax.tree.map(lambda values: values[..., None], cotangents)
-    return (g.logprob * (one_hot - p) + g.logsumexp * p + g.entropy * of_entropy) / temperature
+    gradient = g.logprob * (one_hot - p) + g.logsumexp * p + g.entropy * entropy_gradient
+    return gradient / temperature
 
 
 def linear_token_stats(
@@ -158,18 +171,18 @@ def linear_token_stats(
     unembedding: jax.Array,
     tokens: jax.Array,
     *,
-    temperature: float = 1.0,
+    temperature: jax.Array | float = 1.0,
     mask: jax.Array | None = None,
     vocabulary_size: int | None = None,
     axis_name: str | None = None,
 ) -> TokenStats:
-    """Computes `token_stats` of the logits hidden @ unembedding^T, which it holds whole.
+    """Computes `token_stats` of the logits hidden @ unembedding^T, all of them in memory at once.
 
     Args:
       hidden: [..., D] final hidden states.
       unembedding: [V, D].
       tokens: [...] integers in [0, V).
-      temperature, mask, vocabulary_size, axis_name: as in `token_stats`.
+      temperature: as in `token_stats`; so are `mask`, `vocabulary_size` and `axis_name`.
 
     Returns:
       `TokenStats` of shape [...].
@@ -179,7 +192,7 @@ def linear_token_stats(
     [-1.3863]
     """
     return token_stats(
-        head(hidden, unembedding),
+        compute_logits(hidden, unembedding),
         tokens,
         temperature=temperature,
         mask=mask,
@@ -188,39 +201,52 @@ def linear_token_stats(
     )
 
 
-def head(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
+def compute_logits(hidden: jax.Array, unembedding: jax.Array) -> jax.Array:
     """Returns the logits hidden @ unembedding^T, [..., V], accumulated in at least float32."""
-    dtype = wide(hidden, unembedding)
-    precision = precision_of(hidden, unembedding)
     return jnp.einsum(
-        "...d,vd->...v", hidden, unembedding, precision=precision, preferred_element_type=dtype
+        "...d,vd->...v",
+        hidden,
+        unembedding,
+        precision=matmul_precision(hidden, unembedding),
+        preferred_element_type=stats_dtype(hidden, unembedding),
     )
 
 
-def precision_of(*operands: jax.Array) -> jax.lax.Precision:
-    """Returns how to multiply operands of these types: what is float32 as such.
+def matmul_precision(*operands: jax.Array) -> jax.lax.Precision:
+    """Returns the precision at which float32 operands are multiplied as float32.
 
     By default an NVIDIA GPU rounds float32 operands to TF32, 10 bits of mantissa, and a TPU to
     bfloat16: logits of size 1e4 would be off by whole nats. Operands of 16 bits lose nothing either
-      way.
+    way.
     """
-    return (
-        jax.lax.Precision.HIGHEST
-        if wide(*operands) == jnp.result_type(*operands)
-        else jax.lax.Precision.DEFAULT
-    )
+    if stats_dtype(*operands) == jnp.result_type(*operands):
+        return jax.lax.Precision.HIGHEST
+    return jax.lax.Precision.DEFAULT
 
 
-def wide(*arrays: jax.Array) -> jnp.dtype:
-    """Returns the type that the statistics of these operands are computed in: at least float32."""
+def stats_dtype(*arrays: jax.Array) -> jnp.dtype:
+    """Returns the dtype of the statistics of these operands: at least float32."""
     return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)
 
 
-def check(
-    leading: tuple[int, ...], tokens: jax.Array, mask: jax.Array | None, temperature: float
+def check_inputs(
+    leading: tuple[int, ...],
+    tokens: jax.Array,
+    mask: jax.Array | None,
+    temperature: jax.Array | float,
 ) -> None:
-    """Refuses tokens, masks and temperatures of another shape or kind than every implementation
-    takes."""
+    """Refuses tokens, masks and temperatures that no implementation takes.
+
+    Args:
+      leading: the leading axes of the logits or hidden states, [...].
+      tokens: must be integers of shape [...].
+      mask: None, or must be boolean of shape [...].
+      temperature: must be above 0 where it is a number; a traced value is not checked.
+
+    Raises:
+      AssertionError: if a shape or dtype does not fit.
+      ValueError: if the temperature is not above 0.
+    """
     if isinstance(temperature, (int, float)) and not temperature > 0:
         raise ValueError(
             f"the temperature of the token statistics is {temperature}; it must be above 0"
@@ -232,21 +258,29 @@ def check(
         chex.assert_type(mask, bool)
 
 
-def columns_of(logits: jax.Array, axis_name: str | None) -> jax.Array:
-    """The place in the whole vocabulary of each of the last axis's columns, of the logits' rank."""
+def column_indices(logits: jax.Array, axis_name: str | None) -> jax.Array:
+    """Returns the index in the whole vocabulary of each column, at the rank of the logits."""
     width = logits.shape[-1]
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * width
     return (first + jnp.arange(width)).reshape((1,) * (logits.ndim - 1) + (-1,))
 
 
-def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
+def _sum_shards(values: jax.Array, axis_name: str | None) -> jax.Array:
     return values if axis_name is None else jax.lax.psum(values, axis_name)
 
 
-def _unit_polarity(x, exponential, s0, entropy, logprob, total) -> jax.Array:
-    """T = C - S_y from the normalized sums."""
+def _unit_polarity(
+    x: jax.Array,
+    exponential: jax.Array,
+    s0: jax.Array,
+    entropy: jax.Array,
+    logprob: jax.Array,
+    *,
+    sum_columns: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """Computes T = C - S_y from the normalized sums."""
     p = exponential / s0[..., None]
-    correction = total(p * p * (x + (entropy - jnp.log(s0))[..., None]))
+    correction = sum_columns(p * p * (x + (entropy - jnp.log(s0))[..., None]))
     p_y = jnp.exp(logprob)
     sampled = p_y * (entropy + jnp.where(p_y > 0, logprob, 0.0))
     return correction - sampled

@@ -1,25 +1,19 @@
-"""Sums over the vocabulary: what one pass keeps, how parts combine, and how a gradient goes back
-through them.
+"""One-pass sums over the vocabulary, and the token statistics that follow from them.
 
 Everything that the token statistics need is five sums and a maximum a token (notation of
 `reference.py`):
 
     m = max z    s0 = sum e^x    s1 = sum x e^x    q0 = sum e^2x    q1 = sum x e^2x    z_y
 
-with x = (z - m) / tau. Sums of two parts of the vocabulary combine once both speak of the same m:
+with x = (z - m) / tau. Sums of two parts of the vocabulary combine once both refer to the same m:
 with d = (m_old - m) / tau <= 0 and k = e^d,
 
     s0 -> k s0    s1 -> k (s1 + d s0)    q0 -> k^2 q0    q1 -> k^2 (q1 + d q0)
 
-so tiles of one device and shards of many combine by the same rule. With m held constant the sums'
-own derivatives give the whole gradient, since the statistics do not depend on m:
+so tiles of one device and shards of many combine by the same rule. The implementations differ only
+in how they loop over the logits; this file and `vjp.py` hold all their mathematics.
 
-    dL/dz_v = e^x_v (a + b x_v) + c [v = y],   a = (dL/ds0 + dL/ds1) / tau,   b = dL/ds1 / tau,   c = dL/dz_y
-
-so a backward pass needs m, a, b and c of each token and one look at each logit again, and nothing
-of it knows what the loss was. The implementations differ only in how they go over the logits; this
-file is all their mathematics. Shapes: N tokens, n columns of a tile; a tile's sums are columns [N,
-  1].
+Shapes: N tokens, n columns of a tile; a tile's sums are columns [N, 1].
 """
 
 from collections.abc import Callable
@@ -29,246 +23,155 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats.reference import TokenStats
+from kernels.token_stats.token_rows import TokenRows
 
-FLOOR = -1e4  # e^x is an exact 0 below it, in float64 too; keeps 0 * -inf out
+MIN_EXPONENT = -1e4  # e^x is an exact 0 below it, in float64 too; keeps 0 * -inf out
 
 
-class Rows(NamedTuple):
-    """What is asked of each token.
+class VocabularySums(NamedTuple):
+    """Sums over (a part of) the vocabulary for each token; all [N].
 
     Attributes:
-      tokens: [N] int32, column of the token in this part of the vocabulary; negative if it is in
-        another.
-      needed: [N] boolean, false on rows that need no work.
-      limit: [] int32, columns from here on are outside the support.
-      temperature: [] tau > 0.
+      maximum: m, the largest logit.
+      s0: sum e^x.
+      s1: sum x e^x.
+      q0: sum e^2x.
+      q1: sum x e^2x.
+      target_logit: z_y, which is itself a sum: over the column y alone.
     """
-
-    tokens: jax.Array
-    needed: jax.Array
-    limit: jax.Array
-    temperature: jax.Array
-
-
-class Sums(NamedTuple):
-    """The maximum m, the four sums relative to it, and z_y, which is itself a sum: over the column
-    y; all [N]."""
 
     maximum: jax.Array
     s0: jax.Array
     s1: jax.Array
     q0: jax.Array
     q1: jax.Array
-    picked: jax.Array
+    target_logit: jax.Array
 
 
-class Pull(NamedTuple):
-    """The gradient of a loss in one row of logits: dz = e^x (constant + slope x) + picked [v = y];
-    all [N]."""
-
-    maximum: jax.Array
-    constant: jax.Array
-    slope: jax.Array
-    picked: jax.Array
-
-
-def empty(like: jax.Array) -> Sums:
-    """Returns the sums over no columns, which combine with any others; `like` gives shape and
-    dtype."""
+def empty_sums(like: jax.Array) -> VocabularySums:
+    """Returns the sums over no columns, the identity of `merge_sums`; `like` gives their type."""
     zero = jnp.zeros_like(like)
-    return Sums(jnp.full_like(like, jnp.finfo(like.dtype).min), zero, zero, zero, zero, zero)
+    lowest = jnp.full_like(like, jnp.finfo(like.dtype).min)
+    return VocabularySums(maximum=lowest, s0=zero, s1=zero, q0=zero, q1=zero, target_logit=zero)
 
 
-def of_tile(
+def tile_sums(
     logits: jax.Array,
     columns: jax.Array,
+    *,
     tokens: jax.Array,
-    limit: jax.Array,
+    support_end: jax.Array,
     temperature: jax.Array,
     exponential: Callable[[jax.Array], jax.Array] = jnp.exp,
-) -> Sums:
+) -> VocabularySums:
     """Sums over the columns of one tile.
 
     Args:
       logits: [N, n], at least float32.
-      columns: [1, n] or [N, n] int32, their place in the vocabulary; negative: not of this tile.
+      columns: [1, n] or [N, n] int32, their index in the vocabulary; negative: not of this tile.
       tokens: [N, 1] int32.
-      limit: [] int32, columns from here on are outside the support.
+      support_end: [] or [N, 1] int32, columns from here on are outside the support.
       temperature: [] tau.
       exponential: how to compute e^x.
 
     Returns:
-      `Sums` of shape [N, 1].
+      `VocabularySums` of shape [N, 1].
     """
-    z = jnp.where((columns >= 0) & (columns < limit), logits, -jnp.inf)
-    # Where nothing is in the support the maximum is the lowest finite number: -inf - -inf would be
-    # NaN.
+    # Where nothing is in the support the maximum is the lowest finite number: -inf - -inf is NaN.
+    z = jnp.where((columns >= 0) & (columns < support_end), logits, -jnp.inf)
     maximum = jnp.maximum(z.max(axis=-1, keepdims=True), jnp.finfo(z.dtype).min)
-    x = jnp.maximum((z - maximum) / temperature, FLOOR)
+    x = jnp.maximum((z - maximum) / temperature, MIN_EXPONENT)
     e = exponential(x)
     xe = x * e
 
-    def total(values):
+    def sum_columns(values):
         return values.sum(axis=-1, keepdims=True)
 
-    picked = total(jnp.where(columns == tokens, z, 0.0))
-    return Sums(maximum, total(e), total(xe), total(e * e), total(xe * e), picked)
+    target_logit = sum_columns(jnp.where(columns == tokens, z, 0.0))
+    return VocabularySums(
+        maximum=maximum,
+        s0=sum_columns(e),
+        s1=sum_columns(xe),
+        q0=sum_columns(e * e),
+        q1=sum_columns(xe * e),
+        target_logit=target_logit,
+    )
 
 
-def rebase(sums: Sums, maximum: jax.Array, temperature: jax.Array) -> Sums:
+def rebase_sums(sums: VocabularySums, maximum: jax.Array, temperature: jax.Array) -> VocabularySums:
     """Expresses sums relative to another maximum, no smaller than their own."""
-    shift = jnp.maximum((sums.maximum - maximum) / temperature, FLOOR)
+    shift = jnp.maximum((sums.maximum - maximum) / temperature, MIN_EXPONENT)
     scale = jnp.exp(shift)
-    return Sums(
+    return VocabularySums(
         maximum=maximum,
         s0=scale * sums.s0,
         s1=scale * (sums.s1 + shift * sums.s0),
         q0=scale * scale * sums.q0,
         q1=scale * scale * (sums.q1 + shift * sums.q0),
-        picked=sums.picked,
+        target_logit=sums.target_logit,
     )
 
 
-def merge(first: Sums, second: Sums, temperature: jax.Array) -> Sums:
+def merge_sums(
+    first: VocabularySums, second: VocabularySums, temperature: jax.Array
+) -> VocabularySums:
     """Combines the sums of two parts of the vocabulary that have no column in common.
 
-    >>> parts = [
-    ...     of_tile(jnp.array([[z]]), jnp.array([[i]]), jnp.array([[1]]), 2, 1.0)
-    ...     for i, z in enumerate((0.0, 1.0))
-    ... ]
-    >>> both = merge(*parts, 1.0)
-    >>> (
-    ...     float(both.maximum[0, 0]),
-    ...     round(float(both.s0[0, 0]), 4),
-    ...     float(both.picked[0, 0]),
-    ... )  # s0 = e^-1 + 1
-    (1.0, 1.3679, 1.0)
+    >>> row = dict(tokens=jnp.array([[1]]), support_end=2, temperature=1.0)
+    >>> first = tile_sums(jnp.array([[0.0]]), jnp.array([[0]]), **row)
+    >>> second = tile_sums(jnp.array([[1.0]]), jnp.array([[1]]), **row)
+    >>> merged = merge_sums(first, second, 1.0)
+    >>> print(merged.maximum, merged.s0.round(4), merged.target_logit)  # s0 = e^-1 + 1
+    [[1.]] [[1.3679]] [[1.]]
     """
     maximum = jnp.maximum(first.maximum, second.maximum)
-    first, second = rebase(first, maximum, temperature), rebase(second, maximum, temperature)
-    return Sums(maximum, *(one + other for one, other in zip(first[1:], second[1:], strict=True)))
+    first = rebase_sums(first, maximum, temperature)
+    second = rebase_sums(second, maximum, temperature)
+    added = (one + other for one, other in zip(first[1:], second[1:], strict=True))
+    return VocabularySums(maximum, *added)
 
 
-def across(sums: Sums, axis_name: str | None, temperature: jax.Array) -> Sums:
-    """Combines the sums of all shards of the vocabulary: a maximum and a sum over a mesh axis, [N]
-    numbers each."""
+def all_reduce_sums(
+    sums: VocabularySums, axis_name: str | None, temperature: jax.Array
+) -> VocabularySums:
+    """Combines the sums of all shards of the vocabulary over a mesh axis: six [N] arrays."""
     sums = sums._replace(maximum=jax.lax.stop_gradient(sums.maximum))
     if axis_name is None:
         return sums
     maximum = jax.lax.pmax(sums.maximum, axis_name)
-    return Sums(maximum, *jax.lax.psum(rebase(sums, maximum, temperature)[1:], axis_name))
+    rebased = rebase_sums(sums, maximum, temperature)
+    return VocabularySums(maximum, *jax.lax.psum(rebased[1:], axis_name))
 
 
-def finish(sums: Sums, rows: Rows) -> TokenStats:
-    """Turns sums over the whole vocabulary into the statistics; 0 where a row was not needed.
+def to_token_stats(sums: VocabularySums, rows: TokenRows) -> TokenStats:
+    """Turns sums over the whole vocabulary into the statistics; 0 on inactive rows.
 
         logsumexp = m / tau + log s0    log p_y = (z_y - m) / tau - log s0    H = log s0 - s1 / s0
         C = (q0 (H - log s0) + q1) / s0^2    T = C - p_y (H + log p_y)
 
     Args:
-      sums: [N]; differentiable through s0, s1 and `picked`.
+      sums: [N]; differentiable through s0, s1 and `target_logit`.
       rows: [N].
 
     Returns:
       `TokenStats` of shape [N].
     """
-    # A row that was left out has s0 = 0; 1 in its place keeps NaN out of its gradient.
-    s0 = jnp.where(rows.needed, sums.s0, 1.0)
+    # An inactive row has s0 = 0; 1 in its place keeps NaN out of its gradient.
+    s0 = jnp.where(rows.active, sums.s0, 1.0)
     log_s0 = jnp.log(s0)
-    logprob = (sums.picked - sums.maximum) / rows.temperature - log_s0
+    logprob = (sums.target_logit - sums.maximum) / rows.temperature - log_s0
     entropy = log_s0 - sums.s1 / s0
-    fixed = jax.lax.stop_gradient((s0, log_s0, logprob, entropy, sums.q0, sums.q1))
+    constants = jax.lax.stop_gradient((s0, log_s0, logprob, entropy, sums.q0, sums.q1))
     stats = TokenStats(
-        logprob, sums.maximum / rows.temperature + log_s0, entropy, _unit_polarity(*fixed)
+        logprob=logprob,
+        logsumexp=sums.maximum / rows.temperature + log_s0,
+        entropy=entropy,
+        unit_polarity=_unit_polarity(*constants),
     )
-    return jax.tree.map(lambda values: jnp.where(rows.needed, values, 0.0), stats)
+    return jax.tree.map(lambda values: jnp.where(rows.active, values, 0.0), stats)
 
 
 def _unit_polarity(s0, log_s0, logprob, entropy, q0, q1) -> jax.Array:
     correction = (q0 * (entropy - log_s0) + q1) / (s0 * s0)
     p_y = jnp.exp(logprob)
     return correction - p_y * (entropy + jnp.where(p_y > 0, logprob, 0.0))
-
-
-def pull_tile(
-    logits: jax.Array,
-    columns: jax.Array,
-    tokens: jax.Array,
-    limit: jax.Array,
-    temperature: jax.Array,
-    pull: Pull,
-) -> jax.Array:
-    """The gradient in a tile of logits, [N, n]; arguments as in `of_tile`, `pull` of shape [N,
-    1]."""
-    support = (columns >= 0) & (columns < limit) & (logits > -jnp.inf)
-    x = jnp.maximum((jnp.where(support, logits, -jnp.inf) - pull.maximum) / temperature, FLOOR)
-    gradient = jnp.exp(x) * (pull.constant + pull.slope * x) + jnp.where(
-        columns == tokens, pull.picked, 0.0
-    )
-    return jnp.where(support, gradient, 0.0)
-
-
-def factors(gradient: jax.Array, dtype) -> tuple[jax.Array, ...]:
-    """Splits a float32 gradient into numbers of `dtype` that add up to it, for products with
-    operands of that type.
-
-    One number of 16 bits would lose what lies below 2^-9 of it, which is as much as the output's
-    own rounding.
-
-    >>> [float(part) for part in factors(jnp.float32(1.0 + 2**-10), jnp.bfloat16)]
-    [1.0, 0.0009765625]
-    """
-    if jnp.dtype(dtype).itemsize >= 4:
-        return (gradient.astype(dtype),)
-    coarse = gradient.astype(dtype)
-    return coarse, (gradient - coarse.astype(gradient.dtype)).astype(dtype)
-
-
-def as_pull(cotangents: Sums, maximum: jax.Array, rows: Rows) -> Pull:
-    """Turns the loss's gradient in the sums into `Pull`; zero on rows that are not needed."""
-
-    def only(values):
-        return jnp.where(rows.needed, values, 0.0)
-
-    constant, slope = cotangents.s0 + cotangents.s1, cotangents.s1
-    return Pull(
-        maximum,
-        only(constant / rows.temperature),
-        only(slope / rows.temperature),
-        only(cotangents.picked),
-    )
-
-
-def differentiable(forward: Callable, backward: Callable) -> Callable:
-    """Gives an implementation's forward pass its hand-written backward pass.
-
-    Args:
-      forward: (operands, rows) -> `Sums`; operands is the pytree of arrays that make the logits.
-      backward: (operands, rows, pull) -> the gradient in operands.
-
-    Returns:
-      (operands, rows) -> `Sums`, differentiable once in reverse mode in `operands` through s0, s1
-      and `picked`.
-    """
-    function = jax.custom_vjp(forward)
-
-    def keep(operands, rows):
-        sums = forward(operands, rows)
-        return sums, (operands, rows, sums.maximum)
-
-    def pull_back(kept, cotangents):
-        operands, rows, maximum = kept
-        return backward(operands, rows, as_pull(cotangents, maximum, rows)), None
-
-    function.defvjp(keep, pull_back)
-    return function
-
-
-def columnwise(tree):
-    """[N] leaves as columns [N, 1]."""
-    return jax.tree.map(lambda leaf: leaf[:, None], tree)
-
-
-def rowwise(tree):
-    """[N, 1] leaves as [N]."""
-    return jax.tree.map(lambda leaf: leaf[:, 0], tree)

@@ -1,5 +1,4 @@
-"""The entry points: which implementation is picked, what is refused and in which words, what a call
-reads."""
+"""Tests of the entry points: the implementation chosen, the calls refused, the logits read."""
 
 import functools
 
@@ -9,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.token_stats import api, linear_token_loss, linear_token_stats, token_stats, tpu_blocks
+from kernels.token_stats import api, linear_token_loss, linear_token_stats, token_stats
+from kernels.token_stats.pallas_tpu import tpu_blocks
 
 PALLAS = ["pallas_tpu", "pallas_gpu"]
 
@@ -19,14 +19,14 @@ def compiling_for(platform, kind="some device"):
     return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), (), abstract_device=device))
 
 
-def equations(jaxpr, primitive):
-    """Those of a primitive in a jaxpr, inside other calls too."""
+def find_equations(jaxpr, primitive):
+    """Yields the equations of a primitive in a jaxpr, inside other calls too."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == primitive:
             yield equation
         else:
             for inside in jax.extend.core.jaxprs_in_params(equation.params):
-                yield from equations(inside, primitive)
+                yield from find_equations(inside, primitive)
 
 
 @pytest.mark.parametrize("implementation", [None, "reference", "forward", "chunked"])
@@ -39,7 +39,7 @@ def test_the_linear_form_by_name(implementation):
 
 
 @pytest.mark.parametrize(
-    "platform, vocabulary, dtype, picked",
+    "platform, vocabulary, dtype, expected",
     [
         ("cpu", 151_936, "float32", "chunked"),
         ("tpu", 151_936, "bfloat16", "pallas_tpu"),
@@ -49,10 +49,17 @@ def test_the_linear_form_by_name(implementation):
         ("rocket", 151_936, "float32", "chunked"),
     ],
 )
-def test_default_by_platform_and_shape(platform, vocabulary, dtype, picked):
+def test_default_by_platform_and_shape(platform, vocabulary, dtype, expected):
     with compiling_for(platform):
         operands = (jax.ShapeDtypeStruct((3, vocabulary), jnp.dtype(dtype)),)
-        assert api.choose(None, ("reference", *api.KERNELS), vocabulary, operands, False) == picked
+        chosen = api.choose_implementation(
+            None,
+            known=("reference", *api.ONE_PASS_MODULES),
+            vocabulary=vocabulary,
+            operands=operands,
+            interpret=False,
+        )
+        assert chosen == expected
 
 
 @pytest.mark.parametrize("name", PALLAS)
@@ -75,25 +82,23 @@ def test_float64_is_refused_by_kernels(name):
 
 @pytest.mark.parametrize("name", ["reference", "forward", "chunked", "loss"])
 def test_float32_operands_are_multiplied_as_such(name):
-    """It makes no difference on a CPU; by default a GPU would round them to TF32 and a TPU to
-    bfloat16."""
+    # It makes no difference on a CPU; by default a GPU rounds them to TF32 and a TPU to bfloat16.
+    def sum_entropy(stats, _):
+        return stats.entropy.sum()
 
     def total(hidden, head):
+        tokens = jnp.zeros(3, int)
         if name == "loss":
-            return linear_token_loss(
-                lambda stats, _: stats.entropy.sum(), hidden, head, jnp.zeros(3, int), ()
-            )[0]
-        return linear_token_stats(
-            hidden, head, jnp.zeros(3, int), implementation=name
-        ).entropy.sum()
+            return linear_token_loss(sum_entropy, hidden, head, tokens, ())[0]
+        return linear_token_stats(hidden, head, tokens, implementation=name).entropy.sum()
 
     operands = jax.ShapeDtypeStruct((3, 4), jnp.float32), jax.ShapeDtypeStruct((5, 4), jnp.float32)
     for function, least in ((total, 1), (jax.grad(total, argnums=(0, 1)), 3)):
-        products = list(equations(jax.make_jaxpr(function)(*operands).jaxpr, "dot_general"))
-        asked = {product.params["precision"] for product in products}
-        assert len(products) >= least and asked == {
-            (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
-        }
+        jaxpr = jax.make_jaxpr(function)(*operands).jaxpr
+        products = list(find_equations(jaxpr, "dot_general"))
+        precisions = {product.params["precision"] for product in products}
+        assert len(products) >= least
+        assert precisions == {(jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)}
 
 
 def test_interpreting_what_is_no_kernel_is_refused():
@@ -111,7 +116,9 @@ def test_temperatures_that_are_none_are_refused(name, temperature):
 def test_a_width_that_no_block_of_a_generation_holds_is_refused():
     # 16 rows and 128 columns of 65,536 bfloat16 numbers, held twice, are 36 MiB.
     with pytest.raises(ValueError, match="width 65536.*15 MiB.*TPU v4.*chunked"):
-        tpu_blocks.linear(4096, 151_936, 65_536, 2, "TPU v4")
+        tpu_blocks.choose_linear_blocks(
+            4096, 151_936, width=65_536, itemsize=2, device_kind="TPU v4"
+        )
 
 
 def test_unknown_implementations_and_tokens_that_are_none_are_refused():
@@ -130,22 +137,21 @@ def test_unknown_implementations_and_tokens_that_are_none_are_refused():
 def test_default_keeps_forward_mode_for_few_logits():
     logits, tokens = jnp.array([[0.0, 1.0, 3.0]]), jnp.array([1])
 
-    def along(name):
-        return jax.jvp(
-            lambda z: token_stats(z, tokens, implementation=name).entropy, (logits,), (logits,)
-        )[1]
+    def entropy_tangent(name):
+        def entropy(logits):
+            return token_stats(logits, tokens, implementation=name).entropy
 
-    np.testing.assert_array_equal(along(None), along("reference"))
+        return jax.jvp(entropy, (logits,), (logits,))[1]
+
+    np.testing.assert_array_equal(entropy_tangent(None), entropy_tangent("reference"))
 
 
 def test_the_logits_form_declares_and_makes_one_read_of_the_logits():
     shape = 4096, 151_936
-    logits, tokens = (
-        jax.ShapeDtypeStruct(shape, jnp.bfloat16),
-        jax.ShapeDtypeStruct(shape[:1], jnp.int32),
-    )
+    logits = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    tokens = jax.ShapeDtypeStruct(shape[:1], jnp.int32)
     with compiling_for("tpu", "TPU v5 lite"):
-        (call,) = equations(jax.make_jaxpr(token_stats)(logits, tokens).jaxpr, "pallas_call")
+        (call,) = find_equations(jax.make_jaxpr(token_stats)(logits, tokens).jaxpr, "pallas_call")
     assert call.params["cost_estimate"].bytes_accessed == 2 * shape[0] * shape[1]
     (read,) = [
         mapping

@@ -1,10 +1,11 @@
-"""The TPU kernels compiled ahead of time, without a TPU, at the size of a real model: 4,096 tokens,
-V = 151,936, D = 2,048.
+"""Tests that compile the TPU kernels ahead of time, at the size of a real model.
 
-The compiler refuses what the hardware would: misaligned blocks, and blocks over the on-chip memory.
-It does not say whether the numbers are right (the interpreter does,
-tests/kernels/test_token_stats.py) or how fast they come. Compiled, never run. The environment has
-to be set before jax starts, so this file runs itself, a process for each generation.
+Shapes: 4,096 tokens, V = 151,936, D = 2,048.
+
+No TPU is needed. The compiler refuses what the hardware would: misaligned blocks, and blocks over
+the on-chip memory. It does not say whether the numbers are right (the interpreter does,
+test_token_stats.py) or how fast they come. Compiled, never run. The environment has to be set
+before jax starts, so this file runs itself, a process for each generation.
 """
 
 import functools
@@ -32,7 +33,7 @@ NAIVE = 2 * TOKENS * VOCABULARY * 2  # bytes: logits and their gradient in bfloa
 
 @pytest.fixture(scope="module")
 def compiled():
-    """A function from a generation to what a process of its own found, once."""
+    """Returns a function from a generation to the findings of a process of its own, cached."""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -89,34 +90,34 @@ def test_a_vocabulary_split_over_four_chips_is_never_gathered(compiled):
 
 
 def measure(generation: str) -> dict:
-    """Runs in the process that may load the compiler."""
+    """Compiles every program, in the process that may load the compiler."""
     import jax
     import jax.numpy as jnp
     from jax.experimental import topologies
 
-    from kernels.token_stats import linear_token_stats, token_stats, tpu_blocks
+    from kernels.token_stats import linear_token_stats, token_stats
+    from kernels.token_stats.pallas_tpu import tpu_blocks
 
     devices = topologies.get_topology_desc(
         platform="tpu", topology_name=TOPOLOGIES[generation]
     ).devices
     kind = devices[0].device_kind
     abstract = jax.sharding.AbstractDevice(device_kind=kind, num_cores=None, platform="tpu")
-    target = jax.sharding.AbstractMesh((), (), abstract_device=abstract)
-    there = jax.sharding.SingleDeviceSharding(devices[0])
-
-    def shapes(width=WIDTH, vocabulary=VOCABULARY, dtype=jnp.bfloat16):
-        def shape(*of, dtype=dtype):
-            return jax.ShapeDtypeStruct(of, dtype, sharding=there)
-
-        ids = shape(TOKENS, dtype=jnp.int32)
-        return {
-            "logits": (shape(TOKENS, vocabulary), ids),
-            "linear": (shape(TOKENS, width), shape(vocabulary, width), ids),
-        }
-
+    mesh = jax.sharding.AbstractMesh((), (), abstract_device=abstract)
+    sharding = jax.sharding.SingleDeviceSharding(devices[0])
     forms = {"logits": token_stats, "linear": linear_token_stats}
 
-    def program(form: str, implementation: str):
+    def operand_shapes(width=WIDTH, vocabulary=VOCABULARY, dtype=jnp.bfloat16):
+        def make_shape(*shape, dtype=dtype):
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+        ids = make_shape(TOKENS, dtype=jnp.int32)
+        return {
+            "logits": (make_shape(TOKENS, vocabulary), ids),
+            "linear": (make_shape(TOKENS, width), make_shape(vocabulary, width), ids),
+        }
+
+    def make_program(form: str, implementation: str):
         kind, direction = form.split()
         forward = functools.partial(forms[kind], implementation=implementation)
         if direction == "forward":
@@ -128,39 +129,49 @@ def measure(generation: str) -> dict:
 
         return jax.value_and_grad(scalar, argnums=(0,) if kind == "logits" else (0, 1))
 
-    def compile_(form, operands, implementation="pallas_tpu"):
-        with jax.sharding.use_abstract_mesh(target):
-            return jax.jit(program(form, implementation)).lower(*operands).compile()
+    def compile_program(form, operands, implementation="pallas_tpu"):
+        with jax.sharding.use_abstract_mesh(mesh):
+            return jax.jit(make_program(form, implementation)).lower(*operands).compile()
 
-    def temporary(form, operands, implementation="pallas_tpu"):
-        return compile_(form, operands, implementation).memory_analysis().temp_size_in_bytes
+    def temporary_bytes(form, operands, implementation="pallas_tpu"):
+        compiled = compile_program(form, operands, implementation)
+        return compiled.memory_analysis().temp_size_in_bytes
 
-    def refusal(blocks, form):
-        chosen = tpu_blocks._largest
-        tpu_blocks._largest = lambda *_: tpu_blocks.Blocks(*blocks, 4 * tpu_blocks.MIB)
+    def compile_refused(rows, columns, form):
+        choose_largest = tpu_blocks._choose_largest
+        sizes = tpu_blocks.BlockSizes(rows=rows, columns=columns, vmem=4 * tpu_blocks.MIB)
+        tpu_blocks._choose_largest = lambda *_: sizes
         try:
-            compile_(form, shapes()[form.split()[0]])
+            compile_program(form, shapes[form.split()[0]])
         except Exception as error:  # the compiler's, of several types
             return str(error)
         finally:
-            tpu_blocks._largest = chosen
+            tpu_blocks._choose_largest = choose_largest
         return "compiled"
 
-    # Four blocks of 512 x 2,048 bfloat16 numbers are 8 MiB, and 4 are allowed.
-    out = {form: temporary(form, shapes()[form.split()[0]]) for form in FORMS}
-    out["naive"] = temporary("linear backward", shapes()["linear"], "reference")
-    out["blocks over the memory allowed"] = refusal((512, 512), "linear forward")
-    out["blocks of 200 columns"] = refusal((256, 200), "logits forward")
+    # The temporary memory of every form.
+    shapes = operand_shapes()
+    out = {form: temporary_bytes(form, shapes[form.split()[0]]) for form in FORMS}
+    out["naive"] = temporary_bytes("linear backward", shapes["linear"], "reference")
+
+    # What the compiler says of blocks that cannot run: four blocks of 512 x 2,048 bfloat16 numbers
+    # are 8 MiB, and 4 are allowed.
+    out["blocks over the memory allowed"] = compile_refused(512, 512, "linear forward")
+    out["blocks of 200 columns"] = compile_refused(256, 200, "logits forward")
     if generation == "v5e":
-        ragged = shapes(width=1000, vocabulary=5000, dtype=jnp.float32)["linear"]
-        out["linear backward, float32, D = 1000, V = 5000"] = temporary("linear backward", ragged)
-        out["split"] = _split(devices)
+        ragged = operand_shapes(width=1000, vocabulary=5000, dtype=jnp.float32)["linear"]
+        out["linear backward, float32, D = 1000, V = 5000"] = temporary_bytes(
+            "linear backward", ragged
+        )
+        out["split"] = _compile_sharded(devices)
     return out
 
 
-def _split(devices) -> dict:
-    """The linear form, forward and backward, on data = 2 x tensor = 4 with the vocabulary over
-    `tensor`."""
+def _compile_sharded(devices) -> dict:
+    """Compiles the linear form, forward and backward, on data = 2 x tensor = 4.
+
+    The vocabulary is sharded over `tensor`.
+    """
     import re
 
     import jax

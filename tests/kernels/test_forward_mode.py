@@ -1,5 +1,4 @@
-"""The implementation with forward mode: equal to the reference in both modes, and never all logits
-at once.
+"""Tests of the implementation with forward mode: both modes, and its memory.
 
 Shapes: T time, V vocabulary, D width.
 """
@@ -27,59 +26,57 @@ class TestForward:
             self.tokens = draw.integers(11, size=(2, 5))
             yield
 
-    def whole(self, hidden, head):
+    def reference_stats(self, hidden, head):
         return reference.linear_token_stats(hidden, head, self.tokens, temperature=0.7)
 
-    def chunked(self, hidden, head):
+    def forward_mode_stats(self, hidden, head):
         return forward_mode.linear_token_stats(
             hidden, head, self.tokens, temperature=0.7, chunk_entries=2 * 2 * 11
         )
 
     def test_equals_the_reference_in_values_and_both_modes(self):
         @functools.partial(jax.jit, static_argnums=0)
-        def everything(function, hidden, head, tangents):
+        def stats_and_derivatives(function, hidden, head, tangents):
             stats, tangents_out = jax.jvp(function, (hidden, head), tangents)
             return stats, tangents_out, jax.vjp(function, hidden, head)[1](stats)
 
         got, want = (
-            jax.tree.leaves(everything(function, self.hidden, self.head, self.tangents))
-            for function in (self.chunked, self.whole)
+            jax.tree.leaves(stats_and_derivatives(function, self.hidden, self.head, self.tangents))
+            for function in (self.forward_mode_stats, self.reference_stats)
         )
         for one, other in zip(got, want, strict=True):
             assert one.dtype == jnp.float64
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
 
     def test_jvp_equals_finite_differences(self):
-        step, function = 1e-5, jax.jit(self.chunked)
-        tangents = jax.jit(lambda *at: jax.jvp(self.chunked, at, self.tangents)[1])(
-            self.hidden, self.head
-        )
-        up, down = (
-            function(
-                self.hidden + sign * step * self.tangents[0],
-                self.head + sign * step * self.tangents[1],
-            )
-            for sign in (1, -1)
-        )
+        step, function = 1e-5, jax.jit(self.forward_mode_stats)
+
+        @jax.jit
+        def compute_tangents(*operands):
+            return jax.jvp(self.forward_mode_stats, operands, self.tangents)[1]
+
+        tangents = compute_tangents(self.hidden, self.head)
+        along_hidden, along_head = (step * tangent for tangent in self.tangents)
+        up = function(self.hidden + along_hidden, self.head + along_head)
+        down = function(self.hidden - along_hidden, self.head - along_head)
         for field in ("logprob", "logsumexp", "entropy"):
-            difference = (np.asarray(getattr(up, field)) - np.asarray(getattr(down, field))) / (
-                2 * step
-            )
+            change = np.asarray(getattr(up, field)) - np.asarray(getattr(down, field))
+            difference = change / (2 * step)
             np.testing.assert_allclose(getattr(tangents, field), difference, atol=1e-8)
         assert not np.any(tangents.unit_polarity)
 
     def test_vmap_of_jvp_equals_a_loop(self):
         heads = np.stack([self.head, 2 * self.head, -self.head])
 
-        def along(head):
-            return jax.jvp(
-                lambda h: self.chunked(h, head).entropy, (self.hidden,), self.tangents[:1]
-            )[1]
+        def entropy_tangent(head):
+            def entropy(hidden):
+                return self.forward_mode_stats(hidden, head).entropy
 
-        one = jax.jit(along)
-        np.testing.assert_allclose(
-            jax.jit(jax.vmap(along))(heads), [one(head) for head in heads], atol=1e-13
-        )
+            return jax.jvp(entropy, (self.hidden,), self.tangents[:1])[1]
+
+        jitted = jax.jit(entropy_tangent)
+        batched = jax.jit(jax.vmap(entropy_tangent))(heads)
+        np.testing.assert_allclose(batched, [jitted(head) for head in heads], atol=1e-13)
 
 
 @pytest.mark.skipif(
@@ -93,15 +90,13 @@ def test_chunks_never_hold_all_logits():
     ]
     tokens = jax.ShapeDtypeStruct((time,), jnp.int32)
 
-    def temporary(linear):
-        def loss(hidden, head, tokens):
+    def temporary_bytes(linear):
+        def sum_stats(hidden, head, tokens):
             return sum(map(jnp.sum, linear(hidden, head, tokens)))
 
-        compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(*shapes, tokens).compile()
+        compiled = jax.jit(jax.grad(sum_stats, argnums=(0, 1))).lower(*shapes, tokens).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    assert (
-        temporary(functools.partial(forward_mode.linear_token_stats, chunk_entries=4 * vocabulary))
-        < all_logits / 4
-    )
-    assert temporary(reference.linear_token_stats) >= all_logits
+    chunked = functools.partial(forward_mode.linear_token_stats, chunk_entries=4 * vocabulary)
+    assert temporary_bytes(chunked) < all_logits / 4
+    assert temporary_bytes(reference.linear_token_stats) >= all_logits

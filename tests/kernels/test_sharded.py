@@ -1,5 +1,4 @@
-"""Token statistics with the vocabulary split over devices: the same numbers, and no part is ever
-gathered.
+"""Tests of the token statistics with the vocabulary sharded: same numbers, nothing is gathered.
 
 The devices have to be asked for before jax starts, so this file runs itself in a process of its
 own.
@@ -39,21 +38,23 @@ def found():
 
 @pytest.mark.parametrize("case", IDS)
 def test_values_and_gradients_are_those_of_one_device(found, case):
-    assert found[case]["apart"] < 5e-6  # of the largest entry of each output
+    assert found[case]["error"] < 5e-6  # of the largest entry of each output
 
 
 @pytest.mark.parametrize("case", IDS)
 def test_what_is_exchanged_is_numbers_of_tokens(found, case):
-    # A device's part of the unembedding is 1024 / 4 x 16 numbers: none of them is exchanged but as
-    # a gradient, summed # over `data`; what the shards tell each other of the statistics is a
-    # number of each of the 32 tokens at most.
+    # A device's shard of the unembedding is 1024 / 4 x 16 numbers: none of them is exchanged but as
+    # a gradient, summed over `data`; what the shards exchange for the statistics is at most one
+    # number for each of the 32 tokens.
     assert "all-gather" not in found[case]["collectives"]
     assert found[case]["largest_forward"] <= 64 // 2
 
 
 def measure() -> dict:
-    """Runs in the process with eight devices: data = 2 x tensor = 4, the vocabulary over
-    `tensor`."""
+    """Compares every case with one device, in the process with eight devices.
+
+    The mesh is data = 2 x tensor = 4, with the vocabulary over `tensor`.
+    """
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -64,35 +65,36 @@ def measure() -> dict:
 
     mesh = jax.make_mesh((2, 4), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
     draw = make_rng(0)
-    hidden, head = (
-        draw.normal(size=(64, 16)).astype(np.float32),
-        draw.normal(size=(1024, 16)).astype(np.float32),
-    )
-    tokens, mask, weight = (
-        draw.integers(1000, size=64),
-        draw.random(64) < 0.6,
-        draw.normal(size=64).astype(np.float32),
-    )
-    given = dict(temperature=0.7, vocabulary_size=1000)  # the last shard has 24 columns of padding
+    hidden = draw.normal(size=(64, 16)).astype(np.float32)
+    head = draw.normal(size=(1024, 16)).astype(np.float32)
+    tokens, mask = draw.integers(1000, size=64), draw.random(64) < 0.6
+    weight = draw.normal(size=64).astype(np.float32)
+    options = dict(
+        temperature=0.7, vocabulary_size=1000
+    )  # the last shard has 24 columns of padding
 
-    def of_tokens(stats, weight):
-        return (
-            weight * stats.logprob
-            - 0.3 * weight**2 * stats.entropy
-            + 0.1 * weight * stats.logsumexp
-        ).sum()
+    def token_loss(stats, weight):
+        terms = weight * stats.logprob - 0.3 * weight**2 * stats.entropy
+        return (terms + 0.1 * weight * stats.logsumexp).sum()
 
-    def alone(hidden, head):
+    def single_device_loss(hidden, head):
         stats = linear_token_stats(
-            hidden, head, tokens, mask=mask, implementation="reference", **given
+            hidden, head, tokens, mask=mask, implementation="reference", **options
         )
-        return of_tokens(stats, weight), stats
+        return token_loss(stats, weight), stats
 
-    def spread(name, checked):
+    def make_sharded_loss(name, checked):
         def on_device(hidden, head, tokens, mask, weight):
             if name == "loss":
                 total, stats = linear_token_loss(
-                    of_tokens, hidden, head, tokens, weight, mask=mask, axis_name="tensor", **given
+                    token_loss,
+                    hidden,
+                    head,
+                    tokens,
+                    weight,
+                    mask=mask,
+                    axis_name="tensor",
+                    **options,
                 )
             else:
                 stats = linear_token_stats(
@@ -103,54 +105,54 @@ def measure() -> dict:
                     axis_name="tensor",
                     implementation=name,
                     interpret=name.startswith("pallas"),
-                    **given,
+                    **options,
                 )
-                total = of_tokens(stats, weight)
+                total = token_loss(stats, weight)
             return jax.lax.psum(total, "data"), stats
 
         specs = (P("data"), P("tensor"), P("data"), P("data"), P("data"))
         # The Pallas interpreter mixes its own loop counters with values that differ between
-        # devices, which the check # of types refuses; compiled kernels pass it
-        # (tests/test_kernels_compile.py).
+        # devices, which the check of types refuses; compiled kernels pass it
+        # (test_compile_tpu.py).
         mapped = jax.shard_map(
             on_device, mesh=mesh, in_specs=specs, out_specs=(P(), P("data")), check_vma=checked
         )
         return lambda hidden, head: mapped(hidden, head, tokens, mask, weight)
 
-    def place(array, spec):
+    def compile_with_gradient(function, operands):
+        with_gradient = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
+        return jax.jit(with_gradient).lower(*operands).compile()
+
+    # One device.
+    operands = jnp.asarray(hidden), jnp.asarray(head)
+    single_device = jax.value_and_grad(single_device_loss, argnums=(0, 1), has_aux=True)
+    want = jax.tree.leaves(single_device(*operands))
+
+    # Eight devices.
+    def shard_array(array, spec):
         return jax.device_put(array, jax.NamedSharding(mesh, spec))
 
-    operands = place(hidden, P("data")), place(head, P("tensor"))
-    want = jax.tree.leaves(
-        jax.value_and_grad(alone, argnums=(0, 1), has_aux=True)(
-            jnp.asarray(hidden), jnp.asarray(head)
-        )
-    )
+    operands = shard_array(hidden, P("data")), shard_array(head, P("tensor"))
     out = {}
     for (name, checked), key in zip(CASES, IDS, strict=True):
-        function = spread(name, checked)
-        both = (
-            jax.jit(jax.value_and_grad(function, argnums=(0, 1), has_aux=True))
-            .lower(*operands)
-            .compile()
-        )
-        got = jax.tree.leaves(both(*operands))
-        apart = max(
+        function = make_sharded_loss(name, checked)
+        compiled = compile_with_gradient(function, operands)
+        got = jax.tree.leaves(compiled(*operands))
+        error = max(
             float(np.abs(np.asarray(a) - b).max() / np.abs(b).max())
             for a, b in zip(got, want, strict=True)
         )
-        forward = _collectives(jax.jit(function).lower(*operands).compile().as_text())
-        collectives = list(_collectives(both.as_text()))
+        forward = _find_collectives(jax.jit(function).lower(*operands).compile().as_text())
         out[key] = {
-            "apart": apart,
-            "collectives": collectives,
+            "error": error,
+            "collectives": list(_find_collectives(compiled.as_text())),
             "largest_forward": max(forward.values()),
         }
     return out
 
 
-def _collectives(text: str) -> dict[str, int]:
-    """Kind of collective -> the most numbers that one array of it has."""
+def _find_collectives(text: str) -> dict[str, int]:
+    """Maps each kind of collective to the size of its largest array."""
     import re
 
     found: dict[str, int] = {}

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from kernels.token_stats import forward_mode
-from kernels.token_stats import tile_sizes as sizes
+from kernels.token_stats import forward_mode, tile_sizes
 from papo_jax.learner import entropy_change, parameter_polarity, state, update, weighted_advantages
 from papo_jax.learner.trajectories import Batch, Trajectories
 from papo_jax.methods import phase, presets
@@ -94,7 +93,9 @@ def _state(params, optimizer) -> dict:
 def small_chunks(monkeypatch):
     """A chunk of 256 of the 2,048 tokens, as real vocabularies have it by themselves."""
     monkeypatch.setattr(
-        sizes, "current", lambda: sizes.ELSEWHERE._replace(rows=256, chunk_rows=256)
+        tile_sizes,
+        "choose_sizes",
+        lambda: tile_sizes.DEFAULT_SIZES._replace(rows=256, chunk_rows=256),
     )
     monkeypatch.setattr(forward_mode, "CHUNK_ENTRIES", B * 8 * V)
 
