@@ -179,7 +179,7 @@ def choose_implementation(
     *,
     known: tuple[str, ...],
     vocabulary: int,
-    operands: tuple[jax.Array | jax.ShapeDtypeStruct, ...],
+    operands: tuple[jax.Array, ...],
     interpret: bool,
 ) -> str:
     """Chooses an implementation by backend and shape, or checks the requested one.

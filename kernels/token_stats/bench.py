@@ -130,6 +130,7 @@ def measure_programs(programs: list[Program], rounds: int) -> list[Measurement]:
     for program, call, seconds in zip(programs, compiled, times, strict=True):
         cpu, wall = (statistics.median(each) for each in zip(*seconds, strict=True))
         memory = call.memory_analysis()
+        assert memory is not None
         inputs = sum(leaf.nbytes for leaf in program.arguments)
         measurements.append(
             Measurement(

@@ -137,7 +137,7 @@ def measure(generation: str) -> dict:
         compiled = compile_program(form, operands, implementation)
         return compiled.memory_analysis().temp_size_in_bytes
 
-    def compile_refused(rows, columns, form):
+    def get_refusal(rows, columns, form):
         choose_largest = tpu_blocks._choose_largest
         sizes = tpu_blocks.BlockSizes(rows=rows, columns=columns, vmem=4 * tpu_blocks.MIB)
         tpu_blocks._choose_largest = lambda *_: sizes
@@ -156,8 +156,8 @@ def measure(generation: str) -> dict:
 
     # What the compiler says of blocks that cannot run: four blocks of 512 x 2,048 bfloat16 numbers
     # are 8 MiB, and 4 are allowed.
-    out["blocks over the memory allowed"] = compile_refused(512, 512, "linear forward")
-    out["blocks of 200 columns"] = compile_refused(256, 200, "logits forward")
+    out["blocks over the memory allowed"] = get_refusal(512, 512, "linear forward")
+    out["blocks of 200 columns"] = get_refusal(256, 200, "logits forward")
     if generation == "v5e":
         ragged = operand_shapes(width=1000, vocabulary=5000, dtype=jnp.float32)["linear"]
         out["linear backward, float32, D = 1000, V = 5000"] = temporary_bytes(

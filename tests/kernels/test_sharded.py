@@ -7,13 +7,21 @@ own.
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
+from kernels.token_stats import linear_token_loss, linear_token_stats
 from tests.support.seeds import make_rng
 
+OPTIONS = dict(temperature=0.7, vocabulary_size=1000)  # the last shard has 24 columns of padding
 CASES = [
     *[(name, True) for name in ("reference", "forward", "chunked", "loss")],
     *[(name, False) for name in ("chunked", "pallas_tpu", "pallas_gpu", "loss")],
@@ -50,115 +58,93 @@ def test_what_is_exchanged_is_numbers_of_tokens(found, case):
     assert found[case]["largest_forward"] <= 64 // 2
 
 
+def token_loss(stats, weight):
+    terms = weight * stats.logprob - 0.3 * weight**2 * stats.entropy
+    return (terms + 0.1 * weight * stats.logsumexp).sum()
+
+
+def make_problem():
+    """Makes hidden states [64, 16], an unembedding [1024, 16], and (tokens, mask, weight) [64]."""
+    draw = make_rng(0)
+    hidden = draw.normal(size=(64, 16)).astype(np.float32)
+    head = draw.normal(size=(1024, 16)).astype(np.float32)
+    tokens, mask = draw.integers(1000, size=64), draw.random(64) < 0.6
+    return hidden, head, (tokens, mask, draw.normal(size=64).astype(np.float32))
+
+
+def make_sharded_loss(name, *, checked, mesh, rows):
+    """Makes (hidden, head) -> (loss, stats) on a mesh; `checked` checks the varying axes."""
+
+    def loss_on_device(hidden, head, tokens, mask, weight):
+        options = dict(OPTIONS, mask=mask, axis_name="tensor")
+        if name == "loss":
+            total, stats = linear_token_loss(token_loss, hidden, head, tokens, weight, **options)
+        else:
+            options |= dict(implementation=name, interpret=name.startswith("pallas"))
+            stats = linear_token_stats(hidden, head, tokens, **options)
+            total = token_loss(stats, weight)
+        return jax.lax.psum(total, "data"), stats
+
+    # The Pallas interpreter mixes its own loop counters with values that differ between devices,
+    # which the check of types refuses; compiled kernels pass it (test_compile_tpu.py).
+    mapped = jax.shard_map(
+        loss_on_device,
+        mesh=mesh,
+        in_specs=(P("data"), P("tensor"), P("data"), P("data"), P("data")),
+        out_specs=(P(), P("data")),
+        check_vma=checked,
+    )
+    return lambda hidden, head: mapped(hidden, head, *rows)
+
+
 def measure() -> dict:
     """Compares every case with one device, in the process with eight devices.
 
     The mesh is data = 2 x tensor = 4, with the vocabulary over `tensor`.
     """
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-    from jax.sharding import AxisType
-    from jax.sharding import PartitionSpec as P
+    hidden, head, rows = make_problem()
 
-    from kernels.token_stats import linear_token_loss, linear_token_stats
-
-    mesh = jax.make_mesh((2, 4), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
-    draw = make_rng(0)
-    hidden = draw.normal(size=(64, 16)).astype(np.float32)
-    head = draw.normal(size=(1024, 16)).astype(np.float32)
-    tokens, mask = draw.integers(1000, size=64), draw.random(64) < 0.6
-    weight = draw.normal(size=64).astype(np.float32)
-    options = dict(
-        temperature=0.7, vocabulary_size=1000
-    )  # the last shard has 24 columns of padding
-
-    def token_loss(stats, weight):
-        terms = weight * stats.logprob - 0.3 * weight**2 * stats.entropy
-        return (terms + 0.1 * weight * stats.logsumexp).sum()
-
+    # One device.
     def single_device_loss(hidden, head):
+        tokens, mask, weight = rows
         stats = linear_token_stats(
-            hidden, head, tokens, mask=mask, implementation="reference", **options
+            hidden, head, tokens, mask=mask, implementation="reference", **OPTIONS
         )
         return token_loss(stats, weight), stats
 
-    def make_sharded_loss(name, checked):
-        def on_device(hidden, head, tokens, mask, weight):
-            if name == "loss":
-                total, stats = linear_token_loss(
-                    token_loss,
-                    hidden,
-                    head,
-                    tokens,
-                    weight,
-                    mask=mask,
-                    axis_name="tensor",
-                    **options,
-                )
-            else:
-                stats = linear_token_stats(
-                    hidden,
-                    head,
-                    tokens,
-                    mask=mask,
-                    axis_name="tensor",
-                    implementation=name,
-                    interpret=name.startswith("pallas"),
-                    **options,
-                )
-                total = token_loss(stats, weight)
-            return jax.lax.psum(total, "data"), stats
-
-        specs = (P("data"), P("tensor"), P("data"), P("data"), P("data"))
-        # The Pallas interpreter mixes its own loop counters with values that differ between
-        # devices, which the check of types refuses; compiled kernels pass it
-        # (test_compile_tpu.py).
-        mapped = jax.shard_map(
-            on_device, mesh=mesh, in_specs=specs, out_specs=(P(), P("data")), check_vma=checked
-        )
-        return lambda hidden, head: mapped(hidden, head, tokens, mask, weight)
-
-    def compile_with_gradient(function, operands):
-        with_gradient = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
-        return jax.jit(with_gradient).lower(*operands).compile()
-
-    # One device.
-    operands = jnp.asarray(hidden), jnp.asarray(head)
     single_device = jax.value_and_grad(single_device_loss, argnums=(0, 1), has_aux=True)
-    want = jax.tree.leaves(single_device(*operands))
+    want = jax.tree.leaves(single_device(jnp.asarray(hidden), jnp.asarray(head)))
 
     # Eight devices.
-    def shard_array(array, spec):
-        return jax.device_put(array, jax.NamedSharding(mesh, spec))
-
-    operands = shard_array(hidden, P("data")), shard_array(head, P("tensor"))
-    out = {}
+    mesh = jax.make_mesh((2, 4), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
+    operands = (
+        jax.device_put(hidden, jax.NamedSharding(mesh, P("data"))),
+        jax.device_put(head, jax.NamedSharding(mesh, P("tensor"))),
+    )
+    found = {}
     for (name, checked), key in zip(CASES, IDS, strict=True):
-        function = make_sharded_loss(name, checked)
-        compiled = compile_with_gradient(function, operands)
+        function = make_sharded_loss(name, checked=checked, mesh=mesh, rows=rows)
+        with_gradient = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
+        compiled = jax.jit(with_gradient).lower(*operands).compile()
         got = jax.tree.leaves(compiled(*operands))
         error = max(
             float(np.abs(np.asarray(a) - b).max() / np.abs(b).max())
             for a, b in zip(got, want, strict=True)
         )
-        forward = _find_collectives(jax.jit(function).lower(*operands).compile().as_text())
-        out[key] = {
+        forward = find_collectives(jax.jit(function).lower(*operands).compile().as_text())
+        found[key] = {
             "error": error,
-            "collectives": list(_find_collectives(compiled.as_text())),
+            "collectives": list(find_collectives(compiled.as_text())),
             "largest_forward": max(forward.values()),
         }
-    return out
+    return found
 
 
-def _find_collectives(text: str) -> dict[str, int]:
+def find_collectives(text: str) -> dict[str, int]:
     """Maps each kind of collective to the size of its largest array."""
-    import re
-
     found: dict[str, int] = {}
-    for shapes, kind in re.findall(
-        r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\(", text
-    ):
+    kinds = "all-gather|all-reduce|all-to-all|collective-permute"
+    for shapes, kind in re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text):
         for shape in re.findall(r"\w+\[([\d,]*)\]", shapes):
             size = 1
             for part in shape.split(","):

@@ -31,13 +31,13 @@ def row_input_specs(blocks: BlockSizes, *, with_cotangent: bool) -> RowInputs:
     return RowInputs(
         temperature=pl.BlockSpec(memory_space=pltpu.SMEM),
         tokens=row,
-        cotangent=LogitCotangent(*[row] * 4) if with_cotangent else None,
+        cotangent=LogitCotangent._make([row] * 4) if with_cotangent else None,
     )
 
 
 def sums_specs(blocks: BlockSizes) -> VocabularySums:
     """Specifies the sums of each row of a block."""
-    return VocabularySums(*[row_spec(blocks)] * 6)
+    return VocabularySums._make([row_spec(blocks)] * 6)
 
 
 def logits_spec(blocks: BlockSizes) -> pl.BlockSpec:

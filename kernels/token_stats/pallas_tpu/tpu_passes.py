@@ -19,6 +19,7 @@ Shapes: N tokens, V vocabulary, D width; numbers of a row are columns [N, 1].
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -154,7 +155,7 @@ def _linear_backward(
 
     # What both kernels share.
     arguments = *_make_row_arguments(rows, blocks, cotangent), (hidden, unembedding)
-    options = dict(
+    options: dict[str, Any] = dict(
         cost_estimate=tpu_grid.estimate_cost(count, vocabulary, 2 * width, operands),
         **tpu_grid.make_compiler_options(blocks, interpret),
     )
@@ -207,7 +208,7 @@ def _make_row_arguments(
 
 
 def _sums_shape(count: int, *like) -> VocabularySums:
-    return VocabularySums(*[make_output_shape((count, 1), jnp.float32, *like)] * 6)
+    return VocabularySums._make([make_output_shape((count, 1), jnp.float32, *like)] * 6)
 
 
 def _choose_logits_blocks(logits: jax.Array) -> BlockSizes:
