@@ -154,24 +154,24 @@ def linear_token_stats(
     rows = make_token_rows(tokens, num_columns=unembedding.shape[0], dtype=dtype, **options)
     order = None if mask is None else jnp.argsort(~rows.active, stable=True)
 
-    def permute(array):
+    def permute_rows(array):
         return array if order is None else array[order]
 
-    rows = rows._replace(tokens=permute(rows.tokens), active=permute(rows.active))
-    operands = permute(flat), unembedding
+    rows = rows._replace(tokens=permute_rows(rows.tokens), active=permute_rows(rows.active))
+    operands = permute_rows(flat), unembedding
 
-    # Sum over this device's columns, then over the devices.
-    # Under a mesh, what the devices share gets its gradient summed over them.
+    # Sum over this device's columns, then over the devices. Under a mesh, what the devices share
+    # gets its gradient summed over them.
     inputs = mark_varying((operands, rows), operands, rows)
     sums = ONE_PASS_MODULES[name].linear_sums(*inputs, **_interpret_option(interpret))
     stats = _combine_shards(sums, rows, axis_name)
 
     def restore_order(values):
-        if order is not None:
-            values = jnp.zeros_like(values).at[order].set(values, unique_indices=True)
-        return values.reshape(tokens.shape)
+        return jnp.zeros_like(values).at[order].set(values, unique_indices=True)
 
-    return jax.tree.map(restore_order, stats)
+    if order is not None:
+        stats = jax.tree.map(restore_order, stats)
+    return jax.tree.map(lambda values: values.reshape(tokens.shape), stats)
 
 
 def choose_implementation(

@@ -133,8 +133,8 @@ def hidden_gradient_kernel(
         @pl.when(active & (column == last))
         def _add_last_tile():
             # Past the end of the array may be NaN, and 0 * NaN is NaN: those rows must be cleared.
-            index = jax.lax.broadcasted_iota(jnp.int32, unembedding.shape, 0)
-            index = column * blocks.columns + index
+            start = column * blocks.columns
+            index = start + jax.lax.broadcasted_iota(jnp.int32, unembedding.shape, 0)
             inside = index < vocabulary
             add_products(jnp.where(inside, unembedding[...], jnp.zeros_like(unembedding)))
 
