@@ -50,7 +50,8 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     needed, present = int(np.prod(shape)), jax.device_count()
     if needed > present:
         raise InputError(
-            f"the mesh {data} x {fsdp} x {tensor} needs {needed} devices; this machine has {present}"
+            f"the mesh {data} x {fsdp} x {tensor} needs {needed} devices; this machine has"
+            f" {present}"
         )
     return jax.make_mesh(
         shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:needed]

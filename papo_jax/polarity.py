@@ -113,8 +113,7 @@ def sampled_contribution(
 
 
 def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
-    """Sets T to an exact zero where it is rounding noise, so that such a token joins neither
-    branch.
+    """Sets T to an exact zero where it is rounding noise: such a token joins neither branch.
 
     The band is our choice: T is a difference of near-equal numbers where p_y is near 1.
 

@@ -1,5 +1,4 @@
-"""`--mode=evaluate`: the last and the best checkpoint of a run, or a base policy, on a frozen
-panel."""
+"""`--mode=evaluate`: evaluates a run's last and best checkpoint, or a base policy."""
 
 import contextlib
 import pathlib
@@ -49,7 +48,7 @@ def evaluate_policies(command: Command) -> None:
     settings = config_dict.resolve(command.config) if base else _settings_of_run(command)
     check_settings(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    asked = problems.load(settings, trained=False, base=base)
+    asked = problems.load_problems(settings, trained=False, base=base)
     with contextlib.ExitStack() as held:
         pool = held.enter_context(open_pool(settings))
         asked = problems.check_graders(asked, pool, trained=False)
@@ -59,12 +58,12 @@ def evaluate_policies(command: Command) -> None:
         )
         run_directory.check_fingerprints(workdir, made, sections=("model",))
         policy = attach_adapters(settings, policy, mesh)
-        store = problems.encode(settings, policy, asked.panel)
+        store = problems.encode_prompts(settings, policy, asked.eval_set)
         trained, scorer = make_scorer(settings, policy, mesh)
         program = programs.build_eval_sampler(policy, scorer, trained, settings)
         evaluator = Evaluator(
             settings=settings,
-            problems=asked.panel,
+            problems=asked.eval_set,
             store=store,
             tokenizer=policy.tokenizer,
             stop_tokens=policy.stop_tokens,
@@ -78,7 +77,8 @@ def evaluate_policies(command: Command) -> None:
             held.callback(run_directory.lock_directory(workdir).close)
             if base and run_directory.holds_run(workdir):
                 raise InputError(
-                    f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the same command"
+                    f"a run has begun in --workdir {workdir} meanwhile; evaluate it with the"
+                    " same command"
                 )
         evaluations = EvaluationFile(output, evaluator.describe_evaluation(asked.evaluated.name))
         if base:
@@ -106,7 +106,8 @@ def _settings_of_run(command: Command) -> Settings:
         ):
             flag = f"--config.{key}" if key else "--config"
             raise InputError(
-                f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or evaluate in another --workdir"
+                f"--mode=evaluate takes the config of the run in --workdir; leave {flag} out, or"
+                " evaluate in another --workdir"
             )
     values = {key: named.get(key) for key in command.named}
     config_dict.set_keys(config, {key: value for key, value in values.items() if value is not None})
@@ -123,8 +124,7 @@ def _output(command: Command) -> pathlib.Path:
 
 
 def _policies(workdir: pathlib.Path, base):
-    """Yields (step, trained parameters): the best checkpoint and the last, or step 0 and the base
-    where there is none."""
+    """Yields (step, trained parameters) of the best checkpoint and the last; without any, the base."""
     place = workdir / "checkpoints"
     steps = {checkpoint.best_step(place), checkpoint.newest_step(place)} - {None}
     if not steps:

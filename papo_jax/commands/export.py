@@ -72,7 +72,8 @@ def _model(workdir: pathlib.Path) -> Model:
         return Model(**config["model"])
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{workdir / 'config.json'} is not of this version: {error}; export with the version that trained"
+            f"{workdir / 'config.json'} is not of this version: {error}; export with the version"
+            " that trained"
         ) from None
 
 
@@ -87,5 +88,6 @@ def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
         "fingerprint"
     ):
         raise InputError(
-            f"the weights of model.path are not those that {workdir} was trained with; put them back"
+            f"the weights of model.path are not those that {workdir} was trained with; put them"
+            " back"
         )

@@ -17,7 +17,7 @@ from papo_jax.training.training_run import TrainingRun, prepare_run
 
 
 def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
-    """Trains, or goes on training, and writes the report.
+    """Trains, or resumes, and writes the report.
 
     Args:
       settings: of the run.
@@ -30,60 +30,57 @@ def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
     check_settings(settings)
     if settings.telemetry.tensorboard:
         tensorboard_events.check_installed()
-    with contextlib.closing(prepare_run(settings, workdir)) as prepared:
-        _train(prepared)
-        from papo_jax.report import report_page
+    with contextlib.closing(prepare_run(settings, workdir)) as run:
+        _train_with_progress(run)
+        from papo_jax.report import report_page  # here, for matplotlib takes a second to import
 
         print(f"report: {report_page.write_report(workdir)}")
 
 
-def _train(run: TrainingRun) -> None:
+def _train_with_progress(run: TrainingRun) -> None:
     """Runs the steps under a progress bar, stopping where a signal asks for it."""
     settings, state = run.settings, run.initial
     with progress.Progress(
         settings.training.steps, int(state.step), enabled=settings.telemetry.progress
     ) as shown:
         shown.print_line(
-            progress.format_table("derived sizes", [*derived_sizes(settings), *found_sizes(run)])
+            progress.format_table("derived sizes", [*derived_sizes(settings), *describe_data(run)])
         )
         with Interruption() as interruption:
-            state = _steps(run, state, shown, interruption)
+            state = _run_steps(run, state, shown, interruption)
         if interruption.requested:
             shown.print_line(
-                f"stopped by a signal after step {int(state.step)}; the same command resumes from here"
+                f"stopped by a signal after step {int(state.step)}; the same command resumes"
+                " from here"
             )
 
 
-def found_sizes(run: TrainingRun) -> list[tuple[str, str]]:
-    """Returns what was found while loading, as (what, how much) to be shown before compiling."""
+def describe_data(run: TrainingRun) -> list[tuple[str, str]]:
+    """Returns what was found while loading, as (what, how much)."""
     found = run.problems
     notes = [("note", note) for note in dict.fromkeys([*found.train.notes, *found.evaluated.notes])]
     checked = [("graders checked", line) for line in found.checked]
     return [("longest prompt", f"{run.longest_prompt} tokens"), *checked, *notes]
 
 
-def _steps(
+def _run_steps(
     run: TrainingRun, state: TrainState, shown: progress.Progress, interruption: "Interruption"
 ) -> TrainState:
-    """All steps that are left, with their rows, checkpoints and evaluations."""
-    settings, trained = run.settings, False
+    """Makes the steps that are left, with their rows, checkpoints and evaluations."""
+    settings, total = run.settings, run.settings.training.steps
     if run.evaluations:
         run.evaluations.keep_until(int(state.step))
     # With the rows before a resume, so that "best" means the same as without one.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(run.workdir / "metrics.jsonl")]
-    every, total = settings.checkpoint.every, settings.training.steps
+    trained = False
     with StepWriter(
         run.workdir, step=int(state.step), events=settings.telemetry.tensorboard
     ) as writer:
         while True:
             step = int(state.step)
-            healthy = not int(
-                state.skipped
-            )  # else the parameters may be what is wrong; the last checkpoint is better
-            if trained and (
-                (step % every == 0 and healthy) or step >= total or interruption.requested
-            ):
-                run.checkpoints.save(state, score=float(np.mean(rewards[-every:])))
+            if trained and (_checkpoint_is_due(run, state) or interruption.requested):
+                score = float(np.mean(rewards[-settings.checkpoint.every :]))
+                run.checkpoints.save(state, score=score)
             if interruption.requested:
                 return state
             evaluate_if_due(run, state, shown)
@@ -91,22 +88,37 @@ def _steps(
                 continue  # it came during the evaluation: save this step too
             if step >= total:
                 return state
+
             shown.show_status("training" if trained else "compiling")
             state, record = train_step(run, state, step)
             writer.write_step(*record)
-            if int(state.skipped) >= settings.training.max_skipped:
-                raise TrainingStopped(
-                    f"step {step}: {settings.training.max_skipped} updates in a row were not finite;"
-                    f" their batches are in {run.workdir / 'skipped'}, the last checkpoint is untouched"
-                )
+            _stop_if_not_finite(run, state, step)
             rewards.append(record.row["reward/mean"])
             trained = True
             shown.count_step(record.row)
 
 
+def _checkpoint_is_due(run: TrainingRun, state: TrainState) -> bool:
+    """Tells whether to save: at the end, and every so many steps unless updates were skipped.
+
+    Then the parameters may be what is wrong, and the last checkpoint is better.
+    """
+    step, healthy = int(state.step), not int(state.skipped)
+    on_schedule = step % run.settings.checkpoint.every == 0
+    return (on_schedule and healthy) or step >= run.settings.training.steps
+
+
+def _stop_if_not_finite(run: TrainingRun, state: TrainState, step: int) -> None:
+    bound = run.settings.training.max_skipped
+    if int(state.skipped) >= bound:
+        raise TrainingStopped(
+            f"step {step}: {bound} updates in a row were not finite; their batches are in"
+            f" {run.workdir / 'skipped'}, the last checkpoint is untouched"
+        )
+
+
 def evaluate_if_due(run: TrainingRun, state: TrainState, shown: progress.Progress) -> None:
-    """Evaluates at step 0, every `evaluation.every` steps and at the end, unless that is on record
-    already."""
+    """Evaluates at the start, every `evaluation.every` steps and at the end, each step once."""
     every, step = run.settings.evaluation.every, int(state.step)
     if (
         not every
@@ -121,8 +133,7 @@ def evaluate_if_due(run: TrainingRun, state: TrainState, shown: progress.Progres
 
 
 class Interruption:
-    """A context in which SIGTERM and the first SIGINT ask for a stop after the step that is
-    running."""
+    """A context in which SIGTERM and the first SIGINT ask for a stop after the current step."""
 
     def __enter__(self) -> "Interruption":
         self.requested = False

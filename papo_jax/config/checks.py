@@ -36,7 +36,8 @@ def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
         ),
         (
             "sequences an update",
-            f"{settings.minibatch} in {settings.minibatch // settings.microbatch} micro-batches of {settings.microbatch}",
+            f"{settings.minibatch} in {settings.minibatch // settings.microbatch} micro-batches"
+            f" of {settings.microbatch}",
         ),
         ("tokens a rollout, at most", f"{settings.sequences * rollout.max_new_tokens:,}"),
         ("updates in all", f"{training.steps * updates:,} in {training.steps} steps"),
@@ -52,14 +53,16 @@ def _check_model(settings: Settings) -> None:
     model = settings.model
     if model.lora_rank < 0 or not model.lora_alpha > 0:
         raise InputError(
-            f"model.lora_rank is {model.lora_rank} and model.lora_alpha {model.lora_alpha}; the rank must be at least 0"
+            f"model.lora_rank is {model.lora_rank} and model.lora_alpha {model.lora_alpha}; the"
+            " rank must be at least 0"
             " (0: no adapters) and alpha above 0"
         )
     if model.lora_rank:
         LoraConfig(model.lora_rank, model.lora_alpha, parse_lora_targets(model.lora_targets))
     elif model.param_dtype != "float32":
         raise InputError(
-            f"model.param_dtype = {model.param_dtype} would round away what training changes; leave it at float32,"
+            f"model.param_dtype = {model.param_dtype} would round away what training changes;"
+            " leave it at float32,"
             " or train adapters with model.lora_rank"
         )
 
@@ -68,7 +71,8 @@ def _check_evaluation(evaluation: Evaluation) -> None:
     for name in ("path", "grader", "template"):
         if evaluation.task is None and getattr(evaluation, name) is not None:
             raise InputError(
-                f"evaluation.{name} is set and evaluation.task is not; name the task of the panel, or set task.{name}"
+                f"evaluation.{name} is set and evaluation.task is not; name the task of the"
+                f" panel, or set task.{name}"
             )
 
 
@@ -103,7 +107,8 @@ def _check_ranges(settings: Settings) -> None:
     for name, (value, least) in at_least.items():
         if not least <= value < float("inf"):
             raise InputError(
-                f"{name} is {value}; it must be {'finite' if value > least else f'at least {least}'}"
+                f"{name} is {value}; it must be"
+                f" {'finite' if value > least else f'at least {least}'}"
             )
     if settings.seed >= 2**31:
         raise InputError(f"seed is {settings.seed}; it must be below 2^31")
@@ -129,21 +134,25 @@ def _check_batch(settings: Settings) -> None:
     at_once = settings.rollout.at_once
     if at_once is not None and (at_once < 1 or prompts % at_once or at_once % parts):
         raise InputError(
-            f"rollout.at_once = {at_once} must divide rollout.prompts = {prompts} and be a multiple of"
+            f"rollout.at_once = {at_once} must divide rollout.prompts = {prompts} and be a"
+            " multiple of"
             f" mesh.data x mesh.fsdp = {parts}"
         )
     if sequences % minibatches:
         raise InputError(
-            f"rollout.prompts x rollout.samples = {sequences} sequences cannot be cut into training.minibatches = {minibatches}"
+            f"rollout.prompts x rollout.samples = {sequences} sequences cannot be cut into"
+            f" training.minibatches = {minibatches}"
         )
     if microbatch is not None and (microbatch < 1 or settings.minibatch % microbatch):
         raise InputError(
-            f"training.microbatch = {microbatch} does not divide a minibatch of {settings.minibatch} sequences"
+            f"training.microbatch = {microbatch} does not divide a minibatch of"
+            f" {settings.minibatch} sequences"
             f" ({sequences} / training.minibatches = {minibatches})"
         )
     if prompts % parts or settings.microbatch % parts:
         raise InputError(
-            f"rollout.prompts = {prompts} and micro-batches of {settings.microbatch} sequences must both be multiples of"
+            f"rollout.prompts = {prompts} and micro-batches of {settings.microbatch} sequences"
+            " must both be multiples of"
             f" mesh.data x mesh.fsdp = {parts}"
         )
 

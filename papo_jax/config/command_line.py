@@ -1,4 +1,4 @@
-"""Reading the command line: whatever absl and ml_collections complain of becomes one clear line."""
+"""Parser of the command line; errors of absl and ml_collections become one clear line."""
 
 import pathlib
 from typing import NamedTuple
@@ -36,8 +36,7 @@ class Command(NamedTuple):
 
 
 def parse(arguments: list[str]) -> Command:
-    """Reads --config with its overrides, --workdir, --mode, --output of an export or evaluation,
-    --dtype of an export.
+    """Reads --config with its overrides, --workdir, --mode, --output and --dtype.
 
     Args:
       arguments: as in `sys.argv`, the program's name first.
@@ -76,8 +75,10 @@ def parse(arguments: list[str]) -> Command:
 
 
 def _named(arguments: list[str]) -> tuple[str, ...]:
-    """The config keys among the arguments, "" for --config itself; absl reads --noconfig.key as
-    --config.key=false."""
+    """Lists the config keys among the arguments, "" for --config itself.
+
+    absl reads --noconfig.key as --config.key=false.
+    """
     names = [
         argument.lstrip("-").partition("=")[0]
         for argument in arguments[1:]
@@ -97,7 +98,8 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
         for argument in arguments[1:]:
             if argument.lstrip("-").startswith("config"):
                 raise InputError(
-                    f"--mode=export takes the config of the run in --workdir; leave {argument.partition('=')[0]} out"
+                    "--mode=export takes the config of the run in --workdir; leave"
+                    f" {argument.partition('=')[0]} out"
                 )
     elif dtype:
         raise InputError("--dtype belongs to --mode=export")
@@ -108,8 +110,7 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
 
 
 def _explain(error: Exception, arguments: list[str]) -> str:
-    """Turns a complaint of absl or ml_collections about the command line into one line that
-    helps."""
+    """Turns an error of absl or ml_collections about the command line into one helpful line."""
     keys = config_dict.list_keys(config_dict.default_config())
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0]

@@ -52,8 +52,11 @@ def apply_variant(config: ml_collections.ConfigDict, variant: str) -> ml_collect
 
 
 def set_keys(config: ml_collections.ConfigDict, values: dict[str, Any]) -> None:
-    """Sets dotted keys, {"training.steps": 7, ...}, in place; raises `KeyError` or `TypeError`
-    where one does not fit."""
+    """Sets dotted keys, {"training.steps": 7, ...}, in place.
+
+    Raises:
+      KeyError, TypeError: if one does not fit.
+    """
     for key, value in values.items():
         section, _, last = key.rpartition(".")
         (config[section] if section else config)[last] = value

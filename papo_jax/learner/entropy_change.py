@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from papo_jax import polarity as theory
 from papo_jax.learner.batches import Trajectories
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.models import Params
+from papo_jax.polarity import branches, masked_mean
 
 GROUPS = (
     "reinforced_expanding",
@@ -84,7 +84,7 @@ def summarize_entropy_change(
       `entropy_change/polarity` as far as ratios are near 1 and the objective lets every token pull.
     """
     tokens = jnp.maximum(mask.sum(), 1)
-    positive, negative = theory.branches(polarity, mask, dead_band=0.0)
+    positive, negative = branches(polarity, mask, dead_band=0.0)
     members = (
         (advantages > 0) & positive,
         (advantages > 0) & negative,
@@ -92,8 +92,8 @@ def summarize_entropy_change(
         (advantages < 0) & negative,
     )
     out = {
-        "entropy_change/directional": theory.masked_mean(change.directional, mask),
-        "entropy_change/realized": theory.masked_mean(change.realized, mask),
+        "entropy_change/directional": masked_mean(change.directional, mask),
+        "entropy_change/realized": masked_mean(change.realized, mask),
     }
     for group, member in zip(GROUPS, members, strict=True):
         for figure, values in (

@@ -60,10 +60,11 @@ def compute_unit_parameter_polarity(
 
 
 def adam_preconditioner(opt_state: optax.OptState, *, b2: float, epsilon: float) -> Params:
-    """Returns the diagonal of Adam's preconditioner as the last update left it: a heuristic, since
-    the next one moves it.
+    """Returns the diagonal of Adam's preconditioner as the last update left it.
 
         M = 1 / (sqrt(v / (1 - b2^n)) + epsilon) after n updates, and 1 for n = 0
+
+    A heuristic, since the next update moves it.
 
     Source: Adam, Kingma and Ba 2015, arXiv 1412.6980, for the update; reading M off it is ours.
 

@@ -34,8 +34,10 @@ class TrainState(NamedTuple):
 
 
 class Stream:
-    """What a key is for: the second number folded into it. Evaluation has its own, so that it
-    changes nothing."""
+    """Purposes of keys: the second number folded into one.
+
+    Evaluation has its own, so that it changes nothing.
+    """
 
     ROLLOUT = 0
     MINIBATCHES = 1
@@ -76,8 +78,10 @@ def make_optimizer(
     b2: float,
     epsilon: float,
 ) -> optax.GradientTransformation:
-    """Returns AdamW behind a clip of the global norm, its rate warmed up linearly over updates and
-    then constant."""
+    """Returns AdamW behind a clip of the global norm.
+
+    The learning rate is warmed up linearly over updates and then constant.
+    """
     schedule = optax.linear_schedule(
         learning_rate / max(1, warmup_steps), learning_rate, max(1, warmup_steps - 1)
     )

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
-from papo_jax import polarity as theory
 from papo_jax.learner.batches import Grades, Rollout
 from papo_jax.methods import advantages, signals, token_random
 from papo_jax.methods.method import Method
 from papo_jax.methods.phase import EntropyTrajectory
 from papo_jax.methods.token_batch import SampledTokens
+from papo_jax.polarity import branches, masked_mean
 
 Metrics = dict[str, jax.Array]
 
@@ -169,14 +169,14 @@ def _polarity_of(tokens: SampledTokens, method: Method) -> jax.Array:
 def _weight_metrics(weighted: WeightedAdvantages) -> Metrics:
     """Shares and masses of the two branches, and the weights' mean and bounds."""
     polarity, weights, mask = weighted.polarity, weighted.weights, weighted.loss_mask
-    positive, negative = theory.branches(polarity, mask, dead_band=0.0)
+    positive, negative = branches(polarity, mask, dead_band=0.0)
     tokens, acting = jnp.maximum(mask.sum(), 1), positive.sum() + negative.sum()
     return {
         "polarity/positive_share": positive.sum() / jnp.maximum(acting, 1),
         "polarity/neutral_share": 1.0 - acting / tokens,
         "polarity/positive_mass": jnp.where(positive, polarity, 0.0).sum() / tokens,
         "polarity/negative_mass": jnp.where(negative, -polarity, 0.0).sum() / tokens,
-        "weight/mean": theory.masked_mean(weights, mask),
+        "weight/mean": masked_mean(weights, mask),
         "weight/min": jnp.where(mask.any(), jnp.where(mask, weights, jnp.inf).min(), 0.0),
         "weight/max": jnp.where(mask, weights, 0.0).max(),
     }

@@ -249,8 +249,7 @@ def clipped_loss(
 
 
 def k3(log_ratio: jax.Array) -> jax.Array:
-    """Returns r - 1 - log r >= 0, Schulman's low-variance estimate of a KL divergence from samples,
-    nats."""
+    """Returns r - 1 - log r >= 0, Schulman's estimate of a KL divergence from samples, nats."""
     return jnp.expm1(log_ratio) - log_ratio
 
 

@@ -36,8 +36,8 @@ def papo(
         balanced       rho = M+ / (M+ + M-),  rho* = rho + lam s min(rho, 1 - rho),
                        w+ = rho* / rho,  w- = (1 - rho*) / (1 - rho)
 
-    then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that reweighting
-    changes which tokens the loss pulls on and not how hard it pulls.
+    then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that
+    reweighting changes which tokens the loss pulls on and not how hard it pulls.
 
     Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by
     an entropy phase signal; every formula above is our reading.

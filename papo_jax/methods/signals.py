@@ -121,8 +121,7 @@ SIGNALS: dict[str, Signal] = {  # by method.signal
 
 
 def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns which tenth of the batch's mass each token belongs to when they stand in the order of
-    their values.
+    """Returns the tenth of the batch's mass that each token is in, in the order of their values.
 
     Args:
       values: [B, T]; equal ones stay together.
@@ -150,8 +149,7 @@ def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Arra
 
 
 def centered_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns (a - mean a)(b - mean b) of every token, [B, T], with means over the mask: its mean
-    is their covariance."""
+    """Returns (a - mean a)(b - mean b) of every token, [B, T]; its masked mean is the covariance."""
     return (first - polarity.masked_mean(first, mask)) * (
         second - polarity.masked_mean(second, mask)
     )

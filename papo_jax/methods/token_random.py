@@ -1,4 +1,4 @@
-"""Random numbers that belong to tokens, the choices made with them, and how many tokens a share is.
+"""Random numbers that belong to tokens, and choices among tokens made with them.
 
 Shapes: B sequences, T time. A token's number depends on its sequence's identity and its position,
 so a random choice among tokens does not change when sequences are laid out in another order,
@@ -40,8 +40,7 @@ def token_uniforms(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Arra
 
 
 def select_lowest(uniforms: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax.Array:
-    """Chooses at random: the `count` eligible tokens whose numbers are lowest, all of them where
-    there are fewer.
+    """Selects the `count` eligible tokens whose numbers are lowest, all where there are fewer.
 
     Args:
       uniforms: [B, T] from `token_uniforms`.
@@ -60,14 +59,14 @@ def select_lowest(uniforms: jax.Array, eligible: jax.Array, count: jax.Array | i
 def select_highest(
     values: jax.Array, eligible: jax.Array, count: jax.Array | int, *, ties: jax.Array
 ) -> jax.Array:
-    """Chooses the `count` eligible tokens of the highest values, all of them where there are fewer.
+    """Selects the `count` eligible tokens of the highest values, all where there are fewer.
 
     Args:
       values: [B, T].
       eligible: [B, T] boolean.
       count: [] integer.
-      ties: [B, T] from `token_uniforms`; of equal values the lowest numbers win, so that places in the
-        batch do not matter. (The samples of one prompt often begin with the same token, and so with
+      ties: [B, T] from `token_uniforms`; of equal values the lowest numbers win, so that positions
+        in the batch do not matter. (The samples of one prompt often begin with the same token, and so with
         the same values.)
 
     Returns:
@@ -86,8 +85,7 @@ def select_highest(
 
 
 def count_at_most(share: float, number: jax.Array | int) -> jax.Array:
-    """Returns max(1, floor(share number)), int32 like `number`: no more than a share of the tokens,
-    but at least one.
+    """Returns max(1, floor(share number)): a share of the tokens, rounded down, at least one.
 
     >>> int(count_at_most(1e-4, 19_999)), int(count_at_most(1e-4, 20_000))
     (1, 2)
@@ -96,7 +94,7 @@ def count_at_most(share: float, number: jax.Array | int) -> jax.Array:
 
 
 def count_at_least(share: float, number: jax.Array | int) -> jax.Array:
-    """Returns max(1, ceil(share number)), [] int32: no fewer than a share of the tokens.
+    """Returns max(1, ceil(share number)): a share of the tokens, rounded up, at least one.
 
     >>> int(count_at_least(0.2, 5)), int(count_at_least(0.2, 6))
     (1, 2)
@@ -105,10 +103,9 @@ def count_at_least(share: float, number: jax.Array | int) -> jax.Array:
 
 
 def top_threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
-    """Returns the value that the top `share` of the masked entries reach, [], +inf where the mask
-    is empty.
+    """Returns the value that the top `share` of the masked entries reach, [].
 
-    The k-th highest value, k = ceil(share N): entries equal to it belong to the top.
+    It is +inf where the mask is empty; the k-th highest value, k = ceil(share N): entries equal to it belong to the top.
 
     >>> float(
     ...     top_threshold(

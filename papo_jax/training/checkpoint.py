@@ -1,5 +1,4 @@
-"""Checkpoints with orbax: written whole or not at all, the newest and the best kept, a broken one
-passed over."""
+"""Checkpoints with orbax: atomic, the newest and the best kept, broken ones passed over."""
 
 import contextlib
 import errno
@@ -15,7 +14,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from papo_jax.errors import InputError
 from papo_jax.learner.state import TrainState
-from papo_jax.training.checkpoint_scores import Scores
+from papo_jax.training.checkpoint_scores import CheckpointScores
 
 
 class Checkpoints:
@@ -29,7 +28,7 @@ class Checkpoints:
           keep: the newest so many are kept, and the one with the best score.
         """
         self._directory = directory.resolve()
-        self._scores = Scores(_scores_path(self._directory))
+        self._scores = CheckpointScores(_scores_path(self._directory))
         # orbax's own `best_fn` with `max_to_keep` would throw away the newest checkpoint while the
         # score falls.
         options = ocp.CheckpointManagerOptions(
@@ -86,14 +85,14 @@ class Checkpoints:
             return state
         if broken:
             raise InputError(
-                f"none of the checkpoints {broken} in {self._directory} can be read; nothing was changed:"
+                f"none of the checkpoints {broken} in {self._directory} can be read; nothing was"
+                " changed:"
                 " restore one from a copy, or choose another --workdir"
             )
         return None
 
     def _set_aside(self, steps: list[int]) -> None:
-        """Moves checkpoints out of orbax's sight without losing them: their steps will be written
-        again."""
+        """Moves broken checkpoints to another directory, since their steps will be written again."""
         for step in steps:
             place = self._directory.parent / "broken_checkpoints"
             place.mkdir(exist_ok=True)
@@ -102,26 +101,24 @@ class Checkpoints:
             self._manager.reload()
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Closes the folder."""
         self._manager.close()
 
 
 def newest_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the newest checkpoint, or None; reads only, so the run may be going
-    on."""
+    """Returns the step of the newest checkpoint, or None; reads only."""
     if not directory.is_dir():
         return None
-    with _reading(directory) as manager:
+    with _open_read_only(directory) as manager:
         return manager.latest_step()
 
 
 def best_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the checkpoint with the best score, or None; reads only, so the run may
-    be going on."""
+    """Returns the step of the checkpoint with the best score, or None; reads only."""
     if not directory.is_dir():
         return None
-    with _reading(directory) as manager:
-        return Scores(_scores_path(directory)).best(manager.all_steps())
+    with _open_read_only(directory) as manager:
+        return CheckpointScores(_scores_path(directory)).best(manager.all_steps())
 
 
 def read_params(directory: pathlib.Path, step: int, example):
@@ -150,7 +147,7 @@ def read_params(directory: pathlib.Path, step: int, example):
         partial_restore=True,
     )
     try:
-        with _reading(directory) as manager:
+        with _open_read_only(directory) as manager:
             return manager.restore(step, args=restore)["params"]
     except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -162,9 +159,9 @@ def _scores_path(directory: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _reading(directory: pathlib.Path):
-    """A manager that changes nothing on disk, for as long as it is needed."""
-    with _quiet(logging.ERROR):  # it warns of each consequence of being asked to read only
+def _open_read_only(directory: pathlib.Path):
+    """Opens a manager that changes nothing on disk."""
+    with _quiet_logging(logging.ERROR):  # it warns of each consequence of being asked to read only
         manager = ocp.CheckpointManager(
             directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True)
         )
@@ -175,7 +172,7 @@ def _reading(directory: pathlib.Path):
 
 
 @contextlib.contextmanager
-def _quiet(level: int):
+def _quiet_logging(level: int):
     """Lets through what orbax and tensorstore log at a level and above."""
     logger = logging.getLogger("absl")
     before = logger.level
@@ -188,10 +185,9 @@ def _quiet(level: int):
 
 @contextlib.contextmanager
 def _full_disk_as_oserror(directory: pathlib.Path):
-    """Turns tensorstore's ValueError about a full disk into the error that it is, without its
-    threads' tracebacks."""
+    """Turns tensorstore's ValueError about a full disk into an `OSError`, without tracebacks."""
     try:
-        with _quiet(logging.CRITICAL):
+        with _quiet_logging(logging.CRITICAL):
             yield
     except Exception as error:
         full = os.strerror(errno.ENOSPC)
@@ -200,7 +196,7 @@ def _full_disk_as_oserror(directory: pathlib.Path):
         raise OSError(errno.ENOSPC, full, str(directory)) from None
 
 
-def abstract(state: TrainState, shardings) -> TrainState:
+def abstract_state(state: TrainState, shardings) -> TrainState:
     """Returns shapes, dtypes and shardings of a state, as `restore` wants them."""
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -1,15 +1,16 @@
-"""What each checkpoint scored, on file: a run that goes on remembers its best.
+"""Scores of checkpoints, kept on file so that a resumed run remembers its best.
 
 In a file of its own, for orbax cannot open a folder in which one of its own files of metrics is
 damaged.
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.json"
->>> scores = Scores(path)
+>>> scores = CheckpointScores(path)
 >>> scores.add(1, 0.9)
 >>> scores.add(2, 0.7)
 >>> scores.add(4, 0.9)
->>> Scores(path).best([1, 2, 3]), Scores(path).best([3]), Scores(path).best([1, 4])
+>>> again = CheckpointScores(path)
+>>> again.best([1, 2, 3]), again.best([3]), again.best([1, 4])
 (1, None, 4)
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Iterable
 from papo_jax.telemetry import runfiles
 
 
-class Scores:
+class CheckpointScores:
     """Scores by step; also orbax's policy to keep the best."""
 
     def __init__(self, path: pathlib.Path):
@@ -41,14 +42,12 @@ class Scores:
         )
 
     def best(self, steps: Iterable[int]) -> int | None:
-        """Returns the one of these steps that scored highest, the latest of equal ones; None if no
-        score is known."""
+        """Returns the step that scored highest, the latest of equal ones; None without a score."""
         known = [step for step in steps if step in self._scores]
         return max(known, key=lambda step: (self._scores[step], step), default=None)
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        """Keeps the best, as `orbax.checkpoint.checkpoint_managers.PreservationPolicy` asks for
-        it."""
+        """Keeps the best, as orbax's `PreservationPolicy` asks for it."""
         del context
         best = self.best(checkpoint.step for checkpoint in checkpoints)
         return [checkpoint.step == best for checkpoint in checkpoints]

@@ -1,5 +1,4 @@
-"""What a run asks: the problems that it trains on, the frozen panel, and the proof that both can be
-graded."""
+"""Problems of a run: those it trains on and its evaluation set, checked to be gradable."""
 
 import dataclasses
 import itertools
@@ -28,14 +27,15 @@ class Problems:
 
     Attributes:
       train: the task that is trained on.
-      evaluated: the task that the panel is of; `train` itself unless evaluation.task names another.
-      panel: the frozen problems to evaluate on.
+      evaluated: the task that the evaluation set is of; `train` itself unless evaluation.task
+        names another.
+      eval_set: the fixed problems to evaluate on.
       checked: what the graders' self-test found, one line a source.
     """
 
     train: Task
     evaluated: Task
-    panel: list[Problem]
+    eval_set: list[Problem]
     checked: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
@@ -46,13 +46,13 @@ class Problems:
             "held_out": len(self.train.held_out),
             "fingerprint": self.train.fingerprint,
             "evaluated": {"task": self.evaluated.name, "fingerprint": self.evaluated.fingerprint},
-            "panel": eval_set_fingerprint(self.panel),
+            "panel": eval_set_fingerprint(self.eval_set),
             "notes": [*self.train.notes, *self.checked],
             "graders": grading.versions(),
         }
 
 
-def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Problems:
+def load_problems(settings: Settings, *, trained: bool = True, base: bool = False) -> Problems:
     """Loads the tasks of a run.
 
     Args:
@@ -68,20 +68,22 @@ def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Pro
     Raises:
       InputError: if a task cannot be had, is too small, or the two share problems.
     """
-    train = _task(dataclasses.asdict(settings.task))
+    train = _load_task(dataclasses.asdict(settings.task))
     evaluated = train
     if settings.evaluation.task is not None:
         own = {name: getattr(settings.evaluation, name) for name in ("path", "grader", "template")}
-        evaluated = _evaluated(
+        evaluated = _load_eval_task(
             {**dataclasses.asdict(settings.task), **own, "name": settings.evaluation.task}
         )
     if trained and not len(train.train):
         raise InputError(
-            f"task {train.name} has no problems to train on; name it in evaluation.task, and another in task.name"
+            f"task {train.name} has no problems to train on; name it in evaluation.task, and"
+            " another in task.name"
         )
     if trained and settings.rollout.prompts > len(train.train):
         raise InputError(
-            f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)} problems of {train.name}"
+            f"rollout.prompts = {settings.rollout.prompts} is more than the {len(train.train)}"
+            f" problems of {train.name}"
         )
     chosen = tasks.choose_eval_set(evaluated, settings.evaluation.problems)
     if not base and evaluated is not train:
@@ -92,8 +94,7 @@ def load(settings: Settings, *, trained: bool = True, base: bool = False) -> Pro
 
 
 def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = True) -> Problems:
-    """Has every task grade its own golds, and golds that were made wrong, before anything else is
-    done with them.
+    """Has every task grade its own reference answers, and perturbed ones.
 
     Args:
       problems: of the run.
@@ -104,12 +105,12 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
       The problems, with what was found.
 
     Raises:
-      InputError: if a gold is not right, or a wrong one is.
+      InputError: if a reference answer is not right, or a perturbed one is.
     """
-    needed = [*problems.train.train, *problems.panel] if trained else problems.panel
+    needed = [*problems.train.train, *problems.eval_set] if trained else problems.eval_set
 
     def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgment]:
-        pooled = list(_through_the_pool(asked))
+        pooled = list(_needs_pool(asked))
         found = iter(pool.judge(list(itertools.compress(asked, pooled)), batch_deadline=None))
         return [
             next(found) if through else grading.judge(*question)
@@ -118,17 +119,17 @@ def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = Tru
 
     found = check_reference_answers(needed, judge_all)
     tried = (
-        f"{count:,} golds pass the self-test of grader {grader}"
+        f"{count:,} reference answers pass the self-test of grader {grader}"
         for grader, count in found.reference_counts.items()
     )
     return dataclasses.replace(problems, checked=(*tried, *found.summary_lines()))
 
 
-def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
-    """Golds are data, not what a model wrote: only the grader that is slow and may hang on them
-    needs the pool.
+def _needs_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
+    """Tells which questions go through the pool: those of the grader that is slow and may hang.
 
-    Of the other graders a few questions go through it too, which shows that it works.
+    Reference answers are data, not what a model wrote. Of the other graders a few questions go
+    through it too, which shows that it works.
     """
     seen = Counter()
     for grader, _, _ in asked:
@@ -136,7 +137,7 @@ def _through_the_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
         yield grader == "math" or seen[grader] <= PROBES
 
 
-def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> PromptStore:
+def encode_prompts(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> PromptStore:
     """Encodes prompts once and for all.
 
     Raises:
@@ -149,10 +150,10 @@ def encode(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> P
     return store
 
 
-def _evaluated(options: dict[str, Any]) -> Task:
-    """The task of the panel; what is said of its options names the keys that they come from."""
+def _load_eval_task(options: dict[str, Any]) -> Task:
+    """Loads the task of the evaluation set; errors name the keys that its options come from."""
     try:
-        return _task(options)
+        return _load_task(options)
     except InputError as error:
         said = str(error).replace("task.name", "evaluation.task")
         for key in ("path", "grader", "template"):
@@ -160,5 +161,5 @@ def _evaluated(options: dict[str, Any]) -> Task:
         raise InputError(said) from None
 
 
-def _task(options: dict[str, Any]) -> Task:
+def _load_task(options: dict[str, Any]) -> Task:
     return tasks.load(options.pop("name"), **options)

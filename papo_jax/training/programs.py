@@ -1,4 +1,4 @@
-"""Jitted programs of a run, each with its shardings: the only place where `jax.jit` meets a mesh."""
+"""Jitted programs of a run with their shardings: the only place where `jax.jit` meets a mesh."""
 
 import dataclasses
 import functools

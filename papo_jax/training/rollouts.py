@@ -89,9 +89,9 @@ class RolloutBatch(NamedTuple):
 
 
 def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Clock) -> RolloutBatch:
-    """Draws prompts until N groups are neither all right nor all wrong, for `refills` draws at most.
+    """Draws prompts until N groups are neither all right nor all wrong, or refills run out.
 
-    If refills run out, the batch is padded with groups that are masked out of the loss, so shapes
+    Then the batch is padded with groups that are masked out of the loss, so shapes
     stay static. Without refills every group takes part.
 
     Args:

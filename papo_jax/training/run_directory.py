@@ -46,17 +46,29 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
             f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir"
         ) from None
     now = flatten_dotted(config)
+    _check_same_keys(workdir, before, now)
     different = [
-        k
-        for k in sorted(before.keys() | now.keys())
-        if before.get(k) != now.get(k) and k not in RESUME_MUTABLE_KEYS
+        key
+        for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "method.name", key))
+        if before.get(key) != now.get(key) and key not in RESUME_MUTABLE_KEYS
     ]
     if different:
         key = different[0]
         more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
         raise InputError(
-            f"--workdir {workdir} holds a run with {key} = {before.get(key)!r}, not {now.get(key)!r}{more};"
-            " give this run a --workdir of its own"
+            f"--workdir {workdir} holds a run with {key} = {before.get(key)!r}, not"
+            f" {now.get(key)!r}{more}; give this run a --workdir of its own"
+        )
+
+
+def _check_same_keys(workdir: pathlib.Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raises `InputError` if another version of papo_jax wrote the config of this method."""
+    differing = sorted(before.keys() ^ now.keys())
+    if differing and before.get("method.name") == now["method.name"]:
+        has = "has" if differing[0] in before else "lacks"
+        raise InputError(
+            f"--workdir {workdir} holds a run of another version of papo_jax: its config.json {has}"
+            f" {differing[0]}; resume it with that version, or give this run a --workdir of its own"
         )
 
 
@@ -66,8 +78,11 @@ def holds_run(workdir: pathlib.Path) -> bool:
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Returns the resolved settings of the run that a work directory holds; raises `InputError`
-    where it holds none."""
+    """Returns the resolved settings of the run that a work directory holds.
+
+    Raises:
+      InputError: if it holds none.
+    """
     path = workdir / "config.json"
     return read_object(path, missing=f"--workdir {workdir} holds no run: there is no {path}")
 
@@ -78,34 +93,39 @@ def check_fingerprints(
     *,
     sections: tuple[str, ...] = ("data", "model"),
 ) -> None:
-    """Raises `InputError` if the data or the base weights are no longer those that the run began
-    with."""
+    """Raises `InputError` if the data or the base weights are not those that the run began with."""
     path = workdir / "provenance.json"
     if not path.exists():
         return
     try:
         before = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError):
-        return  # replaced as a whole when the run goes on; the config and the checkpoints still speak for it
+        return  # replaced when the run resumes; config and checkpoints still identify the run
     named = {"data": "problems of task.name", "model": "weights of model.path"}
     for section, what in ((section, named[section]) for section in sections):
         if before.get(section, {}).get("fingerprint") != provenance[section]["fingerprint"]:
             raise InputError(
-                f"--workdir {workdir} holds a run that began with other {what}; put them back or choose another --workdir"
+                f"--workdir {workdir} holds a run that began with other {what}; put them back or"
+                " choose another --workdir"
             )
 
 
 def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
-    """Raises `InputError` if the disk cannot take what is still to come of so many checkpoints of
-    `size` bytes."""
+    """Raises `InputError` if the disk has no room for the checkpoints that are still to come.
+
+    Args:
+      workdir: may not exist yet.
+      size: of a checkpoint, bytes.
+      checkpoints: kept at a time.
+    """
     present = sum(entry.name.isdigit() for entry in (workdir / "checkpoints").glob("*"))
     needed = size * max(1, checkpoints - present)
-    place = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
-    free = shutil.disk_usage(place).free
+    existing = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise InputError(
-            f"the disk of --workdir {workdir} has {free / 2**20:,.0f} MiB free and the checkpoints need"
-            f" {needed / 2**20:,.0f} MiB; free some or choose another --workdir"
+            f"the disk of --workdir {workdir} has {free / 2**20:,.0f} MiB free and the"
+            f" checkpoints need {needed / 2**20:,.0f} MiB; free some or choose another --workdir"
         )
 
 
@@ -119,13 +139,14 @@ def lock_directory(workdir: pathlib.Path) -> IO[str]:
       InputError: if another process holds it.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    file = open(workdir / ".lock", "a")
+    file = open(workdir / ".lock", "a")  # noqa: SIM115  (stays open as long as the run)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise InputError(
-            f"--workdir {workdir} is in use by another process; wait for it or choose another --workdir"
+            f"--workdir {workdir} is in use by another process; wait for it or choose another"
+            " --workdir"
         ) from None
     return file
 
@@ -133,7 +154,7 @@ def lock_directory(workdir: pathlib.Path) -> IO[str]:
 def claim_directory(
     workdir: pathlib.Path, config: dict[str, Any], provenance: dict[str, Any], *, step: int
 ) -> None:
-    """Writes whose the directory is, and drops what a run that resumes at `step` will write again."""
+    """Writes whose the directory is, and drops rows that a run resumed at `step` writes again."""
     workdir.mkdir(parents=True, exist_ok=True)
     # An evaluation at a step comes before it is trained on.
     for name, first in (

@@ -1,4 +1,4 @@
-"""A training run, set up: everything is loaded and checked before anything is compiled or written."""
+"""Set-up of a training run: everything is loaded and checked before anything is written."""
 
 import contextlib
 import dataclasses
@@ -146,18 +146,18 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
     config = to_dict(settings)
     run_directory.check_owner(workdir, config)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    asked = problems.load(settings)
+    asked = problems.load_problems(settings)
     with contextlib.ExitStack() as stack:  # closes what was opened if anything fails
         pool = stack.enter_context(open_pool(settings))
         asked = problems.check_graders(asked, pool)
         base = load_policy(settings, mesh)
-        store = problems.encode(settings, base, asked.train.train)
-        eval_store = problems.encode(settings, base, asked.panel)
+        store = problems.encode_prompts(settings, base, asked.train.train)
+        eval_store = problems.encode_prompts(settings, base, asked.eval_set)
         described = _describe_run(settings, workdir, asked, base, mesh)
         parts = _build_learner(settings, base, mesh)
         evaluator = Evaluator(
             settings=settings,
-            problems=asked.panel,
+            problems=asked.eval_set,
             store=eval_store,
             tokenizer=base.tokenizer,
             stop_tokens=base.stop_tokens,
@@ -307,7 +307,7 @@ def _open_workdir(
 
 def _restore_or_begin(settings: Settings, files: RunFiles, parts: LearningParts) -> TrainState:
     """Restores the newest checkpoint, or makes the state before the first step."""
-    restored = files.checkpoints.restore(checkpoint.abstract(parts.shapes, parts.shardings))
+    restored = files.checkpoints.restore(checkpoint.abstract_state(parts.shapes, parts.shardings))
     if restored is not None:
         return restored
     params = parts.trained

@@ -1,5 +1,4 @@
-"""One branch of polarity alone: the ablations that ask what each of the two is for, and random
-choices of tokens as controls.
+"""One branch of polarity alone, and random choices of tokens as controls: ablations of PAPO.
 
 Source: the paper of PAPO, arXiv 2605.11775 (2026), says that the branches are complementary; that
 the other branch's tokens leave numerator and denominator, and that tokens in the dead band stay, is

@@ -1,5 +1,4 @@
-"""Adaptive entropy control: a bonus only while entropy is below a target, its coefficient moved a
-little every rollout.
+"""Adaptive entropy control: a bonus below a target entropy, its coefficient moved every rollout.
 
 Source: Skywork-OR1, He et al. 2025, arXiv 2505.22312, and its training scripts: target 0.2 nats,
 coefficient from 0, in [0, 0.005], 1e-4 a rollout. While the bonus is off, the coefficient is kept

@@ -1,5 +1,4 @@
-"""AER: an entropy bonus that is larger on hard prompts, and that keeps entropy near a share of
-where it began.
+"""AER: an entropy bonus, larger on hard prompts, that holds a share of the initial entropy.
 
 Source: arXiv 2510.10959 (2025); its text and code could not be read. Known: a coefficient by
 difficulty, a target anchored to the initial entropy with a share near 0.4, and a global coefficient

@@ -1,5 +1,4 @@
-"""Entropy-shaped advantages: tokens at uncertain states get a little more advantage, never so much
-as to turn its sign.
+"""Entropy-shaped advantages: a little more advantage at uncertain states, of unchanged sign.
 
 Source: Cheng et al. 2025, arXiv 2506.14758, equations 5 and 6: alpha 0.4 under GRPO (0.1 under
 PPO), kappa 2, clip 0.2 / 0.28, token mean, no KL term. The entropy is the current policy's at every

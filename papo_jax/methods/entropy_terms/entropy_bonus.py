@@ -1,4 +1,4 @@
-"""The entropy bonus: the oldest remedy, a constant coefficient on the policy's entropy.
+"""The entropy bonus: a constant coefficient on the policy's entropy.
 
 Source: Williams and Peng 1991; in this field verl's `entropy_coeff`, 1e-3 by default until 2025.
 The entropy is averaged as the loss is, over tokens here, under the current policy, with its

@@ -1,5 +1,4 @@
-"""EPO: an entropy bonus, with a penalty on tokens whose entropy leaves a corridor around the past
-mean.
+"""EPO: an entropy bonus, with a penalty outside a corridor around the past mean entropy.
 
 Source: arXiv 2509.22576 (2025), for agents, and WujiangXu/EPO: bonus 1e-3, corridor 0 to 2 times
 the past mean, penalty 0.1 (ALFWorld), KL 0.01, clip 0.2. In their code the penalty is a constant

@@ -1,10 +1,8 @@
-"""BAPO: clip bounds that are moved in every minibatch until tokens with A > 0 have their share of
-the loss.
+"""BAPO: clip bounds that move until tokens with A > 0 have their share of the loss.
 
 Source: arXiv 2510.18927 (2025) and WooooDyy/BAPO. The paper raises c_high, then c_low, until
 positive tokens have the share rho = 0.4 of the loss (0.5 by its repository's README), with c_low
-0.6 to 0.9 and c_high 1.2 to 3.0. Its code raises c_low first
-and compares positive with negative: 0.5 in its script, 1 in its yaml, with other bounds and steps
+0.6 to 0.9 and c_high 1.2 to 3.0. Its code raises c_low first and compares positive with negative: 0.5 in its script, 1 in its yaml, with other bounds and steps
 (the script: 0.8 to 0.95 by 0.05, 1.2 to 2.0 by 0.1). `bapo_code` has the code's order and the
 script's 0.5 under the paper's bounds; 0.05 is the yaml's step, here for both bounds of both
 presets. Shares are over the whole minibatch at the current policy (a micro-batch in the code).

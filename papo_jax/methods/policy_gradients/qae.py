@@ -1,11 +1,9 @@
-"""QAE: the group's K-quantile instead of its mean as the baseline, so that most answers get no
-advantage.
+"""QAE: the group's K-quantile as the baseline, so that most answers get no advantage.
 
 Source: arXiv 2509.22611 (2025) and junkangwu/QAE: K 0.4 in DAPO's recipe; the division by the
 deviation stays. The paper's quantile, the smallest reward that at least a share K of the group does
-not exceed, is followed. Its code interpolates
-between rewards, which gives another baseline in some groups: with three wrong of G = 8 it is 0.8,
-  and not 1.
+not exceed, is followed. Its code interpolates between rewards, which gives another baseline in some
+groups: with three wrong of G = 8 it is 0.8, and not 1.
 """
 
 import chex

@@ -1,5 +1,4 @@
-"""PSR, NSR and W-REINFORCE: learning from right answers alone, from wrong ones alone, or from both
-with unequal weights.
+"""PSR, NSR and W-REINFORCE: right answers alone, wrong ones alone, or both unequally.
 
 Source: Zhu et al. 2025, arXiv 2506.01347, and TianHongZXY/RLVR-Decomposed. The text speaks of
 REINFORCE; the code clips the ratio at 0.2 and takes a mean over tokens, and the code is followed.

@@ -1,5 +1,4 @@
-"""Clip_B: tokens of wrong answers that are far less likely than their states' tokens leave the
-loss.
+"""Clip_B: unlikely tokens of wrong answers leave the loss.
 
 Source: arXiv 2602.03392 (2026) and Trinity-RFT. Settings: mu 2.5, over GRPO's advantages and PPO's
 clip. As in their code the choice is made once over the rollout batch under the sampling policy, and

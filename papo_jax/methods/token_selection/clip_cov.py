@@ -1,5 +1,4 @@
-"""Clip-Cov: a few tokens of high covariance between advantage and log-probability, drawn at random,
-lose their gradient.
+"""Clip-Cov: a few random tokens of high covariance of A and log p lose their gradient.
 
 Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: a share of 2e-4 of
 the tokens from those with 1 < Cov < 5, under the current policy; the ratio clip at 1 / 1, which

@@ -1,5 +1,4 @@
-"""KL-Cov: the tokens of the highest covariance between advantage and log-probability are held back
-by a penalty.
+"""KL-Cov: a penalty on the tokens of the highest covariance of A and log p.
 
 Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: the top 0.2 % (7B;
 0.02 % for 32B), coefficient 1, no clip anywhere. The share is 0.2 % in the paper's code, 0.02 % in

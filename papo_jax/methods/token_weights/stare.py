@@ -1,5 +1,4 @@
-"""STARE: the most surprising tokens of right answers weigh a little more while entropy is below a
-target.
+"""STARE: surprising tokens of right answers weigh more while entropy is below a target.
 
 Source: arXiv 2606.19236 (2026) and hp-luo/STARE: x1.1 on the top 10 % by surprisal within A > 0
 while the rollout's entropy is below 0.3 nats (O1); `stare_c2` also has x0.9 on the top 10 % within

@@ -1,5 +1,4 @@
-"""STEER: every token's loss is damped by how much it is expected to change entropy, in either
-direction.
+"""STEER: every token's loss is damped by the size of its expected change of entropy.
 
 Source: arXiv 2510.10150 (2025) and zz-haooo/STEER: lam_min 0.8 in the released script (0.7 in the
 paper's fourth version, by a replication's account), clip 0.2 / 0.28, token mean. Omega and the
