@@ -165,7 +165,9 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 def predicted_entropy_change(polarity: jax.Array, mask: jax.Array, step_size: float) -> jax.Array:
     """Predicts the change of the mean entropy that a step along the logits makes.
 
-        dH = eta mean_t P_t        (for an actual update put g T for P, g_t = -d loss / d log p(y_t))
+        dH = eta mean_t P_t
+
+    For an actual update put g T in place of P, with g_t = -d loss / d log p(y_t).
 
     Args:
       polarity: [...] P, or g T.

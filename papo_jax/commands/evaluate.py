@@ -124,7 +124,7 @@ def _output(command: Command) -> pathlib.Path:
 
 
 def _policies(workdir: pathlib.Path, base):
-    """Yields (step, trained parameters) of the best checkpoint and the last; without any, the base."""
+    """Yields (step, trained parameters) of best and last checkpoint; without any, the base."""
     place = workdir / "checkpoints"
     steps = {checkpoint.best_step(place), checkpoint.newest_step(place)} - {None}
     if not steps:

@@ -149,7 +149,7 @@ def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Arra
 
 
 def centered_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns (a - mean a)(b - mean b) of every token, [B, T]; its masked mean is the covariance."""
+    """Returns (a - mean a)(b - mean b), [B, T]; its masked mean is the covariance."""
     return (first - polarity.masked_mean(first, mask)) * (
         second - polarity.masked_mean(second, mask)
     )

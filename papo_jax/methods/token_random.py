@@ -66,8 +66,8 @@ def select_highest(
       eligible: [B, T] boolean.
       count: [] integer.
       ties: [B, T] from `token_uniforms`; of equal values the lowest numbers win, so that positions
-        in the batch do not matter. (The samples of one prompt often begin with the same token, and so with
-        the same values.)
+        in the batch do not matter. (The samples of one prompt often begin with the same token, and
+        so with the same values.)
 
     Returns:
       [B, T] boolean.
@@ -105,7 +105,8 @@ def count_at_least(share: float, number: jax.Array | int) -> jax.Array:
 def top_threshold(values: jax.Array, mask: jax.Array, share: float) -> jax.Array:
     """Returns the value that the top `share` of the masked entries reach, [].
 
-    It is +inf where the mask is empty; the k-th highest value, k = ceil(share N): entries equal to it belong to the top.
+    The k-th highest value, k = ceil(share N): entries equal to it belong to the top. +inf where the
+    mask is empty.
 
     >>> float(
     ...     top_threshold(

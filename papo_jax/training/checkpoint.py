@@ -92,7 +92,7 @@ class Checkpoints:
         return None
 
     def _set_aside(self, steps: list[int]) -> None:
-        """Moves broken checkpoints to another directory, since their steps will be written again."""
+        """Moves broken checkpoints elsewhere, since their steps will be written again."""
         for step in steps:
             place = self._directory.parent / "broken_checkpoints"
             place.mkdir(exist_ok=True)

@@ -2,11 +2,11 @@
 
 Source: arXiv 2510.18927 (2025) and WooooDyy/BAPO. The paper raises c_high, then c_low, until
 positive tokens have the share rho = 0.4 of the loss (0.5 by its repository's README), with c_low
-0.6 to 0.9 and c_high 1.2 to 3.0. Its code raises c_low first and compares positive with negative: 0.5 in its script, 1 in its yaml, with other bounds and steps
-(the script: 0.8 to 0.95 by 0.05, 1.2 to 2.0 by 0.1). `bapo_code` has the code's order and the
-script's 0.5 under the paper's bounds; 0.05 is the yaml's step, here for both bounds of both
-presets. Shares are over the whole minibatch at the current policy (a micro-batch in the code).
-Without the dual clip that their system adds.
+0.6 to 0.9 and c_high 1.2 to 3.0. Its code raises c_low first and compares positive with negative:
+0.5 in its script, 1 in its yaml, with other bounds and steps (the script: 0.8 to 0.95 by 0.05, 1.2
+to 2.0 by 0.1). `bapo_code` has the code's order and the script's 0.5 under the paper's bounds; 0.05
+is the yaml's step, here for both bounds of both presets. Shares are over the whole minibatch at the
+current policy (a micro-batch in the code). Without the dual clip that their system adds.
 Where no bounds reach the share, the last ones are used: both at their upper ends. Raising c_low
 never helps to reach it, since max(r, c_low) only grows: c_low acts through what it cuts. Without
 effect at one update a rollout, where every ratio is 1.
