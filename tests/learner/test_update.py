@@ -1,91 +1,104 @@
 """One optimizer step: the same gradient however the batch is cut or padded, and known answers."""
 
+import contextlib
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from papo_jax.learner import state as states
-from papo_jax.learner.gradients import accumulate
-from papo_jax.learner.trajectories import Batch, statistics
-from papo_jax.learner.update import update
+from papo_jax.learner.batches import UpdateBatch
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import init_state, make_optimizer
+from papo_jax.learner.update import update_minibatch
 from papo_jax.methods import phase, presets
 from papo_jax.models import initialize
-from papo_jax.training.session import prepare
+from papo_jax.training.training_run import prepare_run
 from tests.support.seeds import make_key, make_rng
 
 OBJECTIVES = ("grpo", "dapo")
-PHASE, KEY = phase.init(), make_key(4)
+KEY = make_key(4)
 TEMPERATURE = 1.0
+MAX_NEW_TOKENS = 8
+OPTIMIZER = dict(
+    learning_rate=1e-3,
+    warmup_steps=2,
+    weight_decay=0.1,
+    gradient_clip=1.0,
+    b1=0.9,
+    b2=0.999,
+    epsilon=1e-8,
+)
 
 
 @pytest.fixture(scope="module")
-def session(small, tmp_path_factory):
-    return prepare(small({"rollout.temperature": TEMPERATURE}), tmp_path_factory.mktemp("run"))
+def prepared(small, tmp_path_factory):
+    settings = small({"rollout.temperature": TEMPERATURE})
+    with contextlib.closing(prepare_run(settings, tmp_path_factory.mktemp("run"))) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def params(session):
-    """Fresh parameters: under a sharp policy the ratio alone magnifies float32's rounding to the
-    tolerances below."""
-    return jax.device_get(initialize(session.policy.config, make_key(0))[1])
+def scorer(prepared) -> PolicyScorer:
+    return PolicyScorer(prepared.policy.graph, temperature=TEMPERATURE)
 
 
 @pytest.fixture(scope="module")
-def batch(session, params, stored_rollout) -> Batch:
+def params(prepared):
+    """Fresh parameters.
+
+    Under a sharp policy the ratio alone magnifies float32's rounding to the tolerances below.
+    """
+    return jax.device_get(initialize(prepared.policy.config, make_key(0))[1])
+
+
+@pytest.fixture(scope="module")
+def batch(prepared, params, stored_rollout) -> UpdateBatch:
     """A rollout of many lengths whose ratios are well inside or well outside the clip range."""
-    stats = session.programs.assess(params, stored_rollout)
+    stats = prepared.programs.score(params, stored_rollout)
     rng = make_rng(0)
     shape = stats.logprob.shape
     log_ratio = rng.choice([0.0, 0.05, -0.05, 0.6, -0.6], shape).astype(np.float32)
     advantages = rng.choice([-1.5, -0.5, 0.0, 1.0], shape).astype(np.float32)
     reference = stats.logprob + rng.normal(0, 0.3, shape).astype(np.float32)
     return jax.device_get(
-        Batch(
-            stored_rollout,
-            stats.logprob - log_ratio,
-            reference,
-            advantages,
-            stored_rollout.mask,
-            advantages * stats.unit_polarity,
-            np.arange(shape[0], dtype=np.int32),
-            rng.random(shape[0]).astype(np.float32),
+        UpdateBatch(
+            trajectories=stored_rollout,
+            old_logprob=stats.logprob - log_ratio,
+            reference_logprob=reference,
+            weighted_advantages=advantages,
+            loss_mask=stored_rollout.action,
+            polarity=advantages * stats.unit_polarity,
+            sequences=np.arange(shape[0], dtype=np.int32),
+            accuracy=rng.random(shape[0]).astype(np.float32),
         )
     )
+
+
+def gradient_of(params, batch, scorer, method):
+    """The gradient of a method's objective and its sums."""
+    loss = LossFunction(method, MAX_NEW_TOKENS, phase.init())
+    return compute_gradients(params, batch, KEY, scorer, loss=loss)
 
 
 @pytest.fixture(scope="module")
-def gradient(session, params):
+def gradient(scorer, params):
     """(batch, objective, microbatches) -> (gradient as one vector, sums), jitted."""
-    compiled = jax.jit(
-        accumulate, static_argnames=("graph", "method", "limit", "temperature", "microbatches")
-    )
+    compiled = jax.jit(gradient_of, static_argnames="method")
 
-    def of(batch, objective="dapo", microbatches=1, function=compiled):
-        gradients, sums = function(
-            params,
-            batch,
-            KEY,
-            PHASE,
-            graph=session.policy.graph,
-            method=Arguments(presets.get(objective)),
-            limit=8,
-            temperature=TEMPERATURE,
-            microbatches=microbatches,
-        )
-        return np.concatenate(
-            [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(gradients)]
-        ), sums
+    def compute(batch, objective="dapo", microbatches=1, function=compiled):
+        cut = dataclasses.replace(scorer, microbatch=len(batch.sequences) // microbatches)
+        gradients, sums = function(params, batch, cut, method=presets.get(objective))
+        return flatten_leaves(gradients), sums
 
-    return of
+    return compute
 
 
-class Arguments(dict):
-    """A dict that can be static under jit."""
-
-    def __hash__(self):
-        return hash(tuple(sorted(self.items())))
+def flatten_leaves(tree) -> np.ndarray:
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def apart(first, second) -> float:
@@ -115,7 +128,7 @@ def test_gradient_does_not_depend_on_micro_batches(gradient, batch, objective, m
         np.testing.assert_allclose(same[name], sums[name], rtol=1e-5, atol=1e-7, err_msg=name)
 
 
-def padded(batch: Batch, where: str) -> Batch:
+def padded(batch: UpdateBatch, where: str) -> UpdateBatch:
     """The same sequences with slots of no meaning, which hold tokens and figures of no meaning."""
     trajectories = batch.trajectories
     rows, slots = trajectories.prompt_valid.shape
@@ -143,15 +156,17 @@ def padded(batch: Batch, where: str) -> Batch:
     def widened(array, fill):
         return np.concatenate([array, np.full((rows, 3), fill, array.dtype)], 1)
 
-    return Batch(
-        trajectories._replace(
-            tokens=widened(trajectories.tokens, 9), mask=widened(trajectories.mask, False)
+    return batch._replace(
+        trajectories=trajectories._replace(
+            tokens=widened(trajectories.tokens, 9),
+            valid=widened(trajectories.valid, False),
+            action=widened(trajectories.action, False),
         ),
-        *(
-            widened(array, fill)
-            for array, fill in zip(batch[1:6], (-3.0, 5.0, 2.0, False, 1.0), strict=True)
-        ),
-        *batch[6:],
+        old_logprob=widened(batch.old_logprob, -3.0),
+        reference_logprob=widened(batch.reference_logprob, 5.0),
+        weighted_advantages=widened(batch.weighted_advantages, 2.0),
+        loss_mask=widened(batch.loss_mask, False),
+        polarity=widened(batch.polarity, 1.0),
     )
 
 
@@ -167,22 +182,22 @@ def test_gradient_does_not_depend_on_padding(gradient, batch, objective, where):
 
 def test_jit_changes_nothing(gradient, batch):
     whole, sums = gradient(batch)
-    eager, same = gradient(batch, function=accumulate)
+    eager, same = gradient(batch, function=gradient_of)
     assert apart(eager, whole) < 1e-6
     np.testing.assert_allclose(same["loss"], sums["loss"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_predicted_entropy_change_by_hand(session, params, gradient, batch, objective):
-    arguments, mask = presets.get(objective), batch.trajectories.mask
-    stats = statistics(session.policy.graph, params, batch.trajectories, temperature=TEMPERATURE)
-    ratio, advantage = np.exp(stats.logprob - batch.old_logprob), batch.advantages
+def test_predicted_entropy_change_by_hand(scorer, params, gradient, batch, objective):
+    numbers, mask = presets.get(objective).numbers(), batch.trajectories.action
+    stats = scorer.token_stats(params, batch.trajectories)
+    ratio, advantage = np.exp(stats.logprob - batch.old_logprob), batch.weighted_advantages
     # min(r A, clip(r) A) loses its gradient above the range where A > 0 and below it where A < 0.
-    zeroed = ((advantage > 0) & (ratio > 1 + arguments["clip_high"])) | (
-        (advantage < 0) & (ratio < 1 - arguments["clip_low"])
+    zeroed = ((advantage > 0) & (ratio > 1 + numbers["clip_high"])) | (
+        (advantage < 0) & (ratio < 1 - numbers["clip_low"])
     )
     pull = np.where(zeroed, 0.0, ratio * advantage)
-    pull += arguments["kl_coefficient"] * np.expm1(
+    pull += numbers["kl_coefficient"] * np.expm1(
         batch.reference_logprob - stats.logprob
     )  # -d k3 / d logprob
     lengths = mask.sum(1, keepdims=True)
@@ -198,14 +213,23 @@ def test_predicted_entropy_change_by_hand(session, params, gradient, batch, obje
     )
 
 
-@pytest.mark.parametrize("poison", ["advantages", "old_logprob"])
-def test_update_that_is_not_finite_changes_nothing_but_the_count(session, batch, poison):
+@pytest.mark.parametrize("poison", ["weighted_advantages", "old_logprob"])
+def test_update_that_is_not_finite_changes_nothing_but_the_count(prepared, scorer, batch, poison):
     spoilt = np.array(getattr(batch, poison))
     spoilt[0, 0] = np.nan
-    before = jax.device_get(session.initial)
-
-    def step(state, batch):
-        return session.programs.update(jax.tree.map(jnp.asarray, state), batch, KEY)
+    optimizer = make_optimizer(**OPTIMIZER)
+    before = jax.device_get(init_state(prepared.initial.params, optimizer, 0))
+    step = jax.jit(
+        lambda state, batch: update_minibatch(
+            state,
+            batch,
+            KEY,
+            scorer,
+            method=prepared.settings.method,
+            optimizer=optimizer,
+            max_new_tokens=MAX_NEW_TOKENS,
+        )
+    )
 
     def half(batch):
         return jax.tree.map(lambda leaf: leaf[:8], batch)
@@ -223,32 +247,24 @@ def test_update_that_is_not_finite_changes_nothing_but_the_count(session, batch,
     assert min(jax.tree.leaves(moved)) > 0
 
 
-def test_first_step_of_adam_is_the_learning_rate(session, params, batch, gradient):
+def test_first_step_of_adam_is_the_learning_rate(scorer, params, batch, gradient):
     # m / sqrt(v) = g / |g| after bias correction, so every parameter moves by the rate against its
     # gradient.
-    options = dict(
-        warmup_steps=1, weight_decay=0.0, gradient_clip=1e9, b1=0.9, b2=0.999, epsilon=1e-8
-    )
-    optimizer = states.make_optimizer(learning_rate=1e-3, **options)
-    before = states.init(params, optimizer, 0)
+    changes = {"warmup_steps": 1, "weight_decay": 0.0, "gradient_clip": 1e9}
+    optimizer = make_optimizer(**{**OPTIMIZER, **changes})
     after, _ = jax.jit(
-        lambda state: update(
+        lambda state: update_minibatch(
             state,
             batch,
             KEY,
-            graph=session.policy.graph,
-            optimizer=optimizer,
+            scorer,
             method=presets.get("dapo"),
-            limit=8,
-            temperature=TEMPERATURE,
-            microbatches=1,
+            optimizer=optimizer,
+            max_new_tokens=MAX_NEW_TOKENS,
         )
-    )(before)
+    )(init_state(params, optimizer, 0))
 
-    def flat(tree):
-        return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
-
-    step, whole = flat(after.params) - flat(params), gradient(batch)[0]
+    step, whole = flatten_leaves(after.params) - flatten_leaves(params), gradient(batch)[0]
     large = np.abs(whole) > 1e-5
     assert large.mean() > 0.5
     np.testing.assert_allclose(step[large], -1e-3 * np.sign(whole[large]), rtol=2e-3, atol=2e-7)
@@ -257,7 +273,7 @@ def test_first_step_of_adam_is_the_learning_rate(session, params, batch, gradien
 def test_optimizer_by_hand():
     # Warm-up over 2 updates to a rate of 0.1: 0.05, 0.1, 0.1. Clipped gradient 3 -> 1; decay 0.5 w
     # joins the step.
-    optimizer = states.make_optimizer(
+    optimizer = make_optimizer(
         learning_rate=0.1,
         warmup_steps=2,
         weight_decay=0.5,
