@@ -1,7 +1,6 @@
-"""Three figures for one question: predicted, first-order and realized change of entropy on the same
-states."""
+"""Three figures for one question: predicted, first-order and realized change of entropy."""
 
-import functools
+import contextlib
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +8,16 @@ import numpy as np
 import pytest
 
 from papo_jax.learner import entropy_change
-from papo_jax.training.session import prepare
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.training.training_run import prepare_run
 from tests.support.float64 import widen
 from tests.support.seeds import make_rng
 
 
 @pytest.fixture(scope="module")
-def session(small, tmp_path_factory):
-    return prepare(small(), tmp_path_factory.mktemp("run"))
+def prepared(small, tmp_path_factory):
+    with contextlib.closing(prepare_run(small(), tmp_path_factory.mktemp("run"))) as made:
+        yield made
 
 
 def move(params, size):
@@ -28,38 +29,37 @@ def move(params, size):
 
 
 @pytest.fixture(scope="module")
-def change(session, stored_rollout):
+def change(prepared, stored_rollout):
     """A function from parameters before and after to both changes at every token of the rollout."""
 
     def measure(before, after):
-        found = session.programs.entropy_change(before, after, stored_rollout)
-        return tuple(np.asarray(values)[stored_rollout.mask] for values in found)
+        found = prepared.programs.measure_entropy_change(before, after, stored_rollout)
+        return tuple(np.asarray(values)[stored_rollout.action] for values in found)
 
     return measure
 
 
 @pytest.fixture(scope="module")
-def exact_change(session, stored_rollout):
+def exact_change(prepared, stored_rollout):
     """The same in float64."""
     program = jax.jit(
-        functools.partial(entropy_change.entropy_change, temperature=1.0, parts=1),
-        static_argnames="graph",
+        entropy_change.measure_entropy_change,
         compiler_options={"xla_backend_optimization_level": 0},
     )
 
     def measure(before, after):
         with jax.enable_x64(True):
-            graph, before = widen(session.policy, before)
-            _, after = widen(session.policy, after)
-            found = program(before, after, stored_rollout, graph=graph)
-            return tuple(np.asarray(values)[stored_rollout.mask] for values in found)
+            graph, before = widen(prepared.policy, before)
+            _, after = widen(prepared.policy, after)
+            found = program(before, after, stored_rollout, PolicyScorer(graph))
+            return tuple(np.asarray(values)[stored_rollout.action] for values in found)
 
     return measure
 
 
 @pytest.fixture(scope="module")
-def params(session):
-    return jax.device_get(session.initial.params)
+def params(prepared):
+    return jax.device_get(prepared.initial.params)
 
 
 def test_realized_change_tends_to_the_directional_derivative(exact_change, params):
@@ -98,8 +98,12 @@ def test_groups_by_hand():
     polarity = jnp.array([[0.1, -0.2, 0.3, -0.4, 0.0, 0.5]])
     advantages = jnp.array([[1.0, 1.0, -1.0, -1.0, 1.0, 1.0]])
     mask = jnp.array([[True, True, True, True, True, False]])
-    found = entropy_change.summarize(
-        entropy_change.EntropyChange(values, 2 * values), 3 * values, polarity, advantages, mask
+    found = entropy_change.summarize_entropy_change(
+        entropy_change.EntropyChange(directional=values, realized=2 * values),
+        predicted=3 * values,
+        polarity=polarity,
+        advantages=advantages,
+        mask=mask,
     )
     for number, group in enumerate(entropy_change.GROUPS):
         np.testing.assert_allclose(
@@ -126,8 +130,8 @@ def test_groups_by_hand():
     ],
 )
 def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibatches):
-    # On policy the ratio is 1, so the update's own g T is pressure x polarity, token by token. That
-    # holds for two updates too where each of them has half of the tokens and the first is tiny.
+    # On policy the ratio is 1, so the update's own g T is loss weight x polarity, token by token.
+    # That holds for two updates too where each of them has half of the tokens and the first is tiny.
     once = {
         "method.name": method,
         "rollout.max_new_tokens": 1,

@@ -1,5 +1,4 @@
-"""Runs that must be the same run: by seed, by lam = 0, by evaluation, and with a learning rate of
-zero."""
+"""Runs that must be the same run: by seed, lam = 0, evaluation and a learning rate of zero."""
 
 import contextlib
 import json
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from papo_jax import models
-from papo_jax.training.session import prepare
+from papo_jax.training.training_run import prepare_run
 from tests.support.seeds import SEED, make_key
 
 # Every step teaches, whatever the policy draws.
@@ -90,7 +89,7 @@ def test_learning_rate_zero_changes_nothing_in_twenty_steps(small, train, tmp_pa
         "diagnostics.every": 10,
     }
     rows, state = train(small(still), tmp_path)
-    start = prepare(small(still), tmp_path / "start").initial
+    start = prepare_run(small(still), tmp_path / "start").initial
     jax.tree.map(np.testing.assert_array_equal, state.params, jax.device_get(start.params))
     assert len(rows) == 20
     assert max(row["logprob_gap/max"] for row in rows) < 1e-4
@@ -115,11 +114,13 @@ def test_every_stop_token_of_the_generation_config_ends_an_answer(
     tokenizer = models.load(str(copy)).tokenizer
     stop, end = tokenizer.convert_tokens_to_ids("1"), tokenizer.eos_token_id
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [end, stop]}))
-    with contextlib.closing(prepare(small({"model.path": str(copy)}), tmp_path / "run")) as made:
-        prompts = made.prompts(range(4))
-        completions, _ = made.programs.rollout(made.initial.params, prompts, make_key(0))
-        texts = made.texts(completions)
-    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.mask)
+    with contextlib.closing(
+        prepare_run(small({"model.path": str(copy)}), tmp_path / "run")
+    ) as made:
+        prompts = made.pad_prompts(range(4))
+        completions, _ = made.programs.sample(made.initial.params, prompts, make_key(0))
+        texts = made.detokenize(completions)
+    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.action)
     lasts = [row[kept][-1] for row, kept in zip(tokens, mask, strict=True)]
     assert stop in lasts and not any("1" in text for text in texts)
     for row, kept, last in zip(tokens, mask, lasts, strict=True):
@@ -132,9 +133,9 @@ def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
     drawn = {}
     for at_once in (None, 2):
         settings = small({"rollout.at_once": at_once, "rollout.temperature": 1.5})
-        with contextlib.closing(prepare(settings, tmp_path / str(at_once))) as made:
-            prompts = made.prompts(range(4))
-            drawn[at_once] = made.programs.rollout(made.initial.params, prompts, make_key(0))
+        with contextlib.closing(prepare_run(settings, tmp_path / str(at_once))) as made:
+            prompts = made.pad_prompts(range(4))
+            drawn[at_once] = made.programs.sample(made.initial.params, prompts, make_key(0))
     (whole, laid), (parts, laid_too) = drawn.values()
     assert len({tuple(row) for row in np.asarray(whole.tokens).tolist()}) > 4
     # Other shapes round otherwise, and one draw in a million is within a rounding of turning out
@@ -151,13 +152,11 @@ def test_prompts_sampled_a_few_at_a_time_get_the_same_samples(small, tmp_path):
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
 @pytest.mark.slow
 def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temperature):
-    made = prepare(small({"rollout.temperature": temperature}), tmp_path)
-    completions, trajectories = made.programs.rollout(
-        made.initial.params, made.prompts(range(4)), make_key(0)
+    made = prepare_run(small({"rollout.temperature": temperature}), tmp_path)
+    completions, trajectories = made.programs.sample(
+        made.initial.params, made.pad_prompts(range(4)), make_key(0)
     )
-    stats, mask = (
-        made.programs.assess(made.initial.params, trajectories),
-        np.asarray(trajectories.mask),
-    )
+    stats = made.programs.score(made.initial.params, trajectories)
+    mask = np.asarray(trajectories.action)
     assert mask.sum() >= 16  # a token an answer, at least
     np.testing.assert_allclose(stats.logprob[mask], completions.logprob[mask], atol=1e-4)

@@ -1,10 +1,7 @@
-"""No array of a training step is as large as the logits of its tokens: read from the jaxpr and from
-the compiled program.
+"""No array of a training step is as large as its logits, by the jaxpr and the compiled program.
 
 Shapes: B sequences, T completion slots, V vocabulary.
 """
-
-import functools
 
 import jax
 import jax.extend
@@ -13,8 +10,12 @@ import optax
 import pytest
 
 from kernels.token_stats import forward_mode, tile_sizes
-from papo_jax.learner import entropy_change, parameter_polarity, state, update, weighted_advantages
-from papo_jax.learner.trajectories import Batch, Trajectories
+from papo_jax.learner import state
+from papo_jax.learner.batches import Trajectories, UpdateBatch
+from papo_jax.learner.entropy_change import measure_entropy_change
+from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.update import update_minibatch
 from papo_jax.methods import phase, presets
 from papo_jax.models import policy
 from papo_jax.models.model_config import ModelConfig
@@ -45,35 +46,53 @@ def programs():
         return jax.ShapeDtypeStruct(of, dtype)
 
     numbers, tokens, mask = (shape(dtype, B, T) for dtype in (jnp.float32, jnp.int32, bool))
-    trajectories = Trajectories(shape(jnp.int32, B, 8), shape(bool, B, 8), tokens, mask)
+    trajectories = Trajectories(
+        prompt_tokens=shape(jnp.int32, B, 8),
+        prompt_valid=shape(bool, B, 8),
+        tokens=tokens,
+        valid=mask,
+        action=mask,
+    )
+    batch = UpdateBatch(
+        trajectories=trajectories,
+        old_logprob=numbers,
+        reference_logprob=numbers,
+        weighted_advantages=numbers,
+        loss_mask=mask,
+        polarity=numbers,
+        sequences=shape(jnp.int32, B),
+        accuracy=shape(jnp.float32, B),
+    )
     optimizer = optax.adamw(1e-3)
     made = jax.eval_shape(lambda params: state.TrainState(**_state(params, optimizer)), params)
+    scorer = PolicyScorer(graph, temperature=0.7)
 
     def step(method):
-        return functools.partial(
-            update.update,
-            graph=graph,
-            optimizer=optimizer,
-            method=presets.get(method),
-            limit=T,
-            temperature=0.7,
-            microbatches=1,
-        )
+        def function(state, batch, key):
+            return update_minibatch(
+                state,
+                batch,
+                key,
+                scorer,
+                method=presets.get(method),
+                optimizer=optimizer,
+                max_new_tokens=T,
+            )
 
-    batch = Batch(
-        trajectories, *[numbers] * 3, mask, numbers, shape(jnp.int32, B), shape(jnp.float32, B)
-    )
+        return function
+
+    def steer(params, trajectories):
+        return compute_unit_parameter_polarity(params, None, trajectories, scorer)
+
+    def change(before, after, trajectories):
+        return measure_entropy_change(before, after, trajectories, scorer)
+
     key = jax.eval_shape(lambda: make_key(0))
-    steer = functools.partial(
-        parameter_polarity.unit_parameter, graph=graph, temperature=0.7, parts=1
-    )
-    assess = functools.partial(weighted_advantages.assess, graph=graph, temperature=0.7, parts=1)
-    change = functools.partial(entropy_change.entropy_change, graph=graph, temperature=0.7, parts=1)
     return {
         "update": (step("dapo"), (made, batch, key)),
         "update in two passes": (step("clip_cov"), (made, batch, key)),
-        "steer": (steer, (params, None, trajectories)),
-        "assess": (assess, (params, trajectories)),
+        "steer": (steer, (params, trajectories)),
+        "assess": (scorer.score, (params, trajectories)),
         "diagnose": (change, (params, params, trajectories)),
     }
 
@@ -86,7 +105,7 @@ def _state(params, optimizer) -> dict:
         "opt_state": optimizer.init(params),
         "skipped": jnp.zeros((), jnp.int32),
     }
-    return values | {"phase": phase.init()}
+    return values | {"entropy_trajectory": phase.init()}
 
 
 @pytest.fixture(autouse=True)
