@@ -131,7 +131,7 @@ def test_groups_by_hand():
 )
 def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibatches):
     # On policy the ratio is 1, so the update's own g T is loss weight x polarity, token by token.
-    # That holds for two updates too where each of them has half of the tokens and the first is tiny.
+    # That holds for two updates too where each has half of the tokens and the first is tiny.
     once = {
         "method.name": method,
         "rollout.max_new_tokens": 1,

@@ -5,6 +5,7 @@ is held against float64. Shapes: B sequences, T completion slots.
 """
 
 import contextlib
+import dataclasses
 import functools
 
 import jax
@@ -14,11 +15,14 @@ import optax
 import pytest
 
 from papo_jax import polarity
-from papo_jax.learner import parameter_polarity, state
-from papo_jax.learner.trajectories import statistics
-from papo_jax.training import step
-from papo_jax.training.session import prepare
+from papo_jax.learner.batches import Rollout
+from papo_jax.learner.parameter_polarity import adam_preconditioner, compute_unit_parameter_polarity
+from papo_jax.learner.state import make_optimizer
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
+from papo_jax.training import training_run
+from papo_jax.training.step import train_step
 from tests.support.float64 import widen
+from tests.support.rows import make_grades
 from tests.support.seeds import make_key, make_rng
 
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
@@ -37,14 +41,21 @@ PARAMETER = {
 
 
 @pytest.fixture(scope="module")
-def session(small, tmp_path_factory):
-    with contextlib.closing(prepare(small(PARAMETER), tmp_path_factory.mktemp("run"))) as made:
+def prepared(small, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    with contextlib.closing(training_run.prepare_run(small(PARAMETER), workdir)) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def params(session):
-    return jax.device_get(session.initial.params)
+def params(prepared):
+    return jax.device_get(prepared.initial.params)
+
+
+@pytest.fixture(scope="module")
+def scorer(prepared):
+    """The run's own."""
+    return training_run.make_scorer(prepared.settings, prepared.policy, prepared.mesh)[1]
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +64,20 @@ def trajectories(stored_rollout):
 
 
 @pytest.fixture(scope="module")
-def of(session, trajectories):
+def stats_at(scorer, trajectories):
     """The plain, forward-mode statistics of the rollout as a function of the parameters."""
-    return lambda params: statistics(
-        session.policy.graph, params, trajectories, temperature=0.8, implementation="forward"
-    )
+    return lambda params: scorer.token_stats(params, trajectories, implementation="forward")
 
 
 @pytest.fixture(scope="module")
-def unit(session, params, trajectories):
-    """u of the run's own program, [B, T]: in two parts, and without an update M = 1."""
-    assert session.settings.sequences == 2 * session.settings.microbatch
-    return np.asarray(session.programs.steering(params, session.initial.opt_state, trajectories))
+def unit(prepared, params, scorer, trajectories):
+    """u as the run itself computes it, [B, T]: in two parts, and without an update M = 1."""
+    assert prepared.settings.sequences == 2 * prepared.settings.microbatch
+    learner = training_run.make_learner(prepared.settings, optax.identity())
+    preconditioner = learner.preconditioner(prepared.initial.opt_state)
+    return np.asarray(
+        compiled(compute_unit_parameter_polarity)(params, preconditioner, trajectories, scorer)
+    )
 
 
 def close(got, want):
@@ -72,8 +85,8 @@ def close(got, want):
     np.testing.assert_allclose(got, want, rtol=0, atol=SHARE * np.abs(want).max())
 
 
-def test_is_parameter_polarity_in_however_many_parts(session, unit, params, trajectories, of):
-    rng, mask = make_rng(0), np.asarray(trajectories.mask)
+def test_is_parameter_polarity_in_however_many_parts(scorer, unit, params, trajectories, stats_at):
+    rng, mask = make_rng(0), np.asarray(trajectories.action)
     advantages = rng.normal(size=mask.shape).astype(np.float32)
     preconditioner = jax.tree.map(
         lambda leaf: rng.uniform(0.5, 2, leaf.shape).astype(np.float32), params
@@ -81,37 +94,40 @@ def test_is_parameter_polarity_in_however_many_parts(session, unit, params, traj
 
     @compiled
     def reference(preconditioner):
-        logprob, entropy = lambda p: of(p).logprob, lambda p: of(p).entropy
         return polarity.parameter_polarity(
-            logprob, entropy, params, advantages, mask, preconditioner=preconditioner
+            lambda p: stats_at(p).logprob,
+            lambda p: stats_at(p).entropy,
+            params,
+            advantages=advantages,
+            mask=mask,
+            preconditioner=preconditioner,
         )
 
-    in_four = functools.partial(
-        parameter_polarity.unit_parameter, graph=session.policy.graph, temperature=0.8, parts=4
+    in_four = dataclasses.replace(scorer, microbatch=len(mask) // 4)
+    scaled = compiled(compute_unit_parameter_polarity)(
+        params, preconditioner, trajectories, in_four
     )
-    scaled = compiled(in_four)(params, preconditioner, trajectories, {})
     close(np.where(mask, advantages * unit, 0), reference(jax.tree.map(np.ones_like, params)))
     close(np.where(mask, advantages * scaled, 0), reference(preconditioner))
     assert np.abs(scaled - unit).max() > 0.1 * np.abs(unit).max()  # M matters
     assert (unit[mask] != 0).mean() > 0.9 and not unit[~mask].any()
 
 
-def test_predicts_what_a_step_does_to_entropy(session, unit, params, trajectories):
+def test_predicts_what_a_step_does_to_entropy(prepared, scorer, unit, params, trajectories):
     # One step of SGD on -1/N sum w A log p moves Hbar by eta / N sum w A u, but for a remainder of
     # second order.
-    rng, mask = make_rng(3), np.asarray(trajectories.mask)
+    rng, mask = make_rng(3), np.asarray(trajectories.action)
     weights = rng.uniform(0.5, 1.5, mask.shape)
     advantages = rng.choice([-1.0, 1.0, 2.0], mask.shape)
     pull = np.where(mask, weights * advantages, 0.0)
     predicted = (pull * unit).sum() / mask.sum()
 
     with jax.enable_x64(True):
-        graph, start = widen(session.policy, params)
+        graph, start = widen(prepared.policy, params)
+        exact = dataclasses.replace(scorer, graph=graph)
 
         def stats(params):
-            return statistics(
-                graph, params, trajectories, temperature=0.8, implementation="forward"
-            )
+            return exact.token_stats(params, trajectories, implementation="forward")
 
         def objective(params):
             return polarity.masked_mean(pull * stats(params).logprob, mask)
@@ -142,7 +158,7 @@ def test_predicts_what_a_step_does_to_entropy(session, unit, params, trajectorie
 
 
 class TestAdam:
-    optimizer = state.make_optimizer(
+    optimizer = make_optimizer(
         learning_rate=0.1,
         warmup_steps=0,
         weight_decay=0.5,
@@ -158,7 +174,7 @@ class TestAdam:
             _, opt_state = self.optimizer.update(
                 {"w": jnp.array(gradient)}, opt_state, {"w": jnp.ones(3)}
             )
-        return parameter_polarity.adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)["w"]
+        return adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)["w"]
 
     def test_by_hand(self):
         # v = g^2 / 2 after one update, over 1 - 1/2: g^2; then v = (g1^2 + 2 g2^2) / 4 over 1 -
@@ -179,41 +195,44 @@ class TestAdam:
         opt_state = adam.init(jnp.zeros(3))
         for gradient in gradients:
             moved, opt_state = adam.update(jnp.array(gradient), opt_state)
-        found = parameter_polarity.adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)
+        found = adam_preconditioner(opt_state, b2=0.5, epsilon=1.0)
         np.testing.assert_allclose(-moved, found * np.array(gradients[-1]), rtol=1e-6)
 
 
 class TestRun:
-    def test_weights(self, session, params, unit, trajectories):
-        mask = np.asarray(trajectories.mask)
+    def test_weights(self, prepared, params, unit, trajectories):
+        mask = np.asarray(trajectories.action)
         rewards = np.resize([1.0, 0.0, 0.0], (4, 4)).astype(np.float32)
-        weighed, _ = session.programs.weigh(
-            session.programs.assess(params, trajectories),
-            rewards,
-            mask,
-            np.ones((4, 4), bool),
-            np.arange(16, dtype=np.int32),
-            np.float32(1),
-            session.initial.phase,
-            make_key(0),
-            unit,
+        rollout = Rollout(
+            trajectories=trajectories,
+            stats=prepared.programs.score(params, trajectories),
+            entropy=np.float32(1),
         )
-        signal = np.asarray(weighed.advantages * unit)
+        weighted, _ = compute_weighted_advantages(
+            rollout,
+            make_grades(rewards),
+            prepared.initial.entropy_trajectory,
+            key=make_key(0),
+            method=prepared.settings.method,
+            max_new_tokens=prepared.settings.rollout.max_new_tokens,
+            unit_parameter_polarity=unit,
+        )
+        signal = np.asarray(weighted.advantages * unit)
         clear = mask & (np.abs(signal) > 1e-5 * np.abs(signal).max())  # beyond the dead band
         assert clear.sum() > 0.5 * mask.sum()
         np.testing.assert_allclose(
-            np.asarray(weighed.weights)[clear], 1 + 0.4 * np.sign(signal[clear]), rtol=1e-6
+            np.asarray(weighted.weights)[clear], 1 + 0.4 * np.sign(signal[clear]), rtol=1e-6
         )
 
     @pytest.mark.slow  # ten seconds to compile; `test_weights` is the default test of the signal
     @pytest.mark.usefixtures("mixed_verdicts")
-    def test_steps(self, session):
+    def test_steps(self, prepared):
         # The first under M = 1, the second under Adam's own. Among tokens of right and of wrong
         # answers are some of both signs.
-        current = jax.tree.map(jnp.copy, session.initial)
+        current = jax.tree.map(jnp.copy, prepared.initial)
         for number in range(2):
             before = jax.device_get(current.params)
-            current, record = step.train_step(session, current, number)
+            current, record = train_step(prepared, current, number)
             lowest, highest = (round(record.row[f"weight/{end}"], 6) for end in ("min", "max"))
             assert (lowest, highest) == (0.6, 1.4)
             assert record.row["update/skipped"] == 0 and record.row["grad_norm"] > 0
