@@ -22,7 +22,7 @@ Ref = Any  # Pallas gives references no public type
 
 
 class RowInputs(NamedTuple):
-    """What a kernel needs of its rows, as arrays outside of it and as references inside.
+    """Inputs of a kernel for its rows: arrays outside of it, references inside.
 
     Attributes:
       tokens: [N] int32.

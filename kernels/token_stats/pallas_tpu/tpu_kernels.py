@@ -22,7 +22,7 @@ Ref = Any  # Pallas gives references no public type
 
 
 class RowInputs(NamedTuple):
-    """References to what a kernel reads of its rows.
+    """References to the inputs of a kernel for its rows.
 
     Attributes:
       temperature: [1] in SMEM.
