@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from kernels.token_stats import token_stats
 from papo_jax import models
@@ -70,7 +71,7 @@ def run(chosen, *, seed=0, temperature=1.0) -> Completions:
 def whole(chosen, out):
     """The logits of a full forward that predict each completion token, [B, T, V]."""
     tokens = np.concatenate([np.repeat(chosen.tokens, SAMPLES, axis=0), out.tokens], axis=1)
-    valid = np.concatenate([np.repeat(chosen.valid, SAMPLES, axis=0), out.mask], axis=1)
+    valid = np.concatenate([np.repeat(chosen.valid, SAMPLES, axis=0), out.action], axis=1)
     return full_logits(*model(), tokens, valid)[:, SLOTS - 1 : -1]
 
 
@@ -78,26 +79,26 @@ def whole(chosen, out):
 def test_log_probabilities_are_those_of_the_full_forward(temperature):
     out = run(prompts(), temperature=temperature)
     exact = token_stats(whole(prompts(), out), out.tokens, temperature=temperature).logprob
-    np.testing.assert_allclose(out.logprob[out.mask], exact[out.mask], atol=1e-4)
+    np.testing.assert_allclose(out.logprob[out.action], exact[out.action], atol=1e-4)
     assert out.logprob.dtype == np.float32 and (out.logprob <= 0).all()
 
 
 def test_shape_of_completions():
     out = run(prompts())
-    lengths = out.mask.sum(axis=1)
-    assert out.tokens.shape == out.mask.shape == out.logprob.shape == (PROMPTS * SAMPLES, LIMIT)
-    assert out.tokens.dtype == np.int32 and out.mask.dtype == out.truncated.dtype == bool
+    lengths = out.action.sum(axis=1)
+    assert out.tokens.shape == out.action.shape == out.logprob.shape == (PROMPTS * SAMPLES, LIMIT)
+    assert out.tokens.dtype == np.int32 and out.action.dtype == out.truncated.dtype == bool
     np.testing.assert_array_equal(
-        out.mask, np.arange(LIMIT)[None] < lengths[:, None]
+        out.action, np.arange(LIMIT)[None] < lengths[:, None]
     )  # contiguous, from the start
     assert (lengths >= 1).all()
-    assert (out.tokens[~out.mask] == PAD).all() and (out.logprob[~out.mask] == 0).all()
+    assert (out.tokens[~out.action] == PAD).all() and (out.logprob[~out.action] == 0).all()
 
 
 def test_a_stop_token_ends_a_completion_and_belongs_to_it():
     out = run(prompts())
-    lengths = out.mask.sum(axis=1)
-    stops = np.isin(out.tokens, STOPS) & out.mask
+    lengths = out.action.sum(axis=1)
+    stops = np.isin(out.tokens, STOPS) & out.action
     last = np.arange(LIMIT)[None] == lengths[:, None] - 1
     np.testing.assert_array_equal(stops, last & ~out.truncated[:, None])
     assert (lengths[out.truncated] == LIMIT).all()
@@ -109,7 +110,7 @@ def test_a_stop_token_at_the_limit_is_no_truncation():
     at_limit = 0
     for seed in range(64):
         out = run(prompts(), seed=seed)
-        ended = np.isin(out.tokens[:, -1], STOPS) & out.mask[:, -1]
+        ended = np.isin(out.tokens[:, -1], STOPS) & out.action[:, -1]
         assert not out.truncated[ended].any()
         at_limit += ended.sum()
     assert at_limit > 0
@@ -118,7 +119,7 @@ def test_a_stop_token_at_the_limit_is_no_truncation():
 def test_greedy_takes_the_likeliest_token():
     out = run(prompts(), temperature=0)
     likeliest = np.asarray(whole(prompts(), out)).argmax(axis=-1)
-    np.testing.assert_array_equal(out.tokens[out.mask], likeliest[out.mask])
+    np.testing.assert_array_equal(out.tokens[out.action], likeliest[out.action])
     by_prompt = out.tokens.reshape(PROMPTS, SAMPLES, LIMIT)
     np.testing.assert_array_equal(by_prompt, np.broadcast_to(by_prompt[:, :1], by_prompt.shape))
 
@@ -131,9 +132,10 @@ def test_the_first_token_has_the_frequencies_of_the_softmax():
     exact = jax.nn.softmax(full_logits(*model(), prompts().tokens, prompts().valid)[:, -1])
     number = SAMPLES * len(seeds)
     for row, probabilities in zip(drawn.reshape(PROMPTS, number), np.asarray(exact), strict=True):
-        frequency = np.bincount(row, minlength=19) / number
-        spread = np.sqrt(probabilities * (1 - probabilities) / number)
-        assert (np.abs(frequency - probabilities) < 4.5 * spread + 1 / number).all()
+        count = np.bincount(row, minlength=19)
+        binomial = scipy.stats.binom(number, probabilities)
+        # Of 76 counts none is so rare once in a million times.
+        assert min(binomial.cdf(count).min(), binomial.sf(count - 1).min()) > 1e-8
 
 
 def test_a_sample_does_not_depend_on_the_order_of_the_batch():
@@ -143,26 +145,27 @@ def test_a_sample_does_not_depend_on_the_order_of_the_batch():
         lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run(prompts())
     )
     np.testing.assert_array_equal(shuffled.tokens, there.tokens)
-    np.testing.assert_array_equal(shuffled.mask, there.mask)
+    np.testing.assert_array_equal(shuffled.action, there.action)
     np.testing.assert_allclose(shuffled.logprob, there.logprob, atol=1e-6)
 
 
 def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():
-    """Other shapes round differently, which may turn a draw on the edge: at most 1 row in 1000 is
-    allowed to."""
+    """Other shapes round differently, which may turn a draw on the edge, one in some millions: of
+    128 rows one is allowed to."""
     same = []
     for seed in range(8):
         together = run(prompts(), seed=seed).tokens.reshape(PROMPTS, SAMPLES, LIMIT)
         for row in range(PROMPTS):
             alone = run(Prompts(*(array[row : row + 1] for array in prompts())), seed=seed).tokens
             same.append((alone == together[row]).all(axis=1))
-    assert np.mean(same) >= 0.999
+    assert np.concatenate(same).sum() >= 127
 
 
 def test_samples_and_seeds_differ():
     first, second = run(prompts(), seed=0), run(prompts(), seed=1)
-    assert (first.tokens != second.tokens).any(axis=1).mean() > 0.9
-    assert len({tuple(row) for row in first.tokens.tolist()}) > PROMPTS * SAMPLES * 0.9
+    # Two draws of a first token are the same one time in three at most, and of later ones too.
+    assert (first.tokens != second.tokens).any(axis=1).mean() > 0.5
+    assert len({tuple(row) for row in first.tokens.tolist()}) > PROMPTS * SAMPLES * 0.5
     np.testing.assert_array_equal(first.tokens, run(prompts(), seed=0).tokens)
 
 
