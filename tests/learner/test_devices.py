@@ -18,6 +18,9 @@ import pytest
 from tests.support import eight_devices
 from tests.support.eight_devices import MESHES, PLACED, WEIGHED
 
+# Of the largest entry: sums of thousands of terms of both signs, each rounded by eps = 6e-8 of its
+# size, in another order. Seen: 5e-6. A part that is left out or counted twice is far above it.
+ROUNDING = 1e-4
 MESH = pytest.mark.parametrize(
     "mesh",
     [
@@ -63,13 +66,12 @@ def measured(small, tmp_path_factory):
 @MESH
 def test_everything_is_that_of_one_device(measured, mesh):
     found = measured(mesh)
-    assert found["gradient_apart"] < 1e-5  # of the largest entry
     assert found["loss_apart"] < 1e-5
-    assert found["statistics_apart"] < 1e-5
-    assert found["directional_apart"] < 1e-5
-    assert found["steering_apart"] < 1e-5
-    assert found["realized_apart"] < 1e-5  # nats: a difference of two entropies
-    assert found["same_rows"] >= 0.999
+    for name in ("gradient", "statistics", "directional", "steering"):
+        assert found[f"{name}_apart"] < ROUNDING, name
+    assert found["realized_apart"] < 5e-5  # nats: a difference of two entropies
+    # One draw in some millions is within a rounding of turning out otherwise: 3 rows may.
+    assert found["same_rows"] >= 1 - 3 / 1024
 
 
 @MESH
@@ -77,9 +79,7 @@ def test_methods_are_those_of_one_device(measured, mesh):
     apart = measured(mesh)["methods"]
     assert sorted(apart) == sorted(PLACED[mesh])
     for name, (gradient, loss) in apart.items():
-        assert gradient < 1e-5 and loss < 1e-5, (
-            name
-        )  # of the largest entry; of a mean of numbers around 1
+        assert gradient < ROUNDING and loss < 1e-5, name  # the loss is a mean of numbers around 1
 
 
 @MESH
@@ -87,10 +87,7 @@ def test_weights_are_those_of_one_device(measured, mesh):
     apart = measured(mesh)["weighed"]
     assert sorted(apart) == sorted(WEIGHED[mesh])
     for name, fields in apart.items():
-        assert all(difference < 1e-5 for difference in fields.values()), (
-            name,
-            fields,
-        )  # of the largest entry
+        assert all(difference < ROUNDING for difference in fields.values()), (name, fields)
 
 
 @MESH

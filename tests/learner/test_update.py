@@ -22,6 +22,9 @@ from tests.support.seeds import make_key, make_rng
 OBJECTIVES = ("grpo", "dapo")
 KEY = make_key(4)
 TEMPERATURE = 1.0
+# Between two orders of the same sums, as a share: each entry of a gradient is summed from rows of
+# both signs that are rounded by some eps = 6e-8 of their size. Seen: 4e-7.
+ROUNDING = 1e-5
 MAX_NEW_TOKENS = 8
 OPTIMIZER = dict(
     learning_rate=1e-3,
@@ -123,7 +126,7 @@ def test_gradient_does_not_depend_on_micro_batches(gradient, batch, objective, m
     whole, sums = gradient(batch, objective)
     cut, same = gradient(batch, objective, microbatches)
     assert np.linalg.norm(whole) > 1e-3
-    assert apart(cut, whole) < 1e-6
+    assert apart(cut, whole) < ROUNDING
     for name in sums:
         np.testing.assert_allclose(same[name], sums[name], rtol=1e-5, atol=1e-7, err_msg=name)
 
@@ -175,7 +178,7 @@ def padded(batch: UpdateBatch, where: str) -> UpdateBatch:
 def test_gradient_does_not_depend_on_padding(gradient, batch, objective, where):
     whole, sums = gradient(batch, objective)
     other, same = gradient(padded(batch, where), objective)
-    assert apart(other, whole) < 1e-5
+    assert apart(other, whole) < ROUNDING
     for name in sums:
         np.testing.assert_allclose(same[name], sums[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
@@ -183,7 +186,7 @@ def test_gradient_does_not_depend_on_padding(gradient, batch, objective, where):
 def test_jit_changes_nothing(gradient, batch):
     whole, sums = gradient(batch)
     eager, same = gradient(batch, function=gradient_of)
-    assert apart(eager, whole) < 1e-6
+    assert apart(eager, whole) < ROUNDING
     np.testing.assert_allclose(same["loss"], sums["loss"], rtol=1e-6)
 
 
@@ -206,7 +209,7 @@ def test_predicted_entropy_change_by_hand(scorer, params, gradient, batch, objec
     _, sums = gradient(batch, objective, 2)
     # They nearly cancel, so float32 is held to their size rather than to their sum's.
     np.testing.assert_allclose(
-        sums["entropy_change/sum"], terms.sum(), rtol=1e-4, atol=1e-6 * np.abs(terms).sum()
+        sums["entropy_change/sum"], terms.sum(), rtol=1e-4, atol=1e-5 * np.abs(terms).sum()
     )
     np.testing.assert_allclose(
         sums["clip/fraction"], zeroed[mask].sum() / (advantage[mask] != 0).sum(), rtol=1e-6
@@ -265,6 +268,7 @@ def test_first_step_of_adam_is_the_learning_rate(scorer, params, batch, gradient
     )(init_state(params, optimizer, 0))
 
     step, whole = flatten_leaves(after.params) - flatten_leaves(params), gradient(batch)[0]
+    # epsilon takes at most 1e-8 / 1e-5 of such a step, and float32 rounds parameters of size 1.
     large = np.abs(whole) > 1e-5
     assert large.mean() > 0.5
     np.testing.assert_allclose(step[large], -1e-3 * np.sign(whole[large]), rtol=2e-3, atol=2e-7)
