@@ -19,6 +19,7 @@ Shapes: B demonstrations of a batch, P prompt slots, T completion slots.
 """
 
 import argparse
+import functools
 import pathlib
 import random
 from collections.abc import Iterator
@@ -28,14 +29,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from kernels.token_stats import linear_token_stats
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import init_state
+from papo_jax.learner.supervised import update_on_demonstrations
 from papo_jax.models import Policy, export, initialize
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import Prompts, generate
 from papo_jax.tasks.sources import arithmetic
 
@@ -116,14 +117,6 @@ def demonstration_batches(
         yield tokens, valid
 
 
-def completion_nll(graph, params, tokens, valid):
-    """Computes the mean negative log-probability of the completions' tokens, nats."""
-    model = nnx.merge(graph, params)
-    hidden = model.compute_hidden_states(tokens, valid)[:, PROMPT_SLOTS - 1 : -1]
-    stats = linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, PROMPT_SLOTS:])
-    return -masked_mean(stats.logprob, valid[:, PROMPT_SLOTS:])
-
-
 def measure_policy(
     graph, params, tokenizer, difficulty: int, *, problems: int = 256, samples: int = 4
 ) -> dict[str, float]:
@@ -198,23 +191,22 @@ def main(arguments: argparse.Namespace) -> None:
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01)
     )
 
-    @jax.jit
-    def update_params(params, opt_state, tokens, valid):
-        loss, gradient = jax.value_and_grad(completion_nll, argnums=1)(graph, params, tokens, valid)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, loss
+    update = jax.jit(
+        functools.partial(update_on_demonstrations, optimizer=optimizer, prompt_slots=PROMPT_SLOTS)
+    )
 
     # Train, and measure on the way.
-    opt_state = optimizer.init(params)
+    state, scorer = init_state(params, optimizer, seed=0), PolicyScorer(graph)
     batches = demonstration_batches(tokenizer, arguments.batch, arguments.worked_share)
     for step in range(1, arguments.steps + 1):
-        params, opt_state, loss = update_params(params, opt_state, *next(batches))
+        tokens, valid = next(batches)
+        state, metrics = update(state, tokens, valid, scorer)
         if step % arguments.report_every == 0 or step == arguments.steps:
-            figures = measure_policy(graph, params, tokenizer, arguments.difficulty)
+            figures = measure_policy(graph, state.params, tokenizer, arguments.difficulty)
             shown = [f"{name} {value:.3f}" for name, value in figures.items()]
-            print(step, f"loss {loss:.3f}", *shown, flush=True)
+            print(step, f"loss {metrics['loss']:.3f}", *shown, flush=True)
 
-    params = jax.tree.map(np.asarray, params)
+    params = jax.tree.map(np.asarray, state.params)
     stop_token = cast(int, tokenizer.eos_token_id)
     policy = Policy(config, graph, params, tokenizer, (stop_token,))
     export(policy, pathlib.Path(arguments.output), dtype="bfloat16")

@@ -20,6 +20,9 @@ import pytest
 
 from experiments import pretrain
 from papo_jax import models
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import init_state
+from papo_jax.learner.supervised import update_on_demonstrations
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.rollout.generate import generate
 from papo_jax.rollout.prompts import PromptStore
@@ -58,18 +61,17 @@ def train_policy() -> models.Policy:
         patch.setattr(pretrain, "DATA_SEED", 0)
         batch = next(pretrain.demonstration_batches(tokenizer, PROBLEMS, worked_share=0.0))
 
-    optimizer = optax.adam(LEARNING_RATE)
+    optimizer, scorer = optax.adam(LEARNING_RATE), PolicyScorer(graph)
 
-    def update(carry, _):
-        gradient = jax.grad(pretrain.completion_nll, argnums=1)(graph, carry[0], *batch)
-        updates, opt_state = optimizer.update(gradient, carry[1], carry[0])
-        return (optax.apply_updates(carry[0], updates), opt_state), None
+    def update(state, _):
+        state, metrics = update_on_demonstrations(
+            state, *batch, scorer, optimizer=optimizer, prompt_slots=pretrain.PROMPT_SLOTS
+        )
+        return state, metrics["loss"]
 
-    @jax.jit
-    def learn(params):
-        return jax.lax.scan(update, (params, optimizer.init(params)), length=STEPS)[0][0]
-
-    return models.Policy(config, graph, learn(params), tokenizer, (tokenizer.eos_token_id,))
+    state = init_state(params, optimizer, seed=0)
+    state, _ = jax.jit(lambda state: jax.lax.scan(update, state, length=STEPS))(state)
+    return models.Policy(config, graph, state.params, tokenizer, (tokenizer.eos_token_id,))
 
 
 def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:

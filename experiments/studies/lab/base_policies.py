@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 from experiments.studies.lab import toy_tasks
-from kernels.token_stats import reference
 from papo_jax import models
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.state import TrainState, init_state
+from papo_jax.learner.supervised import update_on_demonstrations
 from papo_jax.models import Policy, export, initialize
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.polarity import masked_mean
 from papo_jax.rollout.generate import generate
 
 DIRECTORY = pathlib.Path(__file__).parents[1] / "policies"
@@ -120,24 +120,22 @@ def train_supervised(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01)
     )
     all_tokens, all_valid = jnp.asarray(tokens), jnp.asarray(valid)
+    scorer = PolicyScorer(graph)
 
-    def completion_nll(params, tokens, valid):
-        model = nnx.merge(graph, params)
-        hidden = model.compute_hidden_states(tokens, valid)[:, start - 1 : -1]
-        stats = reference.linear_token_stats(hidden, model.unembedding_matrix(), tokens[:, start:])
-        return -masked_mean(stats.logprob, valid[:, start:])
-
-    def update_params(carry, key):
-        params, opt_state = carry
+    def update(state: TrainState, key: jax.Array):
         rows = jax.random.randint(key, (BATCH,), 0, all_tokens.shape[0])
-        updates, opt_state = optimizer.update(
-            jax.grad(completion_nll)(params, all_tokens[rows], all_valid[rows]), opt_state, params
+        state, _ = update_on_demonstrations(
+            state,
+            all_tokens[rows],
+            all_valid[rows],
+            scorer,
+            optimizer=optimizer,
+            prompt_slots=start,
         )
-        return (optax.apply_updates(params, updates), opt_state), None
+        return state, None
 
-    return jax.jit(
-        lambda params: jax.lax.scan(update_params, (params, optimizer.init(params)), keys)[0][0]
-    )(params)
+    state = init_state(params, optimizer, seed=0)
+    return jax.jit(lambda state: jax.lax.scan(update, state, keys)[0].params)(state)
 
 
 def load_policy(name: str) -> Policy:
