@@ -1,5 +1,4 @@
-"""Eight devices compute what one does: same loss, gradients, statistics and tokens, with everything
-split.
+"""Eight devices compute what one does: same loss, gradients, statistics and tokens, all split.
 
 The devices have to be asked for before jax starts, so `eight_devices.py` measures, in a process for
 each mesh.
@@ -67,7 +66,7 @@ def measured(small, tmp_path_factory):
 def test_everything_is_that_of_one_device(measured, mesh):
     found = measured(mesh)
     assert found["loss_apart"] < 1e-5
-    for name in ("gradient", "statistics", "directional", "steering"):
+    for name in ("gradient", "statistics", "directional", "parameter_polarity"):
         assert found[f"{name}_apart"] < ROUNDING, name
     assert found["realized_apart"] < 5e-5  # nats: a difference of two entropies
     # One draw in some millions is within a rounding of turning out otherwise: 3 rows may.
@@ -94,7 +93,7 @@ def test_weights_are_those_of_one_device(measured, mesh):
 def test_batch_and_parameters_are_really_split(measured, mesh):
     data, fsdp, tensor = MESHES[mesh]
     assert measured(mesh)["shards"] == {
-        "mask": [1024 // (data * fsdp), 8],
+        "action": [1024 // (data * fsdp), 8],
         "evaluated": [32 * 4 // (data * fsdp), 8],
         "embedding": [100 // tensor, 32 // fsdp],
         "query": [2, 32 // fsdp, 4 // tensor, 8],

@@ -1,7 +1,6 @@
-"""What eight devices compute beside what one does; tests/learner/test_devices.py runs this file,
-with eight CPU devices.
+"""Measurements of eight devices beside one; `tests/learner/test_devices.py` runs this file.
 
-Shapes: B sequences, T completion slots.
+That has to be a process with eight CPU devices. Shapes: B sequences, T completion slots.
 """
 
 import dataclasses
@@ -14,18 +13,23 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from papo_jax.learner.trajectories import Batch
-from papo_jax.training.session import Session, prepare
 
 from papo_jax import parallel
-from papo_jax.commands import train
+from papo_jax.commands.train import train_policy
 from papo_jax.config.settings import Settings
-from papo_jax.learner import parameter_polarity, weighted_advantages
-from papo_jax.learner.gradients import accumulate
-from papo_jax.methods import calling, phase, presets
+from papo_jax.learner.batches import Grades, Rollout, Trajectories, UpdateBatch
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.learn import take_rows
+from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
+from papo_jax.methods import phase, presets
+from papo_jax.methods.rule_numbers import bound_numbers, unbound
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
+from papo_jax.training.training_run import TrainingRun, make_scorer, prepare_run
+from tests.support.rows import make_grades
 from tests.support.seeds import make_key, make_rng
 
 MESHES = {
@@ -36,30 +40,36 @@ MESHES = {
 }
 
 
-def distinct() -> list[str]:
-    """A preset for every objective with its numbers: what presets of one objective differ in is
-    done before an update."""
+def distinct_objectives() -> list[str]:
+    """A preset for every objective with its numbers.
+
+    What presets of one objective differ in is done before an update. DAPO is what everything else
+    here is measured with.
+    """
     found = {}
     for name in presets.PRESETS:
-        method = presets.get(name)
-        rule = method["objective"]
-        found.setdefault((rule, tuple(sorted(calling.keywords(rule.loss, method).items()))), name)
-    return [
-        name for name in found.values() if name != "dapo"
-    ]  # the one that everything else here is measured with
+        objective = presets.get(name).objective
+        numbers = tuple(sorted(bound_numbers(objective.loss).items()))
+        found.setdefault((unbound(objective.loss), objective.reduction, numbers), name)
+    return [name for name in found.values() if name != "dapo"]
 
 
 def distinct_weights() -> list[str]:
-    """A preset for every way from rewards to weights; the signal of parameter polarity is measured
-    by itself."""
+    """A preset for every way from rewards to weights.
+
+    The signal of parameter polarity is measured by itself.
+    """
     found = {}
     for name in presets.PRESETS:
         method = presets.get(name)
-        found.setdefault(
-            tuple(method[key] for key in ("advantage", "shape", "drop", "bonus_rule", "signal"))
-            + (method["lam"] > 0,),
-            name,
+        rules = (
+            method.advantage_rule,
+            method.token_advantage_rule,
+            method.dropped_token_rule,
+            method.coefficient_rule,
         )
+        functions = tuple(unbound(rule) if rule else None for rule in rules)
+        found.setdefault((functions, method.signal, method.number("lam") > 0), name)
     return list(found.values())
 
 
@@ -68,7 +78,7 @@ def distinct_weights() -> list[str]:
 REST = ("data8", "fsdp8", "data2_fsdp2_tensor2")
 
 
-def dealt(names: list[str], quick: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def deal_out(names: list[str], quick: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Mesh -> the presets that are measured on it."""
     others = [name for name in names if name not in quick]
     return {"data4_tensor2": quick} | {
@@ -76,90 +86,91 @@ def dealt(names: list[str], quick: tuple[str, ...]) -> dict[str, tuple[str, ...]
     }
 
 
-PLACED = dealt(distinct(), ("clip_cov",))
-WEIGHED = dealt(distinct_weights(), ("papo_random_in_mass",))
+PLACED = deal_out(distinct_objectives(), ("clip_cov",))
+WEIGHED = deal_out(distinct_weights(), ("papo_random_in_mass",))
 
 # Entropy is low and there is a bonus, so that what waits for that acts.
-LOW = phase.init()._replace(ema=np.float32(1.0), entropy=np.float32(0.1), bonus=np.float32(3e-3))
+LOW = phase.init()._replace(
+    ema=np.float32(1.0), entropy=np.float32(0.1), adaptive_coefficient=np.float32(3e-3)
+)
 
 
-def on(settings: Settings, sizes: tuple[int, int, int]) -> Settings:
+def on_mesh(settings: Settings, sizes: tuple[int, int, int]) -> Settings:
     """The settings on a mesh."""
-    return dataclasses.replace(
-        settings,
-        mesh=dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True))),
+    mesh = dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True)))
+    return dataclasses.replace(settings, mesh=mesh)
+
+
+def scorer_of(prepared: TrainingRun, microbatch: int) -> PolicyScorer:
+    """The run's scorer at another micro-batch."""
+    scorer = make_scorer(prepared.settings, prepared.policy, prepared.mesh)[1]
+    return dataclasses.replace(scorer, microbatch=microbatch)
+
+
+def gradient_program(prepared: TrainingRun, method: str = "dapo"):
+    """(params, batch) -> (gradient, sums) of a quarter of the rows, as an update sees them."""
+    params = jax.tree.map(lambda leaf: leaf.sharding, prepared.initial.params)
+    scorer = scorer_of(prepared, microbatch=128)
+    loss = LossFunction(presets.get(method), 8, LOW)
+
+    def compute(params, batch):
+        return compute_gradients(params, batch, make_key(6), scorer, loss=loss)
+
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    return jax.jit(compute, in_shardings=(params, rows), out_shardings=(params, whole))
+
+
+def parameter_polarity_program(prepared: TrainingRun):
+    """(params, trajectories) -> polarity of unit advantages under plain gradient steps."""
+    params = jax.tree.map(lambda leaf: leaf.sharding, prepared.initial.params)
+    scorer = scorer_of(prepared, microbatch=512)
+
+    def compute(params, rows):
+        return compute_unit_parameter_polarity(params, None, rows, scorer)
+
+    rows = parallel.batch_sharding(prepared.mesh)
+    return jax.jit(compute, in_shardings=(params, rows), out_shardings=rows)
+
+
+def take_program(prepared: TrainingRun):
+    """(batch, rows) -> batch of those rows."""
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    return jax.jit(
+        functools.partial(take_rows, mesh=prepared.mesh),
+        in_shardings=(rows, whole),
+        out_shardings=rows,
     )
 
 
-def gradients(session: Session, method: str = "dapo"):
-    """The gradient of a quarter of the rows, as an update sees them."""
-    params = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
+def weights_apart(prepared: TrainingRun, name: str, rollout: Rollout) -> dict[str, float]:
+    """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh.
 
-    def function(params, batch):
-        return accumulate(
-            params,
-            batch,
-            make_key(6),
-            LOW,
-            graph=session.policy.graph,
-            method=presets.get(method),
-            limit=8,
-            temperature=1.0,
-            microbatches=2,
-            mesh=session.mesh,
-        )
-
-    rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
-    return jax.jit(function, in_shardings=(params, rows), out_shardings=(params, whole))
-
-
-def steered(session: Session):
-    """Parameter polarity of unit advantages under plain gradient steps."""
-    placed = jax.tree.map(lambda leaf: leaf.sharding, session.initial.params)
-
-    def function(params, rows):
-        return parameter_polarity.unit_parameter(
-            params,
-            None,
-            rows,
-            graph=session.policy.graph,
-            temperature=1.0,
-            parts=2,
-            mesh=session.mesh,
-        )
-
-    rows = parallel.batch_sharding(session.mesh)
-    return jax.jit(function, in_shardings=(placed, rows), out_shardings=rows)
-
-
-def weighed_apart(session: Session, name: str, trajectories, stats) -> dict[str, float]:
-    """What a preset makes of a rollout's rewards, on one device and with its rows over the mesh; of
-    booleans 0 or 1."""
+    The largest difference of each field; of booleans 0 or 1.
+    """
     rng = make_rng(2)
     rewards = (rng.random((32, 32)) < rng.random((32, 1))).astype(np.float32)
-    unit = rng.normal(size=stats.logprob.shape).astype(np.float32)
-    identities = np.arange(1024, dtype=np.int32)
-    arguments = (
-        stats,
-        rewards,
-        trajectories.mask,
-        np.ones_like(rewards, bool),
-        identities,
-        np.float32(0.9),
-        LOW,
-        make_key(7),
-        unit,
-    )
-    function = functools.partial(weighted_advantages.weigh, method=presets.get(name), limit=8)
-    rows, whole = parallel.batch_sharding(session.mesh), parallel.replicated(session.mesh)
-    placed = jax.jit(
-        function, in_shardings=(rows, rows, rows, rows, rows, whole, whole, whole, rows)
-    )
-    (one, _), (many, _) = jax.jit(function)(*arguments), placed(*arguments)
+    unit = rng.normal(size=rollout.stats.logprob.shape).astype(np.float32)
+
+    def weigh(rollout: Rollout, grades: Grades, trajectory, key, unit):
+        return compute_weighted_advantages(
+            rollout,
+            grades,
+            trajectory,
+            key=key,
+            method=presets.get(name),
+            max_new_tokens=8,
+            unit_parameter_polarity=unit,
+        )[0]
+
+    arguments = (rollout, make_grades(rewards), LOW, make_key(7), unit)
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    rollout_sharding = Rollout(trajectories=rows, stats=rows, entropy=whole)
+    placed = jax.jit(weigh, in_shardings=(rollout_sharding, rows, whole, whole, rows))
+    one, many = jax.jit(weigh)(*arguments), placed(*arguments)
     assert len(many.weights.sharding.device_set) == 8
     fields = {
         field: apart(getattr(many, field), getattr(one, field))
-        for field in ("advantages", "weights", "polarity", "pressure")
+        for field in ("advantages", "weights", "polarity", "loss_weights")
     }
     return fields | {
         "loss_mask": float((np.asarray(many.loss_mask) != np.asarray(one.loss_mask)).any())
@@ -173,86 +184,80 @@ def apart(first, second) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True)) / largest
 
 
-def batch_of(trajectories, stats) -> Batch:
+def make_batch(trajectories: Trajectories, stats) -> UpdateBatch:
     """A rollout with drawn advantages and ratios, the same in every process."""
     rng = make_rng(1)
     advantages = rng.choice([-1.0, 0.5, 1.0], stats.logprob.shape).astype(np.float32)
     log_ratio = rng.choice([0.0, 0.1, -0.1, 0.6, -0.6], stats.logprob.shape).astype(np.float32)
-    identities = (
-        np.arange(len(log_ratio), dtype=np.int32),
-        rng.random(len(log_ratio)).astype(np.float32),
-    )
-    polarity = advantages * stats.unit_polarity
-    return Batch(
-        trajectories,
-        stats.logprob - log_ratio,
-        stats.logprob,
-        advantages,
-        trajectories.mask,
-        polarity,
-        *identities,
+    return UpdateBatch(
+        trajectories=trajectories,
+        old_logprob=stats.logprob - log_ratio,
+        reference_logprob=stats.logprob,
+        weighted_advantages=advantages,
+        loss_mask=trajectories.action,
+        polarity=advantages * stats.unit_polarity,
+        sequences=np.arange(len(log_ratio), dtype=np.int32),
+        accuracy=rng.random(len(log_ratio)).astype(np.float32),
     )
 
 
 def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
     """One step's parts on one device and on the mesh."""
-    one, session = (
-        prepare(on(settings, (1, 1, 1)), place / "one"),
-        prepare(on(settings, MESHES[mesh]), place / mesh),
-    )
-    params, state, key = jax.device_get(one.initial.params), session.initial, make_key(5)
-    prompts = one.prompts(range(32))
-    completions, trajectories = jax.device_get(one.programs.rollout(params, prompts, key))
-    stats = jax.device_get(one.programs.assess(params, trajectories))
-    batch = batch_of(trajectories, stats)
-    quarter, quarter_there = (
-        jax.tree.map(lambda leaf: leaf[::4], batch),
-        session.programs.take(batch, jnp.arange(0, 1024, 4)),
-    )
+    one = prepare_run(on_mesh(settings, (1, 1, 1)), place / "one")
+    many = prepare_run(on_mesh(settings, MESHES[mesh]), place / mesh)
+    params, state, key = jax.device_get(one.initial.params), many.initial, make_key(5)
+    prompts = one.pad_prompts(range(32))
+    completions, trajectories = jax.device_get(one.programs.sample(params, prompts, key))
+    stats = jax.device_get(one.programs.score(params, trajectories))
+    batch, take = make_batch(trajectories, stats), take_program(many)
+    quarter = jax.tree.map(lambda leaf: leaf[::4], batch)
+    quarter_there = take(batch, jnp.arange(0, 1024, 4))
 
     def hide(tree):
-        return jax.tree.map(lambda leaf: np.where(trajectories.mask, leaf, 0), jax.device_get(tree))
+        return jax.tree.map(
+            lambda leaf: np.where(trajectories.action, leaf, 0), jax.device_get(tree)
+        )
 
-    expected, (got, sums) = (
-        jax.device_get(gradients(one)(params, quarter)),
-        gradients(session)(state.params, quarter_there),
-    )
+    # Gradients of DAPO and of other methods, and weights.
+    expected, expected_sums = jax.device_get(gradient_program(one)(params, quarter))
+    got, sums = gradient_program(many)(state.params, quarter_there)
     methods = {}
     for name in PLACED[mesh]:
-        make = functools.partial(gradients, method=name)
-        of_one, of_many = make(one)(params, quarter), make(session)(state.params, quarter_there)
-        methods[name] = [
-            apart(of_many[0], of_one[0]),
-            abs(float(of_many[1]["loss"]) - float(of_one[1]["loss"])),
-        ]
+        gradient, of_one = gradient_program(one, name)(params, quarter)
+        gradient_there, of_many = gradient_program(many, name)(state.params, quarter_there)
+        loss_apart = abs(float(of_many["loss"]) - float(of_one["loss"]))
+        methods[name] = [apart(gradient_there, gradient), loss_apart]
+    rollout = Rollout(trajectories=trajectories, stats=stats, entropy=np.float32(0.9))
+    weighed = {name: weights_apart(many, name, rollout) for name in WEIGHED[mesh]}
 
-    weighed = {name: weighed_apart(session, name, trajectories, stats) for name in WEIGHED[mesh]}
+    # Changes of entropy, and draws.
     rng = make_rng(0)
     moved = jax.tree.map(
         lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32),
         params,
     )
-    placed = jax.device_put(moved, parallel.param_shardings(session.mesh, moved, LOGICAL_AXES))
-    change = hide(one.programs.entropy_change(params, moved, trajectories))
-    there = hide(session.programs.entropy_change(state.params, placed, trajectories))
-    drawn, _ = session.programs.rollout(state.params, prompts, key)
+    placed = jax.device_put(moved, parallel.param_shardings(many.mesh, moved, LOGICAL_AXES))
+    change = hide(one.programs.measure_entropy_change(params, moved, trajectories))
+    there = hide(many.programs.measure_entropy_change(state.params, placed, trajectories))
+    drawn, _ = many.programs.sample(state.params, prompts, key)
     return {
         "methods": methods,
         "weighed": weighed,
-        "gradient_apart": apart(got, expected[0]),
-        "loss_apart": float(abs(sums["loss"] / expected[1]["loss"] - 1)),
+        "gradient_apart": apart(got, expected),
+        "loss_apart": float(abs(sums["loss"] / expected_sums["loss"] - 1)),
         "statistics_apart": apart(
-            hide(session.programs.assess(state.params, trajectories)), hide(stats)
+            hide(many.programs.score(state.params, trajectories)), hide(stats)
         ),
-        "steering_apart": apart(
-            steered(session)(state.params, trajectories), steered(one)(params, trajectories)
+        "parameter_polarity_apart": apart(
+            parameter_polarity_program(many)(state.params, trajectories),
+            parameter_polarity_program(one)(params, trajectories),
         ),
         "directional_apart": apart(there.directional, change.directional),
         "realized_apart": float(np.abs(there.realized - change.realized).max()),
         "same_rows": float((np.asarray(drawn.tokens) == completions.tokens).all(axis=1).mean()),
         "shards": {
-            "mask": shape(session.programs.take(batch, jnp.arange(1024)).trajectories.mask),
-            "evaluated": shape(session.evaluator.program(state.params, prompts, key).mask),
+            "action": shape(take(batch, jnp.arange(1024)).trajectories.action),
+            "evaluated": shape(many.evaluator.program(state.params, prompts, key).action),
             "embedding": shape(got["embedding"]),
             "query": shape(got["blocks"]["attention"]["query"]),
             "down": shape(state.params["blocks"]["mlp"]["down"]),
@@ -272,12 +277,12 @@ def adapted_runs(settings: Settings, place: pathlib.Path) -> dict:
     found = {}
     for name, sizes in (("split", (2, 2, 2)), ("whole", (1, 1, 1))):
         model = dataclasses.replace(settings.model, lora_rank=2, param_dtype="bfloat16")
-        adapted = dataclasses.replace(on(settings, sizes), model=model)
-        train.run(adapted, place / f"lora_{name}")
+        adapted = dataclasses.replace(on_mesh(settings, sizes), model=model)
+        train_policy(adapted, place / f"lora_{name}")
         rows = runfiles.read_rows(place / f"lora_{name}" / "metrics.jsonl")
         found[name] = [[row["entropy"], row["grad_norm"]] for row in rows]
         if name == "split":
-            state = prepare(adapted, place / f"lora_{name}").initial
+            state = prepare_run(adapted, place / f"lora_{name}").initial
             found["shards"] = [
                 shape(state.params["blocks"]["mlp"][f"down_lora_{end}"]) for end in ("in", "out")
             ]
@@ -286,9 +291,10 @@ def adapted_runs(settings: Settings, place: pathlib.Path) -> dict:
 
 def whole_run(settings: Settings, place: pathlib.Path) -> dict:
     """A run, and its checkpoint on another mesh."""
-    train.run(on(settings, (2, 2, 2)), place / "run")
+    train_policy(on_mesh(settings, (2, 2, 2)), place / "run")
     before, after = (
-        prepare(on(settings, sizes), place / "run").initial for sizes in ((2, 2, 2), (1, 8, 1))
+        prepare_run(on_mesh(settings, sizes), place / "run").initial
+        for sizes in ((2, 2, 2), (1, 8, 1))
     )
     rows = runfiles.read_rows(place / "run" / "metrics.jsonl")
     pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
