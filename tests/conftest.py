@@ -26,8 +26,7 @@ def stored_rollout():
 
     with np.load(pathlib.Path(__file__).parent / "support/rollout.npz") as stored:
         arrays = dict(stored)
-    drawn = arrays.pop("mask")
-    return Trajectories(**arrays, valid=drawn, action=drawn)
+    return Trajectories(**arrays, valid=arrays["action"])
 
 
 @pytest.fixture(scope="module")

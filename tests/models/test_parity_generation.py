@@ -78,7 +78,7 @@ def check(directory, asked: Prompts, wanted: np.ndarray, stop: int) -> None:
     stopped = (wanted == stop).any(axis=1)
     np.testing.assert_array_equal(got.truncated, ~stopped)
     np.testing.assert_array_equal(
-        got.mask.sum(axis=1), np.where(stopped, (wanted == stop).argmax(axis=1) + 1, T)
+        got.action.sum(axis=1), np.where(stopped, (wanted == stop).argmax(axis=1) + 1, T)
     )
 
 

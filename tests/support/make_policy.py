@@ -77,7 +77,7 @@ def train_policy() -> models.Policy:
 def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:
     """Draws four answers to each of four problems, at a temperature that makes them differ.
 
-    Returns the arrays of `Trajectories` by name.
+    Returns the arrays of `Trajectories` by name; `valid` is `action`.
     """
     problems = [arithmetic.generate_problem(0, "train", index, difficulty=1) for index in range(4)]
     store = PromptStore.from_problems(policy.tokenizer, problems)
@@ -96,7 +96,7 @@ def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:
         "prompt_tokens": np.repeat(prompts.tokens, 4, axis=0),
         "prompt_valid": np.repeat(prompts.valid, 4, axis=0),
         "tokens": np.asarray(completions.tokens),
-        "mask": np.asarray(completions.mask),
+        "action": np.asarray(completions.action),
     }
 
 
