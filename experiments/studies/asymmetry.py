@@ -1,4 +1,4 @@
-"""Is polarity asymmetric: who expands entropy, who contracts it, and how it changes over training.
+"""Asymmetry of polarity: which tokens expand entropy and which contract it, over training.
 
     python -m experiments.studies.asymmetry [--scale=full]
 

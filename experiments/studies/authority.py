@@ -1,10 +1,10 @@
-"""Which signal steers entropy, and how hard?
+"""Control authority: the force with which each signal steers the mean entropy.
 
     python -m experiments.studies.authority [--scale=full]
 
-The control authority of a signal: one optimizer step with the weights 1 + 0.2 sign(signal) against
-one with 1 - 0.2 sign(signal), half the difference of the mean entropy after them on the same
-states, per unit of weight:
+The authority of a signal compares one optimizer step with the weights 1 + 0.2 sign(signal) to one
+with 1 - 0.2 sign(signal): it is half the difference of the mean entropy after them on the same
+states, per unit of weight,
 
     authority = (Hbar(theta+) - Hbar(theta-)) / (2 x 0.2)
 

@@ -1,4 +1,4 @@
-"""Which method is best on one budget, what does each spend of its entropy, and how fast is it?
+"""Baselines: all methods on one budget, their accuracy, entropy and speed after an equal search.
 
     python -m experiments.studies.baselines [--scale=full]
 
@@ -87,7 +87,7 @@ ENTROPY_KEEPING_PAPO = MethodEntry("papo 0.5", "papo", {"lam": 0.5})
 WIDE_WEIGHTS = {"w_min": 0.1, "w_max": 1.9}
 
 
-def _strengths(label: str, preset: str, number: str, sizes: tuple[float, ...], **fixed: float):
+def _list_strengths(label: str, preset: str, number: str, sizes: tuple[float, ...], **fixed: float):
     """Returns a method at each size of one of its numbers."""
     return [MethodEntry(f"{label} {size:g}", preset, {number: size, **fixed}) for size in sizes]
 
@@ -95,19 +95,21 @@ def _strengths(label: str, preset: str, number: str, sizes: tuple[float, ...], *
 # Strengths above 0.03 and 0.5, kl_cov and clip_b came when nothing of a first grid was seen to have
 # an entropy like PAPO's.
 COMPARATORS = {
-    "entropy_bonus, nearest": _strengths(
+    "entropy_bonus, nearest": _list_strengths(
         "entropy_bonus",
         "entropy_bonus",
         "entropy_coefficient",
         (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     ),
-    "stare, nearest": _strengths("stare", "stare", "right_weight", (1.1, 1.3, 1.6, 2.0, 3.0)),
+    "stare, nearest": _list_strengths("stare", "stare", "right_weight", (1.1, 1.3, 1.6, 2.0, 3.0)),
     "-sign(A), nearest": [
-        *_strengths("-sign(A)", "sign_advantage", "lam", (0.1, 0.2, 0.3, 0.4, 0.5)),
-        *_strengths("-sign(A)", "sign_advantage", "lam", (0.7, 0.9), **WIDE_WEIGHTS),
+        *_list_strengths("-sign(A)", "sign_advantage", "lam", (0.1, 0.2, 0.3, 0.4, 0.5)),
+        *_list_strengths("-sign(A)", "sign_advantage", "lam", (0.7, 0.9), **WIDE_WEIGHTS),
     ],
-    "kl_cov, nearest": _strengths("kl_cov", "kl_cov", "penalized_share", (2e-2, 5e-2, 1e-1, 2e-1)),
-    "clip_b, nearest": _strengths("clip_b", "clip_b", "batch_mu", (1.0, 1.25, 1.5, 2.0)),
+    "kl_cov, nearest": _list_strengths(
+        "kl_cov", "kl_cov", "penalized_share", (2e-2, 5e-2, 1e-1, 2e-1)
+    ),
+    "clip_b, nearest": _list_strengths("clip_b", "clip_b", "batch_mu", (1.0, 1.25, 1.5, 2.0)),
     DAPO.label: [DAPO],  # the yardstick
 }
 MATCHED_TITLE = (

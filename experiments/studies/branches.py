@@ -1,4 +1,4 @@
-"""What is each branch of polarity for?
+"""Branches of polarity: training on expanding or contracting updates alone, and on both.
 
     python -m experiments.studies.branches [--scale=full]
 

@@ -1,11 +1,12 @@
-"""Does PAPO's signal control entropy, and is it the signal that does it?
+"""Control of entropy by PAPO's signal, beside fixed, reversed and random signals.
 
     python -m experiments.studies.control [--scale=full]
 
-PAPO against the same weights with the signal fixed, reversed, taken away, or replaced by random
-signs of the same histogram: permuted over the batch, within the sign of A, and within the sign of A
-and bins of probability (deciles, or tenths of the mass of abs(P)). And the question beyond the
-paper: does parameter polarity hold a set entropy more tightly? Entries with a target hold 0.3 H_0.
+Does PAPO control entropy, and is it the signal that does it? PAPO is compared with the same weights
+whose signal is fixed, reversed, taken away, or replaced by random signs of the same histogram:
+permuted over the batch, within the sign of A, and within the sign of A and bins of probability
+(deciles, or tenths of the mass of abs(P)). And the question beyond the paper: does parameter
+polarity hold a set entropy more tightly? Entries with a target hold 0.3 H_0.
 On the toy task `chains`, where what is to be learned has to be found
 (`experiments.studies.lab.toy_tasks`). Seen on two CPU cores: quick a minute and a half.
 """

@@ -1,4 +1,4 @@
-"""Does polarity predict the direction in which an update moves entropy?
+"""Direction of entropy changes, and how well polarity predicts it.
 
     python -m experiments.studies.direction [--scale=full]
 
@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -28,6 +27,7 @@ from experiments.studies import direction_report
 from experiments.studies.direction_report import DIRECTIONAL, RunsBySetting
 from experiments.studies.lab import study_output
 from experiments.studies.lab.agreement import measure_agreement
+from experiments.studies.lab.logit_space import measure_logits
 from experiments.studies.lab.policy_probe import PolicyProbe, StateBatch
 from experiments.studies.lab.probe_batches import (
     make_text_batch,
@@ -35,7 +35,7 @@ from experiments.studies.lab.probe_batches import (
     warm_adam_state,
 )
 from experiments.studies.lab.study_output import Arrays
-from papo_jax import models, polarity
+from papo_jax import models
 
 NAME = "direction"
 LOGIT_STEPS = tuple(10.0**power for power in np.arange(-5, 1))
@@ -87,42 +87,6 @@ class ModelSetting(NamedTuple):
     seeds: int
     prompts: int
     samples: int
-
-
-def measure_logits(step: float, rows: int) -> Arrays:
-    """Moves random softmax policies over 10 to 1,000 tokens, sharp and flat, by one step.
-
-    Args:
-      step: of the logits.
-      rows: policies.
-
-    Returns:
-      The prediction, with T by the kernel, and the realized change, entropies in float64.
-    """
-    rng, predicted, realized = np.random.default_rng(0), [], []
-    for vocabulary in (10, 100, 1000):
-        # Draw policies, a token of each, and its advantage.
-        z = rng.normal(size=(rows // 3, vocabulary)) * rng.uniform(0.3, 6.0, size=(rows // 3, 1))
-        p = _softmax(z)
-        y = np.array([rng.choice(vocabulary, p=row) for row in p])
-        advantage = rng.choice([-1.0, 1.0], size=len(y))
-
-        # Step along A (e_y - p).
-        unit = np.asarray(polarity.unit_polarity(jnp.asarray(z, jnp.float32), jnp.asarray(y)))
-        direction = -p
-        direction[np.arange(len(y)), y] += 1.0
-        predicted.append(step * advantage * unit)
-        realized.append(_entropy(_softmax(z + step * advantage[:, None] * direction)) - _entropy(p))
-    return {"predicted/polarity P": np.concatenate(predicted), "realized": np.concatenate(realized)}
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    weights = np.exp(z - z.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
 
 
 def measure_model(

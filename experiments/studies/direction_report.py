@@ -121,6 +121,7 @@ def _plot_sizes(axis, binned: list[dict], colors: dict[str, str]) -> None:
             if (*_setting(row), row["predictor"]) == ("tiny", "sgd", name)
             and row["silent"] < 0.5  # in the smallest bins P says 0
         ]
+
         axis.semilogx(
             [row["realized"] for row in own],
             [row["sign"] for row in own],

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies import authority, authority_report, direction
+from experiments.studies import authority, authority_report
 from experiments.studies.lab import (
     base_policies,
     benchmark,
@@ -22,6 +22,7 @@ from experiments.studies.lab import (
 )
 from experiments.studies.lab.agreement import bin_signs_by_size, measure_agreement
 from experiments.studies.lab.benchmark_tables import endpoint_rows, summarize_rows
+from experiments.studies.lab.logit_space import measure_logits
 from experiments.studies.lab.runs import RunSpec
 from papo_jax.learner.batches import Trajectories
 from papo_jax.methods import presets
@@ -29,7 +30,7 @@ from papo_jax.methods import presets
 
 class TestToyTasks:
     @pytest.mark.parametrize("name", toy_tasks.TOY_TASKS)
-    def test_splits_share_no_problem_and_panels_are_distinct(self, name):
+    def test_splits_share_no_problem_and_eval_sets_are_distinct(self, name):
         # all that is ever trained on, and both eval sets, of the search and of the report
         task, sizes = (
             toy_tasks.TOY_TASKS[name],
@@ -45,16 +46,16 @@ class TestToyTasks:
         encode = toy_tasks.make_tokenizer()
         equals, stop = encode.convert_tokens_to_ids("="), encode.eos_token_id
         written = ["089", "88+1=089", "089=0", "1089", "88+1=088", "=089", "89"]
-        tokens, mask = np.zeros((7, 12), np.int32), np.zeros((7, 12), bool)
+        tokens, action = np.zeros((7, 12), np.int32), np.zeros((7, 12), bool)
         for row, text in enumerate(written):
             ids = [*encode.encode(text), stop]
-            tokens[row, : len(ids)], mask[row, : len(ids)] = ids, True
+            tokens[row, : len(ids)], action[row, : len(ids)] = ids, True
         answers = np.repeat(np.array([encode.encode("089")]), 7, axis=0)
 
         def grade(truncated):
             return toy_tasks.grade_completions(
                 tokens=jnp.asarray(tokens),
-                mask=jnp.asarray(mask),
+                action=jnp.asarray(action),
                 truncated=truncated,
                 reference_answers=jnp.asarray(answers),
                 equals_token=equals,
@@ -109,7 +110,7 @@ class TestAgreement:
 
 
 def test_polarity_is_exact_in_logit_space():
-    found = direction.measure_logits(1e-4, 1500)
+    found = measure_logits(1e-4, 1500)
     kept = np.abs(found["realized"]) > 1e-9
     figures = measure_agreement(found["predicted/polarity P"][kept], found["realized"][kept])
     assert figures.sign >= 0.999 and abs(figures.slope - 1) < 0.01 and kept.mean() > 0.9
@@ -140,9 +141,7 @@ def test_authority_is_pooled_over_the_settings_of_a_seed_first():
 
 
 def test_first_order_ends_with_large_steps():
-    figures = [
-        measure_agreement(*direction.measure_logits(step, 600).values()) for step in (1e-3, 1.0)
-    ]
+    figures = [measure_agreement(*measure_logits(step, 600).values()) for step in (1e-3, 1.0)]
     assert figures[0].spearman > 0.999 > 0.99 > figures[1].spearman
 
 

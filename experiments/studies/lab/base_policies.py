@@ -176,7 +176,7 @@ def measure_policy(
     right = np.asarray(
         toy_tasks.grade_completions(
             tokens=completions.tokens,
-            mask=completions.action,
+            action=completions.action,
             truncated=completions.truncated,
             reference_answers=jnp.repeat(problems.reference_answers, samples, 0),
             equals_token=equals_token,

@@ -53,6 +53,7 @@ def plot_training_curves(
                 zorder=3 - number % 2,
             )
             _plot_entry(axes, result, style, result.entry.label in shaded)
+
         if level:
             _mark_target(axes[0, 0], entry_results, level)
         _label_curves(axes)
@@ -95,6 +96,7 @@ def _label_curves(axes) -> None:
 
 
 def _plot_entry(axes, result: EntryResult, style: dict, shade: bool) -> None:
+    """Plots an entry's curves by rollout (above) and by entropy (below)."""
     runs, label = result.runs, result.entry.label
     entropy = np.stack([running_mean(run["entropy"]) for run in runs])
     rollouts, evaluated = np.arange(entropy.shape[1]), runs[0]["evaluated"]

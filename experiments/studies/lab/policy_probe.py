@@ -63,6 +63,8 @@ class PolicyProbe:
         self.policy, self.parts, self.samples = policy, parts, samples
         self.params: Any = policy.params
         self.training_state: tuple[int, Any] | None = None
+
+        # The programs, each compiled at its first call.
         self._generate = jax.jit(
             lambda params, prompts, key: generate(
                 policy.graph,
@@ -164,8 +166,10 @@ class PolicyProbe:
             unit_parameter_polarity=self._unit_parameter_polarity(self.params, preconditioner, rows)
         )
         advantages, stats, polarity = tokens.advantages, tokens.stats, tokens.polarity
+
         # STEER's Omega at p / p_old = 1.
         omega = advantages * (1.0 - jnp.exp(stats.logprob)) * (stats.logprob + stats.entropy)
+
         by_name = {
             "polarity P": polarity,
             "P over equal states": jnp.asarray(sum_over_equal_states(rows, np.asarray(polarity))),

@@ -155,7 +155,7 @@ def pad_answer(number: str) -> str:
 def grade_completions(
     *,
     tokens: jax.Array,
-    mask: jax.Array,
+    action: jax.Array,
     truncated: jax.Array,
     reference_answers: jax.Array,
     equals_token: int,
@@ -167,7 +167,7 @@ def grade_completions(
 
     Args:
       tokens: [B, T] with the stop token.
-      mask: [B, T] boolean, true for generated tokens.
+      action: [B, T] boolean, true on tokens that the policy drew.
       truncated: [B] boolean, true without a stop token.
       reference_answers: [B, W].
       equals_token: the token of "=".
@@ -176,7 +176,7 @@ def grade_completions(
       [B] float32, 1 or 0.
     """
     # Cut out the W + 1 tokens before each stop token; an equals sign stands before a completion.
-    stop_index = mask.sum(axis=1) - 1
+    stop_index = action.sum(axis=1) - 1
     padded = jnp.pad(tokens, ((0, 0), (WIDTH + 1, 0)), constant_values=equals_token)
     ending = jax.vmap(lambda row, start: jax.lax.dynamic_slice(row, (start,), (WIDTH + 1,)))(
         padded, stop_index

@@ -177,7 +177,7 @@ class Trainer:
         """Grades completions, [N, G] float32: 1 or 0."""
         graded = toy_tasks.grade_completions(
             tokens=trajectories.tokens,
-            mask=trajectories.action,
+            action=trajectories.action,
             truncated=truncated,
             reference_answers=jnp.repeat(reference_answers, SAMPLES, axis=0),
             equals_token=self.equals_token,
