@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         # Inside, since methods are loaded with it, and a method's file may be wrong.
         from papo_jax.config import command_line, config_dict
 
-        command = command_line.parse(arguments)
+        command = command_line.parse_command_line(arguments)
         if command.mode == "export":
             from papo_jax.commands import export
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         else:
             from papo_jax.commands import train
 
-            train.train_policy(config_dict.resolve(command.config), command.workdir)
+            train.train_policy(config_dict.resolve_settings(command.config), command.workdir)
     except InputError as error:
         return report_failure(2, error)
     except TrainingStopped as error:

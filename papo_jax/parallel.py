@@ -58,7 +58,9 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     )
 
 
-def spec(mesh: Mesh, logical: tuple[str | None, ...], shape: tuple[int, ...]) -> PartitionSpec:
+def partition_spec(
+    mesh: Mesh, logical: tuple[str | None, ...], shape: tuple[int, ...]
+) -> PartitionSpec:
     """Looks up the mesh axes of an array.
 
     An axis whose size is no multiple of its part of the mesh stays whole (nine heads over two
@@ -96,7 +98,7 @@ def param_shardings(
       A tree of `NamedSharding` of the same structure.
     """
 
-    def one(path, leaf):
+    def shard_leaf(path, leaf):
         name = getattr(path[-1], "key", None) if path else None
         axes = logical_axes.get(name, ())
         axes = (
@@ -106,9 +108,9 @@ def param_shardings(
         )
         if len(axes) != len(leaf.shape):
             axes = (None,) * len(leaf.shape)
-        return NamedSharding(mesh, spec(mesh, axes, leaf.shape))
+        return NamedSharding(mesh, partition_spec(mesh, axes, leaf.shape))
 
-    return jax.tree_util.tree_map_with_path(one, tree)
+    return jax.tree_util.tree_map_with_path(shard_leaf, tree)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -116,7 +118,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(RULES["batch"]))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of what every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 

@@ -34,12 +34,12 @@ def mesh(data=1, fsdp=1, tensor=1):
     ],
 )
 def test_spec(logical, shape, expected):
-    assert parallel.spec(mesh(2, 2, 2), logical, shape) == PartitionSpec(*expected)
+    assert parallel.partition_spec(mesh(2, 2, 2), logical, shape) == PartitionSpec(*expected)
 
 
 def test_spec_wants_a_name_a_dimension():
     with pytest.raises(ValueError):
-        parallel.spec(mesh(), ("width",), (3, 4))
+        parallel.partition_spec(mesh(), ("width",), (3, 4))
 
 
 def test_param_shardings_of_parameters_and_optimizer():
@@ -72,7 +72,7 @@ def test_one_device_is_a_mesh():
     one = parallel.make_mesh()
     assert dict(one.shape) == {"data": 1, "fsdp": 1, "tensor": 1}
     assert parallel.batch_parts(one) == 1
-    assert parallel.replicated(one).spec == PartitionSpec()
+    assert parallel.replicated_sharding(one).spec == PartitionSpec()
     assert parallel.batch_sharding(one).spec == PartitionSpec(("data", "fsdp"))
     assert set(one.axis_types) == {AxisType.Auto}
 

@@ -43,9 +43,9 @@ def evaluate_policies(command: Command) -> None:
       InputError: if the config or the input is wrong; no file of a run has been written then.
       TrainingStopped: if no answer could be judged.
     """
-    workdir, output = command.workdir, _output(command)
+    workdir, output = command.workdir, _output_path(command)
     base = not run_directory.holds_run(workdir)
-    settings = config_dict.resolve(command.config) if base else _settings_of_run(command)
+    settings = config_dict.resolve_settings(command.config) if base else _settings_of_run(command)
     check_settings(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     asked = problems.load_problems(settings, trained=False, base=base)
@@ -83,7 +83,7 @@ def evaluate_policies(command: Command) -> None:
         evaluations = EvaluationFile(output, evaluator.describe_evaluation(asked.evaluated.name))
         if base:
             run_directory.write_description(workdir, to_dict(settings), made)
-        for step, params in _policies(workdir, trained):
+        for step, params in _read_policies(workdir, trained):
             if not evaluations.has_step(step):
                 evaluations.add_entry(*evaluator(params, step=step))
         _print_entries(evaluations)
@@ -98,7 +98,8 @@ def _settings_of_run(command: Command) -> Settings:
         )
     config = config_dict.from_dict(run_directory.read_config(command.workdir), path)
     own, named = (
-        flatten_dotted(to_dict(config_dict.resolve(either))) for either in (config, command.config)
+        flatten_dotted(to_dict(config_dict.resolve_settings(either)))
+        for either in (config, command.config)
     )
     for key in command.named:
         if not key.startswith(EVALUATION_OVERRIDE_KEYS) and (
@@ -111,10 +112,10 @@ def _settings_of_run(command: Command) -> Settings:
             )
     values = {key: named.get(key) for key in command.named}
     config_dict.set_keys(config, {key: value for key, value in values.items() if value is not None})
-    return config_dict.resolve(config)
+    return config_dict.resolve_settings(config)
 
 
-def _output(command: Command) -> pathlib.Path:
+def _output_path(command: Command) -> pathlib.Path:
     output = command.output or command.workdir / "evaluation.json"
     if output.suffix != ".json" or output.is_dir() or not output.parent.is_dir() and command.output:
         raise InputError(f"--output {output} must name a .json file in a directory that is there")
@@ -123,7 +124,7 @@ def _output(command: Command) -> pathlib.Path:
     return output
 
 
-def _policies(workdir: pathlib.Path, base):
+def _read_policies(workdir: pathlib.Path, base):
     """Yields (step, trained parameters) of best and last checkpoint; without any, the base."""
     place = workdir / "checkpoints"
     steps = {checkpoint.best_step(place), checkpoint.newest_step(place)} - {None}

@@ -29,20 +29,20 @@ def export_checkpoint(
       InputError: if there is no checkpoint, the base model is not what it was, or `output` holds
         files already.
     """
-    model = _model(workdir)
+    model = _read_model_section(workdir)
     step = checkpoint.newest_step(workdir / "checkpoints")
     if step is None:
         raise InputError(f"--workdir {workdir} has no checkpoint yet; there is nothing to export")
     output = output or workdir / "export" / f"step_{step}"
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} is there already; remove it or choose another --output")
-    policy = _policy(workdir, model, step)
+    policy = _read_policy(workdir, model, step)
     models.export(policy, output, dtype=dtype)
     size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
     print(f"step {step} exported to {output}: {size / 1e6:,.0f} MB of weights")
 
 
-def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
+def _read_policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
     """The policy as it was trained, with its adapters beside the base weights where it has any."""
     if not model.lora_rank:
         policy = models.describe(model.path)
@@ -65,7 +65,7 @@ def _policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
     )
 
 
-def _model(workdir: pathlib.Path) -> Model:
+def _read_model_section(workdir: pathlib.Path) -> Model:
     """The section `model` of the run's own config."""
     config = run_directory.read_config(workdir)
     try:

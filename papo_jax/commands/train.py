@@ -138,7 +138,8 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         self.requested = False
         self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
+            number: signal.signal(number, self._request_stop)
+            for number in (signal.SIGTERM, signal.SIGINT)
         }
         return self
 
@@ -146,7 +147,7 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: object) -> None:
+    def _request_stop(self, number: int, frame: object) -> None:
         self.requested = True
         signal.signal(
             signal.SIGINT, self._before[signal.SIGINT]

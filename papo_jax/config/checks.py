@@ -6,7 +6,7 @@ from papo_jax.config.settings import Evaluation, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, reweighting, signals
 from papo_jax.methods.method import Method
-from papo_jax.methods.rule_numbers import unbound
+from papo_jax.methods.rule_numbers import unbind_function
 from papo_jax.models.lora import parse_lora_targets
 from papo_jax.models.model_config import LoraConfig
 
@@ -173,7 +173,7 @@ def _check_method(method: Method) -> None:
     for key, value in numbers.items():
         if type(value) in (int, float) and key not in _CHECKED_ABOVE:
             _check_number(key, value)
-    if unbound(method.advantage_rule) is advantages.signed and method.overlong > 0:
+    if unbind_function(method.advantage_rule) is advantages.signed and method.overlong > 0:
         raise InputError(
             f"method.overlong = {method.overlong} lowers rewards, and {method.name!r} takes rewards"
             " of 0 and 1; leave it out"

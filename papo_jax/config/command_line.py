@@ -35,7 +35,7 @@ class Command(NamedTuple):
     dtype: str | None
 
 
-def parse(arguments: list[str]) -> Command:
+def parse_command_line(arguments: list[str]) -> Command:
     """Reads --config with its overrides, --workdir, --mode, --output and --dtype.
 
     Args:
@@ -64,17 +64,22 @@ def parse(arguments: list[str]) -> Command:
         rest = known(arguments)[1:]
         config.value.keys()  # a file that cannot be read is only reported when it is used
     except Exception as error:  # KeyError, AttributeError, TypeError, flags.Error, ... as they come
-        raise InputError(_explain(error, arguments)) from None
+        raise InputError(_explain_error(error, arguments)) from None
     if rest:
         raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
     _check_mode(mode.value, arguments, output.value, dtype.value)
     place = pathlib.Path(output.value) if output.value else None
     return Command(
-        mode.value, config.value, _named(arguments), pathlib.Path(workdir.value), place, dtype.value
+        mode.value,
+        config.value,
+        _list_config_keys(arguments),
+        pathlib.Path(workdir.value),
+        place,
+        dtype.value,
     )
 
 
-def _named(arguments: list[str]) -> tuple[str, ...]:
+def _list_config_keys(arguments: list[str]) -> tuple[str, ...]:
     """Lists the config keys among the arguments, "" for --config itself.
 
     absl reads --noconfig.key as --config.key=false.
@@ -109,7 +114,7 @@ def _check_mode(mode: str, arguments: list[str], output: str | None, dtype: str 
         )
 
 
-def _explain(error: Exception, arguments: list[str]) -> str:
+def _explain_error(error: Exception, arguments: list[str]) -> str:
     """Turns an error of absl or ml_collections about the command line into one helpful line."""
     keys = config_dict.list_keys(config_dict.default_config())
     for argument in arguments:

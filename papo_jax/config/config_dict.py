@@ -72,7 +72,7 @@ def unknown_key(name: str, keys: list[str]) -> str:
     return f"config has no key {name!r}; the nearest one is {hint!r}"
 
 
-def resolve(config: ml_collections.ConfigDict) -> Settings:
+def resolve_settings(config: ml_collections.ConfigDict) -> Settings:
     """Turns a config into settings; `papo_jax.config.checks` tells whether they fit together.
 
     Raises:

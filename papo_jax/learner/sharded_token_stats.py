@@ -118,5 +118,5 @@ def token_loss(
 
 def _vocabulary_axis(mesh: Mesh, unembedding: jax.Array) -> str | None:
     """The mesh axis that splits the vocabulary, or None if it stays whole."""
-    axis = parallel.spec(mesh, ("vocabulary", None), unembedding.shape)[0]
+    axis = parallel.partition_spec(mesh, ("vocabulary", None), unembedding.shape)[0]
     return axis if axis is not None and mesh.shape[axis] > 1 else None

@@ -19,7 +19,7 @@ from papo_jax.methods.rule_numbers import (
     bound_numbers,
     check_binding,
     declared_numbers,
-    unbound,
+    unbind_function,
 )
 from papo_jax.methods.token_batch import SampledTokens
 
@@ -69,20 +69,20 @@ class Method:
 
     def __post_init__(self) -> None:
         """Refuses a rule that binds what its function does not declare."""
-        for rule in self._rules().values():
+        for rule in self._rules_by_name().values():
             check_binding(rule)
 
     def __eq__(self, other: object) -> bool:
         """Compares rules by their functions and numbers; two equal partials are not one object."""
-        return isinstance(other, Method) and self._identity() == other._identity()
+        return isinstance(other, Method) and self._compared_values() == other._compared_values()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._identity().items()))
+        return hash(tuple(self._compared_values().items()))
 
     def numbers(self) -> dict[str, Number]:
         """Returns every number that a config may change, name -> value."""
         found: dict[str, Number] = {name: getattr(self, name) for name in OWN_NUMBERS}
-        for rule in self._rules().values():
+        for rule in self._rules_by_name().values():
             found |= bound_numbers(rule)
         return found
 
@@ -103,7 +103,7 @@ class Method:
         if unknown:
             raise ValueError(f"method.{unknown[0]} means nothing to {self.name!r}")
         own = {name: value for name, value in numbers.items() if name in OWN_NUMBERS}
-        rules = {name: bind_numbers(rule, numbers) for name, rule in self._rules().items()}
+        rules = {name: bind_numbers(rule, numbers) for name, rule in self._rules_by_name().items()}
         loss = rules.pop("loss")
         objective = self.objective._replace(loss=loss)
         return dataclasses.replace(self, objective=objective, **rules, **own)
@@ -112,7 +112,7 @@ class Method:
         """Returns the type of every number, name -> type."""
         found = {field.name: field.type for field in dataclasses.fields(self)}
         found = {name: found[name] for name in OWN_NUMBERS}
-        for rule in self._rules().values():
+        for rule in self._rules_by_name().values():
             found |= declared_numbers(rule)
         return found
 
@@ -135,12 +135,12 @@ class Method:
         rule = self.token_advantage_rule
         return tokens.advantages if rule is None else rule(tokens)
 
-    def _identity(self) -> dict[Any, Any]:
-        functions = {name: unbound(rule) for name, rule in self._rules().items()}
+    def _compared_values(self) -> dict[Any, Any]:
+        functions = {name: unbind_function(rule) for name, rule in self._rules_by_name().items()}
         reduction = self.objective._replace(loss=functions["loss"])
         return {**functions, "objective": reduction, "name": self.name, **self.numbers()}
 
-    def _rules(self) -> dict[str, Callable]:
+    def _rules_by_name(self) -> dict[str, Callable]:
         """Every rule by its field's name; that of the objective as "loss"."""
         rules = {name: getattr(self, name) for name in RULES if getattr(self, name) is not None}
         return {**rules, "loss": self.objective.loss}

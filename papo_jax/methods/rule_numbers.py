@@ -25,7 +25,7 @@ def declared_numbers(rule: Callable) -> dict[str, type]:
     {'clip_low': <class 'float'>, 'target': <class 'float'>}
     """
     found = {}
-    for name, parameter in _parameters(rule).items():
+    for name, parameter in _keyword_parameters(rule).items():
         options = typing.get_args(parameter.annotation) or (parameter.annotation,)
         plain = [option for option in options if option in PLAIN]
         if plain and all(option in (*PLAIN, type(None)) for option in options):
@@ -41,7 +41,7 @@ def bound_numbers(rule: Callable) -> dict[str, Number]:
     {'clip_low': 0.2, 'clip_high': 0.3}
     """
     bound = rule.keywords if isinstance(rule, functools.partial) else {}
-    parameters = _parameters(rule)
+    parameters = _keyword_parameters(rule)
     return {name: bound.get(name, parameters[name].default) for name in declared_numbers(rule)}
 
 
@@ -59,11 +59,15 @@ def check_binding(rule: Callable) -> None:
     Traceback (most recent call last):
     TypeError: loss() declares no number 'clip_lo'; the nearest is 'clip_low'
     """
-    function, declared = unbound(rule), declared_numbers(rule)
-    for name, parameter in _parameters(rule).items():
-        if name in declared and parameter.default is parameter.empty and name not in _bound(rule):
+    function, declared = unbind_function(rule), declared_numbers(rule)
+    for name, parameter in _keyword_parameters(rule).items():
+        if (
+            name in declared
+            and parameter.default is parameter.empty
+            and name not in _bound_keywords(rule)
+        ):
             raise TypeError(f"{function.__name__}() gives {name!r} no default and nothing binds it")
-    for name, value in _bound(rule).items():
+    for name, value in _bound_keywords(rule).items():
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1, cutoff=0)
             hint = f"; the nearest is {near[0]!r}" if near else ""
@@ -76,16 +80,16 @@ def check_binding(rule: Callable) -> None:
             raise TypeError(f"{function.__name__}() is bound to {said}")
 
 
-def _parameters(rule: Callable) -> dict[str, inspect.Parameter]:
+def _keyword_parameters(rule: Callable) -> dict[str, inspect.Parameter]:
     """The keyword-only parameters of the function that a rule binds."""
-    parameters = inspect.signature(unbound(rule)).parameters
+    parameters = inspect.signature(unbind_function(rule)).parameters
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-def unbound(rule: Callable) -> Callable:
+def unbind_function(rule: Callable) -> Callable:
     """Returns the function that a rule binds."""
     return rule.func if isinstance(rule, functools.partial) else rule
 
 
-def _bound(rule: Callable) -> dict[str, Any]:
+def _bound_keywords(rule: Callable) -> dict[str, Any]:
     return rule.keywords if isinstance(rule, functools.partial) else {}

@@ -56,7 +56,7 @@ def build_programs(
       `Programs`.
     """
     mesh = scorer.mesh
-    replicated, batch_sharded = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+    replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
     state_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
     param_shardings = state_shardings.params
     scorer_shardings = shard_scorer(scorer)
@@ -132,7 +132,7 @@ def build_eval_sampler(
       The program, compiled on first use.
     """
     mesh = scorer.mesh
-    replicated, batch_sharded = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+    replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
 
     def sample(params, prompts: Prompts, key: jax.Array, scorer: PolicyScorer) -> Completions:
         return generate(

@@ -13,7 +13,7 @@ POSITIONS = {"math-7b": 4096, "4b": 32768}  # of Qwen2.5-Math-7B and Qwen3-4B-Ba
 def resolved(file, variant="") -> settings.Settings:
     config = command_line.DEFAULT_CONFIG.with_name(file)
     arguments = ["run.py", f"--config={config}:{variant}" if variant else f"--config={config}"]
-    made = config_dict.resolve(command_line.parse(arguments).config)
+    made = config_dict.resolve_settings(command_line.parse_command_line(arguments).config)
     check(made)
     return made
 

@@ -12,11 +12,13 @@ from papo_jax.methods import presets
 
 
 def changed(variant: str) -> settings.Settings:
-    return config_dict.resolve(config_dict.apply_variant(config_dict.default_config(), variant))
+    return config_dict.resolve_settings(
+        config_dict.apply_variant(config_dict.default_config(), variant)
+    )
 
 
 def test_config_and_settings_are_the_same_thing():
-    assert config_dict.resolve(config_dict.default_config()) == settings.Settings()
+    assert config_dict.resolve_settings(config_dict.default_config()) == settings.Settings()
 
 
 def test_variant_names_the_method_and_sets_keys():
@@ -81,7 +83,7 @@ def test_wrong_type_in_a_config_file():
     with config.unlocked():
         config.training = {**config.training.to_dict(), "steps": "many"}
     with pytest.raises(InputError, match="training.steps is 'many'; it must be of type int"):
-        config_dict.resolve(config)
+        config_dict.resolve_settings(config)
 
 
 def test_method_arguments_are_the_preset_with_what_differs():

@@ -121,9 +121,7 @@ class TestDropped:
         values = jnp.linspace(1, 1.1, 20_000)[None]
         mask = np.arange(20_000)[None] < tokens
         stats = TokenStats(*[values] * 4)
-        found = clip_v.polarity_outliers(
-            SampledTokens(stats, -values, mask, token_uniforms=values)
-        )
+        found = clip_v.polarity_outliers(SampledTokens(stats, -values, mask, token_uniforms=values))
         assert np.flatnonzero(found).tolist() == [*range(tokens - number, tokens)]  # the largest
 
     def test_single_branches_are_together_everything_but_the_dead_band(self):

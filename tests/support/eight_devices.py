@@ -116,7 +116,7 @@ def gradient_program(prepared: TrainingRun, method: str = "dapo"):
     def compute(params, batch):
         return compute_gradients(params, batch, make_key(6), scorer, loss=loss)
 
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
     return jax.jit(compute, in_shardings=(params, rows), out_shardings=(params, whole))
 
 
@@ -134,7 +134,7 @@ def parameter_polarity_program(prepared: TrainingRun):
 
 def take_program(prepared: TrainingRun):
     """(batch, rows) -> batch of those rows."""
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
     return jax.jit(
         functools.partial(take_rows, mesh=prepared.mesh),
         in_shardings=(rows, whole),
@@ -163,7 +163,7 @@ def weights_apart(prepared: TrainingRun, name: str, rollout: Rollout) -> dict[st
         )[0]
 
     arguments = (rollout, make_grades(rewards), LOW, make_key(7), unit)
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated(prepared.mesh)
+    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
     rollout_sharding = Rollout(trajectories=rows, stats=rows, entropy=whole)
     placed = jax.jit(weigh, in_shardings=(rollout_sharding, rows, whole, whole, rows))
     one, many = jax.jit(weigh)(*arguments), placed(*arguments)
