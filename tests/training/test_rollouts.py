@@ -1,8 +1,8 @@
-"""Dynamic sampling and the overlong mask: which prompts are drawn, which are trained on, and what
-is left out."""
+"""Dynamic sampling and the overlong mask: what is drawn, trained on and left out."""
 
 import contextlib
 import dataclasses
+import functools
 import types
 
 import jax
@@ -13,15 +13,18 @@ import run
 from papo_jax import grading
 from papo_jax.errors import TrainingStopped
 from papo_jax.grading import Judgment
-from papo_jax.learner import weighted_advantages
-from papo_jax.learner.gradients import accumulate
-from papo_jax.learner.trajectories import Batch
+from papo_jax.learner.batches import UpdateBatch
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.learn import take_rows
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import objectives, presets
 from papo_jax.tasks import order
-from papo_jax.training.rollouts import _kept, _widened, gather
-from papo_jax.training.session import prepare
-from papo_jax.training.step import _minibatches, run_updates, train_step
+from papo_jax.training import step as training_step
+from papo_jax.training.rollouts import _kept_answers, _widen_prompts, collect_rollouts
+from papo_jax.training.step import train_step
 from papo_jax.training.step_clock import Clock
+from papo_jax.training.training_run import prepare_run
 from tests.support.seeds import make_key
 
 RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
@@ -46,53 +49,71 @@ class Scripted:
 
 
 @pytest.fixture(scope="module")
-def sessions(small, tmp_path_factory):
-    """A function from what differs to a session of four prompts of four samples."""
-    with contextlib.ExitStack() as held:
+def prepare(small, tmp_path_factory):
+    """A function from what differs to a run of four prompts of four samples."""
+    with contextlib.ExitStack() as stack:
 
         def make(overrides):
             settings = small({"method.name": "dapo", **overrides})
-            return held.enter_context(
-                contextlib.closing(prepare(settings, tmp_path_factory.mktemp("run")))
-            )
+            made = prepare_run(settings, tmp_path_factory.mktemp("run"))
+            return stack.enter_context(contextlib.closing(made))
 
         yield make
 
 
 @pytest.fixture(scope="module")
-def session(sessions):
-    return sessions({"method.refills": 2})
+def prepared(prepare):
+    return prepare({"method.refills": 2})
 
 
-def gathered(session, *draws):
+def collect(prepared, *draws):
     scripted = Scripted(*draws)
-    found = gather(dataclasses.replace(session, pool=scripted), session.initial, 0, Clock())
+    scripted_run = dataclasses.replace(prepared, pool=scripted)
+    found = collect_rollouts(scripted_run, prepared.initial, 0, Clock())
     assert not scripted.draws, "fewer draws than expected"
     return found
 
 
-def drawn_prompts(session, places):
+def spy_on_learning(prepared, pool):
+    """(the run with a scripted pool, a list that takes what its steps learn)."""
+    outputs = []
+
+    def learn(state, rollout, grades):
+        state, output = prepared.programs.learn(state, rollout, grades)
+        outputs.append(jax.device_get(output))
+        return state, output
+
+    programs = prepared.programs._replace(learn=learn)
+    return dataclasses.replace(prepared, pool=pool, programs=programs), outputs
+
+
+def first_state(prepared):
+    """A copy of the run's first state, which may be donated."""
+    return jax.device_put(jax.tree.map(np.asarray, prepared.initial))
+
+
+def drawn_prompts(prepared, places):
     """The prompts that come at some places of the order."""
-    identifiers = order.draw_epoch_identifiers(session.settings.seed, 0, 12, 64)
-    return [session.problems.train.train[int(identifiers[place])].prompt for place in places]
+    identifiers = order.draw_epoch_identifiers(prepared.settings.seed, 0, 12, 64)
+    return [prepared.problems.train.train[int(identifiers[place])].prompt for place in places]
 
 
 def prompts(draw):
     return [problem.prompt for problem in draw.problems]
 
 
-def test_one_draw_is_enough_where_every_group_teaches(session):
-    found = gathered(session, [MIXED] * 4)
+def test_one_draw_is_enough_where_every_group_teaches(prepared):
+    found = collect(prepared, [MIXED] * 4)
     assert found.draws == 1 and found.kept.all()
-    assert prompts(found.chosen) == prompts(found.all) == drawn_prompts(session, range(4))
+    assert prompts(found.trained) == prompts(found.drawn) == drawn_prompts(prepared, range(4))
 
 
-def test_groups_are_filled_up_from_the_prompts_that_come_next(session):
-    found = gathered(session, [RIGHT, MIXED, WRONG, MIXED], [MIXED, WRONG, MIXED, MIXED])
+def test_groups_are_filled_up_from_the_prompts_that_come_next(prepared):
+    found = collect(prepared, [RIGHT, MIXED, WRONG, MIXED], [MIXED, WRONG, MIXED, MIXED])
     assert found.draws == 2 and found.kept.all()
-    assert prompts(found.all) == drawn_prompts(session, range(8))
-    assert prompts(found.chosen) == drawn_prompts(session, (1, 3, 4, 6))
-    assert found.chosen.rewards.tolist() == [[1, 0, 0, 1]] * 4
+    assert prompts(found.drawn) == drawn_prompts(prepared, range(8))
+    assert prompts(found.trained) == drawn_prompts(prepared, (1, 3, 4, 6))
+    assert found.trained.rewards.tolist() == [[1, 0, 0, 1]] * 4
 
     # Rows go along with their prompts: tokens, statistics and texts of group 3 of the chosen are
     # those of group 6 drawn.
@@ -100,105 +121,99 @@ def test_groups_are_filled_up_from_the_prompts_that_come_next(session):
         return np.asarray(array)[4 * group : 4 * group + 4]
 
     np.testing.assert_array_equal(
-        of(found.chosen.completions.tokens, 3), of(found.all.completions.tokens, 6)
+        of(found.trained.completions.tokens, 3), of(found.drawn.completions.tokens, 6)
     )
-    np.testing.assert_array_equal(of(found.chosen.stats.entropy, 3), of(found.all.stats.entropy, 6))
-    assert found.chosen.texts[12:] == found.all.texts[24:28]
-    ids = of(found.chosen.trajectories.prompt_tokens, 3)[0][
-        of(found.chosen.trajectories.prompt_valid, 3)[0]
+    np.testing.assert_array_equal(
+        of(found.trained.stats.entropy, 3), of(found.drawn.stats.entropy, 6)
+    )
+    assert found.trained.texts[12:] == found.drawn.texts[24:28]
+    ids = of(found.trained.trajectories.prompt_tokens, 3)[0][
+        of(found.trained.trajectories.prompt_valid, 3)[0]
     ]
-    assert session.policy.tokenizer.decode(ids) == drawn_prompts(session, (6,))[0]
+    assert prepared.policy.tokenizer.decode(ids) == drawn_prompts(prepared, (6,))[0]
 
 
-def test_after_the_last_refill_it_goes_on_with_what_there_is(session):
-    found = gathered(session, [WRONG] * 4, [RIGHT, MIXED, WRONG, WRONG], [RIGHT] * 4)
+def test_after_the_last_refill_it_goes_on_with_what_there_is(prepared):
+    found = collect(prepared, [WRONG] * 4, [RIGHT, MIXED, WRONG, WRONG], [RIGHT] * 4)
     assert found.draws == 3
-    assert prompts(found.chosen) == drawn_prompts(session, (5, 0, 1, 2))
+    assert prompts(found.trained) == drawn_prompts(prepared, (5, 0, 1, 2))
     assert found.kept.tolist() == [[True] * 4] + [[False] * 4] * 3
 
 
-def test_a_group_with_an_error_and_a_right_answer_teaches(session):
-    assert gathered(session, ["RRRE", "EEWE", MIXED, MIXED], [MIXED] * 4).chosen.rewards.tolist()[
-        0
-    ] == [1, 1, 1, 0]
+def test_a_group_with_an_error_and_a_right_answer_teaches(prepared):
+    found = collect(prepared, ["RRRE", "EEWE", MIXED, MIXED], [MIXED] * 4)
+    assert found.trained.rewards.tolist()[0] == [1, 1, 1, 0]
 
 
-def test_the_entropy_is_of_all_draws(session):
-    found = gathered(session, [RIGHT] * 4, [MIXED] * 4)
-    stats, mask = found.all.stats, np.asarray(found.all.trajectories.mask)
+def test_the_entropy_is_of_all_draws(prepared):
+    found = collect(prepared, [RIGHT] * 4, [MIXED] * 4)
+    stats, mask = found.drawn.stats, np.asarray(found.drawn.trajectories.action)
     assert mask.shape[0] == 32
     np.testing.assert_allclose(
-        found.all.entropy, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6
+        found.drawn.entropy_sum, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6
     )
 
 
-def test_not_one_answer_judged_stops_the_run(session):
+def test_not_one_answer_judged_stops_the_run(prepared):
     with pytest.raises(
         TrainingStopped,
         match=r"not one of step 0's 16 answers could be judged \(the first: no luck\)",
     ):
-        gathered(session, ["EEEE"] * 4)
+        collect(prepared, ["EEEE"] * 4)
 
 
-def test_truncated_answers_are_masked_by_the_samplers_own_flag(sessions):
+def test_truncated_answers_are_masked_by_the_samplers_own_flag(prepare):
     masked = {"method.refills": 0, "method.overlong_mask": True, "task.difficulty": 3}
-    lengths = np.asarray(gathered(sessions(masked), [MIXED] * 4).chosen.completions.mask).sum(
-        axis=1
-    )
+    found = collect(prepare(masked), [MIXED] * 4)
+    lengths = np.asarray(found.trained.completions.action).sum(axis=1)
     limit = int(np.unique(lengths)[-2])  # the longest answers are cut, and some end just in time
-    found = gathered(sessions({**masked, "rollout.max_new_tokens": limit}), [MIXED] * 4)
+    found = collect(prepare({**masked, "rollout.max_new_tokens": limit}), [MIXED] * 4)
     np.testing.assert_array_equal(
-        np.asarray(found.chosen.completions.mask).sum(axis=1), np.minimum(lengths, limit)
+        np.asarray(found.trained.completions.action).sum(axis=1), np.minimum(lengths, limit)
     )
     np.testing.assert_array_equal(
-        found.chosen.completions.truncated, lengths > limit
+        found.trained.completions.truncated, lengths > limit
     )  # a full length is not yet a truncation
     np.testing.assert_array_equal(found.kept.reshape(-1), lengths <= limit)
 
 
-def test_what_is_left_out_is_as_if_it_were_not_there(session):
-    found = gathered(session, [MIXED, RIGHT, MIXED, WRONG], [RIGHT] * 4, [WRONG] * 4)
-    trajectories, stats = found.chosen.trajectories, found.chosen.stats
-    weighed, _ = session.programs.weigh(
-        stats,
-        found.chosen.rewards,
-        trajectories.mask,
-        found.kept,
-        np.arange(16),
-        np.float32(1.0),
-        session.initial.phase,
-        make_key(0),
-        None,
+def test_what_is_left_out_is_as_if_it_were_not_there(prepared):
+    found = collect(prepared, [MIXED, RIGHT, MIXED, WRONG], [RIGHT] * 4, [WRONG] * 4)
+    rollout = found.rollout._replace(entropy=np.float32(1.0))
+    weighted, _ = compute_weighted_advantages(
+        rollout,
+        found.grades,
+        prepared.initial.entropy_trajectory,
+        key=make_key(0),
+        method=prepared.settings.method,
+        max_new_tokens=8,
     )
-    numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
-    batch = Batch(
-        trajectories,
-        stats.logprob,
-        stats.logprob,
-        weighed.advantages,
-        weighed.loss_mask,
-        weighed.polarity,
-        *numbers,
+    batch = jax.device_get(
+        UpdateBatch(
+            trajectories=rollout.trajectories,
+            old_logprob=rollout.stats.logprob,
+            reference_logprob=rollout.stats.logprob,
+            weighted_advantages=weighted.advantages,
+            loss_mask=weighted.loss_mask,
+            polarity=weighted.polarity,
+            sequences=np.arange(16, dtype=np.int32),
+            accuracy=np.zeros(16, np.float32),
+        )
     )
-    batch = jax.device_get(batch)
     few = jax.tree.map(lambda leaf: leaf[:8], batch)
-    assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.mask[:8].sum()
+    assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.action[:8].sum()
+
+    scorer = PolicyScorer(prepared.policy.graph)
     for objective in ("dapo", "grpo"):
+        method = presets.get(objective, kl_coefficient=0.0)
+        loss = LossFunction(method, 8, prepared.initial.entropy_trajectory)
         gradient = jax.jit(
-            lambda rows: accumulate(
-                session.initial.params,
-                rows,
-                make_key(0),
-                session.initial.phase,
-                graph=session.policy.graph,
-                method={**presets.get(objective), "kl_coefficient": 0.0},
-                limit=8,
-                temperature=1.0,
-                microbatches=1,
-            ),
+            functools.partial(compute_gradients, loss=loss),
             compiler_options={"xla_backend_optimization_level": 0},
         )
-        (whole, sums), (part, same) = gradient(batch), gradient(few)
+        params, key = prepared.initial.params, make_key(0)
+        whole, sums = gradient(params, batch, key, scorer)
+        part, same = gradient(params, few, key, scorer)
 
         def flat(tree):
             return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
@@ -208,13 +223,11 @@ def test_what_is_left_out_is_as_if_it_were_not_there(session):
         np.testing.assert_allclose(sums["loss"], same["loss"], rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
+def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(prepared):
     script = [RIGHT, MIXED, "EETE", MIXED], [MIXED, WRONG, MIXED, MIXED]
-    found = gathered(session, *script)
-    start = jax.tree.map(np.asarray, session.initial)
-    after, record = train_step(
-        dataclasses.replace(session, pool=Scripted(*script)), jax.device_put(start), 0
-    )
+    found = collect(prepared, *script)
+    scripted = dataclasses.replace(prepared, pool=Scripted(*script))
+    after, record = train_step(scripted, first_state(prepared), 0)
     assert int(after.cursor) == 8 and int(after.step) == 1
     row = record.row
     assert (row["rollout/draws"], row["rollout/informative"], row["rollout/kept"]) == (
@@ -229,10 +242,10 @@ def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
     )
     assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 1 / 32)
     np.testing.assert_allclose(
-        row["entropy"], found.all.entropy[0] / found.all.entropy[1], rtol=1e-6
+        row["entropy"], found.drawn.entropy_sum[0] / found.drawn.entropy_sum[1], rtol=1e-6
     )
     assert (
-        row["tokens_per_second"] * 100 > np.asarray(found.all.trajectories.mask).sum()
+        row["tokens_per_second"] * 100 > np.asarray(found.drawn.trajectories.action).sum()
     )  # of 8 groups, in less than 100 s
     assert [failure["reason"] for failure in record.failures] == [
         "no luck",
@@ -241,17 +254,17 @@ def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(session):
         "no luck",
     ]
     assert {failure["problem"] for failure in record.failures} == {
-        int(order.draw_epoch_identifiers(0, 0, 12, 64)[2])
+        int(order.draw_epoch_identifiers(prepared.settings.seed, 0, 12, 64)[2])
     }
-    assert [sample["completion"] for sample in record.samples] == found.chosen.texts[::4]
-    assert [sample["prompt"] for sample in record.samples] == prompts(found.chosen)
+    assert [sample["completion"] for sample in record.samples] == found.trained.texts[::4]
+    assert [sample["prompt"] for sample in record.samples] == prompts(found.trained)
     assert record.samples[0]["verdict"] == "right"
 
 
-def test_a_step_without_anything_to_learn_from_changes_no_parameter(session):
-    start = jax.tree.map(np.asarray, session.initial)
+def test_a_step_without_anything_to_learn_from_changes_no_parameter(prepared):
+    start = jax.tree.map(np.asarray, prepared.initial)
     pool = Scripted(*[[RIGHT, WRONG, RIGHT, WRONG]] * 3)
-    after, record = train_step(dataclasses.replace(session, pool=pool), jax.device_put(start), 0)
+    after, record = train_step(dataclasses.replace(prepared, pool=pool), jax.device_put(start), 0)
     assert (record.row["rollout/kept"], record.row["grad_norm"], record.row["update/skipped"]) == (
         0.0,
         0.0,
@@ -266,87 +279,66 @@ def test_a_step_without_anything_to_learn_from_changes_no_parameter(session):
     assert int(after.step) == 1 and int(after.cursor) == 12
 
 
-def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(session, monkeypatch):
-    """Two groups of four that teach: four of the eight rows in each of the two minibatches, and no
-    other in the loss."""
-    batches, update = [], session.programs.update
-
-    def spy(state, batch, key):
-        batches.append(jax.device_get(batch))
-        return update(state, batch, key)
-
+def test_what_takes_part_is_dealt_out_evenly_and_reaches_the_update(prepared):
+    """Two groups of four that teach: four of the eight rows of each of the two minibatches."""
     pool = Scripted([MIXED, RIGHT, WRONG, MIXED], [RIGHT] * 4, [WRONG] * 4)
-    spied = dataclasses.replace(session, pool=pool, programs=session.programs._replace(update=spy))
-    _, record = train_step(spied, jax.device_put(jax.tree.map(np.asarray, session.initial)), 0)
+    spied, outputs = spy_on_learning(prepared, pool)
+    _, record = train_step(spied, first_state(prepared), 0)
     assert (record.row["rollout/kept"], record.row["update/made"]) == (0.5, 2)
+    (output,) = outputs
+    batches = [take_rows(output.batch, rows) for rows in output.plan.rows]
     assert [int(batch.loss_mask.any(axis=1).sum()) for batch in batches] == [4, 4]
     for batch in batches:
         kept = batch.loss_mask.any(axis=1)
-        np.testing.assert_array_equal(batch.loss_mask, batch.trajectories.mask & kept[:, None])
-        assert (batch.advantages[~kept] == 0).all() and (batch.advantages[kept] != 0).any()
+        np.testing.assert_array_equal(batch.loss_mask, batch.trajectories.action & kept[:, None])
+        assert (batch.weighted_advantages[~kept] == 0).all()
+        assert (batch.weighted_advantages[kept] != 0).any()
 
 
-def test_figures_are_of_the_updates_that_were_made(session):
-    """One answer in the loss, and so one of the two minibatches; the other's zeros are no
-    figures."""
-    start = jax.tree.map(np.asarray, session.initial)
-    found = gathered(session, [MIXED] * 4)
-    trajectories, stats = found.chosen.trajectories, found.chosen.stats
-    mask = np.asarray(trajectories.mask) & (np.arange(16) == 5)[:, None]
-    numbers = np.arange(16, dtype=np.int32), np.zeros(16, np.float32)
-    batch = Batch(
-        trajectories,
-        stats.logprob,
-        stats.logprob,
-        mask.astype(np.float32),
-        mask,
-        np.zeros_like(stats.logprob),
-        *numbers,
-    )
-    _, row = run_updates(session, jax.device_put(start), batch, 0)
-    chosen = next(
-        rows for _, rows in _minibatches(session, start, 0, mask.any(axis=1)) if 5 in rows
-    )
-    key = make_key(0)  # DAPO draws nothing
-    _, alone = session.programs.update(
-        jax.device_put(start), session.programs.take(batch, chosen), key
-    )
+def test_figures_are_of_the_updates_that_were_made(prepared, monkeypatch):
+    """One answer in the loss, and so one of two minibatches; the other's zeros are no figures."""
+    found = collect(prepared, [MIXED] * 4)
+    alone = found._replace(kept=np.arange(16).reshape(4, 4) == 5)
+    monkeypatch.setattr(training_step, "collect_rollouts", lambda *_: alone)
+    spied, outputs = spy_on_learning(prepared, None)
+    _, record = train_step(spied, first_state(prepared), 0)
+    (output,), row = outputs, record.row
+    (number,) = (number for number, rows in enumerate(output.plan.rows) if 5 in rows)
     assert row["update/made"] == 1 and row["update/skipped"] == 0
-    assert row["grad_norm"] == float(alone["grad_norm"]) > 0 and row["loss"] == float(alone["loss"])
+    assert row["grad_norm"] == float(output.updates["grad_norm"][number]) > 0
+    assert row["loss"] == float(output.updates["loss"][number])
 
 
-def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
+def test_weights_are_as_if_what_is_left_out_were_not_there(prepare):
     for objective in (objectives.DAPO, objectives.GRPO):
-        session = sessions({"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"})
-        method = {**session.settings.method_arguments(), "objective": objective, "overlong": 0.0}
-        found = gathered(session, [MIXED, RIGHT, MIXED, WRONG])
-        mask, stats = np.asarray(found.all.trajectories.mask), jax.device_get(found.all.stats)
+        prepared = prepare({"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"})
+        method = dataclasses.replace(prepared.settings.method, objective=objective, overlong=0.0)
+        found = collect(prepared, [MIXED, RIGHT, MIXED, WRONG])
         kept = np.repeat([[True], [False], [True], [False]], 4, axis=1)
         rows = kept.reshape(-1)
+        rollout = jax.device_get(found.rollout)._replace(entropy=np.float32(0.5))
+        grades = found.grades._replace(kept=kept)
 
-        def weigh(stats, rewards, mask, kept):
-            return weighted_advantages.weigh(
-                stats,
-                rewards,
-                mask,
-                kept,
-                np.arange(len(mask)),
-                np.float32(0.5),
-                session.initial.phase,
-                make_key(0),
+        def weigh(rollout, grades, method=method, prepared=prepared):
+            return compute_weighted_advantages(
+                rollout,
+                grades,
+                prepared.initial.entropy_trajectory,
+                key=make_key(0),
                 method=method,
-                limit=8,
+                max_new_tokens=8,
             )[0]
 
-        whole = weigh(stats, found.all.rewards, mask, kept)
-        few = weigh(
-            jax.tree.map(lambda leaf: leaf[rows], stats),
-            found.all.rewards[[0, 2]],
-            mask[rows],
-            kept[[0, 2]],
+        whole = weigh(rollout, grades)
+        some, stats = jax.tree.map(
+            lambda leaf, rows=rows: leaf[rows], (rollout.trajectories, rollout.stats)
         )
-        assert len(np.unique(np.asarray(few.weights)[mask[rows]])) > 1
-        for name in ("advantages", "weights", "polarity", "pressure"):
+        few = weigh(
+            rollout._replace(trajectories=some, stats=stats),
+            jax.tree.map(lambda leaf: leaf[[0, 2]], grades),
+        )
+        assert len(np.unique(np.asarray(few.weights)[some.action])) > 1
+        for name in ("advantages", "weights", "polarity", "loss_weights"):
             np.testing.assert_allclose(
                 getattr(whole, name)[rows], getattr(few, name), rtol=1e-6, err_msg=name
             )
@@ -354,27 +346,26 @@ def test_weights_are_as_if_what_is_left_out_were_not_there(sessions):
 
 
 def test_both_reasons_to_leave_out_add_up():
-    rewards, truncated = (
-        np.array([[1, 0], [1, 1]], np.float32),
+    right, truncated = (
+        np.array([[True, False], [True, True]]),
         np.array([False, True, False, True]),
     )
-    chosen = types.SimpleNamespace(
-        rewards=rewards, completions=types.SimpleNamespace(truncated=truncated)
+    trained = types.SimpleNamespace(
+        right=right, completions=types.SimpleNamespace(truncated=truncated)
     )
     kept = {
-        mask: _kept(chosen, {"refills": 1, "overlong_mask": mask}).tolist()
+        mask: _kept_answers(trained, presets.get("dapo", refills=1, overlong_mask=mask)).tolist()
         for mask in (False, True)
     }
     assert kept == {False: [[True, True], [False, False]], True: [[True, False], [False, False]]}
-    assert _kept(chosen, {"refills": 0, "overlong_mask": False}).all()
+    assert _kept_answers(trained, presets.get("dapo", refills=0, overlong_mask=False)).all()
 
 
-def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(sessions):
-    session = sessions({"method.refills": 1, "task.train_size": 4, "rollout.temperature": 1.5})
-    found = gathered(session, [RIGHT] * 4, [RIGHT] * 4)
-    later = gather(
-        dataclasses.replace(session, pool=Scripted([MIXED] * 4)), session.initial, 1, Clock()
-    )
+def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(prepare):
+    prepared = prepare({"method.refills": 1, "task.train_size": 4, "rollout.temperature": 1.5})
+    found = collect(prepared, [RIGHT] * 4, [RIGHT] * 4)
+    scripted = dataclasses.replace(prepared, pool=Scripted([MIXED] * 4))
+    later = collect_rollouts(scripted, prepared.initial, 1, Clock())
 
     def of(draw, first):
         return {
@@ -382,18 +373,19 @@ def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(sessions):
             for n, problem in enumerate(draw.problems[first : first + 4])
         }
 
-    first, second, next_step = of(found.all, 0), of(found.all, 4), of(later.all, 0)
+    first, second, next_step = of(found.drawn, 0), of(found.drawn, 4), of(later.drawn, 0)
     assert sorted(first) == sorted(second) == sorted(next_step) == [0, 1, 2, 3]
     assert all(first[n] != second[n] and first[n] != next_step[n] for n in range(4))
 
 
-def test_prompts_are_padded_on_the_left_where_draws_differ_in_width(session):
-    found = gathered(session, [MIXED] * 4)
-    wide = _widened(found.all.trajectories, found.all.trajectories.prompt_tokens.shape[1] + 3)
-    mask = np.asarray(wide.mask)
-    again = np.asarray(session.programs.assess(session.initial.params, wide).logprob)
+def test_prompts_are_padded_on_the_left_where_draws_differ_in_width(prepared):
+    found = collect(prepared, [MIXED] * 4)
+    trajectories = found.drawn.trajectories
+    wide = _widen_prompts(trajectories, trajectories.prompt_tokens.shape[1] + 3)
+    mask = np.asarray(wide.action)
+    again = np.asarray(prepared.programs.score(prepared.initial.params, wide).logprob)
     np.testing.assert_allclose(
-        again[mask], np.asarray(found.all.stats.logprob)[mask], atol=1e-3
+        again[mask], np.asarray(found.drawn.stats.logprob)[mask], atol=1e-3
     )  # another shape rounds otherwise
 
 
