@@ -45,6 +45,6 @@ def mixed_verdicts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pool, "judge", judge)
         patch.setattr(
-            "papo_jax.training.problems.check_graders", lambda problems, pool, **_: problems
+            "papo_jax.training.run_problems.check_graders", lambda problems, pool, **_: problems
         )
         yield

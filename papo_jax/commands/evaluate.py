@@ -10,10 +10,10 @@ from papo_jax.config.command_line import Command
 from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
-from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.telemetry import progress, provenance
-from papo_jax.training import checkpoint, problems, programs, run_directory
-from papo_jax.training.training_run import attach_adapters, load_policy, make_scorer, open_pool
+from papo_jax.training import checkpoint, programs, run_directory, run_problems
+from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
+from papo_jax.training.training_run import make_evaluator, open_pool
 
 # What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not
 # which policy it is.
@@ -48,32 +48,21 @@ def evaluate_policies(command: Command) -> None:
     settings = config_dict.resolve_settings(command.config) if base else _settings_of_run(command)
     check_settings(settings)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    asked = problems.load_problems(settings, trained=False, base=base)
+    asked = run_problems.load_problems(settings, trained=False, base=base)
     with contextlib.ExitStack() as held:
         pool = held.enter_context(open_pool(settings))
-        asked = problems.check_graders(asked, pool, trained=False)
+        asked = run_problems.check_graders(asked, pool, trained=False)
         policy = load_policy(settings, mesh)
         made = provenance.describe_run(
             settings=to_dict(settings), data=asked.describe(), params=policy.params, mesh=mesh
         )
         run_directory.check_fingerprints(workdir, made, sections=("model",))
         policy = attach_adapters(settings, policy, mesh)
-        store = problems.encode_prompts(settings, policy, asked.eval_set)
         trained, scorer = make_scorer(settings, policy, mesh)
         program = programs.build_eval_sampler(policy, scorer, trained, settings)
-        evaluator = Evaluator(
-            settings=settings,
-            problems=asked.eval_set,
-            store=store,
-            tokenizer=policy.tokenizer,
-            stop_tokens=policy.stop_tokens,
-            program=program,
-            pool=pool,
-            mesh=mesh,
-        )
-        if (
-            base or command.output is None
-        ):  # else a run that is going on, or begins, would write the same files
+        evaluator = make_evaluator(settings, policy, asked, program=program, pool=pool, mesh=mesh)
+        # Otherwise a run that is training, or begins, would write the same files.
+        if base or command.output is None:
             held.callback(run_directory.lock_directory(workdir).close)
             if base and run_directory.holds_run(workdir):
                 raise InputError(
@@ -131,7 +120,7 @@ def _read_policies(workdir: pathlib.Path, base):
     if not steps:
         yield 0, base
     for step in sorted(steps):
-        if (place / str(step)).is_dir():  # a run that goes on may have dropped it meanwhile
+        if (place / str(step)).is_dir():  # a run that is training may have dropped it meanwhile
             yield step, checkpoint.read_params(place, step, base)
 
 

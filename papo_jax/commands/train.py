@@ -25,7 +25,7 @@ def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
 
     Raises:
       InputError: if the config or the input is wrong; nothing is written then.
-      TrainingStopped: if training cannot go on.
+      TrainingStopped: if training cannot continue.
     """
     check_settings(settings)
     if settings.telemetry.tensorboard:

@@ -43,7 +43,7 @@ def derived_sizes(settings: Settings) -> list[tuple[str, str]]:
         ("updates in all", f"{training.steps * updates:,} in {training.steps} steps"),
         ("mesh", f"data {mesh.data} x fsdp {mesh.fsdp} x tensor {mesh.tensor}"),
         (
-            "panel",
+            "evaluation set",
             f"{settings.evaluation.problems} problems x {settings.evaluation.samples} samples",
         ),
     ]

@@ -16,7 +16,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Command(NamedTuple):
-    """What was asked for.
+    """A parsed command line.
 
     Attributes:
       mode: one of `MODES`.
@@ -68,14 +68,13 @@ def parse_command_line(arguments: list[str]) -> Command:
     if rest:
         raise InputError(f"{rest[0]!r} is no flag; see the first lines of run.py")
     _check_mode(mode.value, arguments, output.value, dtype.value)
-    place = pathlib.Path(output.value) if output.value else None
     return Command(
-        mode.value,
-        config.value,
-        _list_config_keys(arguments),
-        pathlib.Path(workdir.value),
-        place,
-        dtype.value,
+        mode=mode.value,
+        config=config.value,
+        named=_list_config_keys(arguments),
+        workdir=pathlib.Path(workdir.value),
+        output=pathlib.Path(output.value) if output.value else None,
+        dtype=dtype.value,
     )
 
 

@@ -162,7 +162,7 @@ class Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry:
-    """What a run writes and shows beside its metrics."""
+    """Samples, progress and event files of a run."""
 
     # Completions a step that go to samples.jsonl.
     samples: int = 8

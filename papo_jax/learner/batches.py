@@ -50,7 +50,7 @@ class Rollout(NamedTuple):
 
 
 class Grades(NamedTuple):
-    """What a task says of a rollout's answers, [N, G].
+    """Grades of a rollout's answers, given by the task, [N, G].
 
     Attributes:
       rewards: float32, in the task's own unit.
@@ -64,7 +64,7 @@ class Grades(NamedTuple):
 
 
 class UpdateBatch(NamedTuple):
-    """What an update reads, [B, T] unless said otherwise.
+    """The batch that updates read, [B, T] unless said otherwise.
 
     Attributes:
       trajectories: the sequences.

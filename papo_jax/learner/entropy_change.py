@@ -62,6 +62,7 @@ def measure_entropy_change(
 
 
 def summarize_entropy_change(
+    *,
     change: EntropyChange,
     predicted: jax.Array,
     polarity: jax.Array,

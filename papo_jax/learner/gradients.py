@@ -33,7 +33,7 @@ Metrics = dict[str, jax.Array]
 
 
 class LossContext(NamedTuple):
-    """What a loss reads of each token beside its current statistics.
+    """The inputs of a loss beside the tokens' current statistics.
 
     Attributes:
       tokens: `TokenBatch` without current statistics and without scalars.
@@ -102,17 +102,18 @@ def compute_gradients(
       and the objective's metrics as averages}).
     """
     context = _make_context(batch, key, loss)
+    parts = scorer.count_parts(batch.sequences.shape[0])
     if loss.method.objective.needs_full_minibatch:
         # Two passes: statistics of everything, then the gradient along the loss's cotangents.
         stats = scorer.score(params, batch.trajectories)
         cotangents, (out, change) = _loss_cotangents(loss, stats, context)
         gradients, _ = _sum_over_microbatches(
-            _linearized_gradient(scorer), params, batch, cotangents, scorer
+            _linearized_gradient(scorer), params, batch, cotangents, parts=parts
         )
         total = out.total
     else:
         gradients, (total, out, change) = _sum_over_microbatches(
-            _per_token_gradient(scorer, loss), params, batch, context, scorer
+            _per_token_gradient(scorer, loss), params, batch, context, parts=parts
         )
 
     denominator = jnp.maximum(out.count, 1.0)
@@ -204,15 +205,15 @@ def _per_token_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
 
 
 def _sum_over_microbatches(
-    part: Callable, params: Params, batch: UpdateBatch, context, scorer: PolicyScorer
+    gradient_fn: Callable, params: Params, batch: UpdateBatch, context, *, parts: int
 ):
-    """Adds up part(params, rows, context of the rows) over the micro-batches."""
-    microbatches = scorer.count_parts(batch.sequences.shape[0])
-    parts = split_rows((batch, context), microbatches)
-    shapes = jax.eval_shape(part, params, *jax.tree.map(lambda leaf: leaf[0], parts))
+    """Adds up gradient_fn(params, rows, context of the rows) over the micro-batches."""
+    microbatches = split_rows((batch, context), parts)
+    first = jax.tree.map(lambda leaf: leaf[0], microbatches)
+    shapes = jax.eval_shape(gradient_fn, params, *first)
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def add(sums, rows):
-        return jax.tree.map(jnp.add, sums, part(params, *rows)), None
+        return jax.tree.map(jnp.add, sums, gradient_fn(params, *rows)), None
 
-    return jax.lax.scan(add, zeros, parts)[0]
+    return jax.lax.scan(add, zeros, microbatches)[0]

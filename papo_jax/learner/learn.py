@@ -54,7 +54,7 @@ class Learner:
 
 
 class LearnOutput(NamedTuple):
-    """What a step of learning leaves besides the state.
+    """The results of a step of learning besides the state.
 
     Attributes:
       weighted: the rollout's advantages and weights.

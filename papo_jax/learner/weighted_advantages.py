@@ -81,7 +81,7 @@ def compute_weighted_advantages(
         trajectory = trajectory._replace(adaptive_coefficient=coefficient)
 
     answer_advantages = _estimate_advantages(rollout, grades, method, max_new_tokens)
-    tokens = _token_advantages(rollout, grades, answer_advantages, key, method)
+    tokens = _token_advantages(rollout, grades, answer_advantages, key=key, method=method)
     tokens = tokens._replace(
         polarity=_polarity_of(tokens, method), unit_parameter_polarity=unit_parameter_polarity
     )
@@ -136,7 +136,12 @@ def _estimate_advantages(
 
 
 def _token_advantages(
-    rollout: Rollout, grades: Grades, answer_advantages: jax.Array, key: jax.Array, method: Method
+    rollout: Rollout,
+    grades: Grades,
+    answer_advantages: jax.Array,
+    *,
+    key: jax.Array,
+    method: Method,
 ) -> SampledTokens:
     """A of each token and the tokens of the loss; what is dropped has A = 0."""
     loss_mask = rollout.trajectories.action & grades.kept.reshape(-1, 1)

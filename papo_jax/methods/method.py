@@ -26,7 +26,7 @@ from papo_jax.methods.token_batch import SampledTokens
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Method:
-    """What turns a graded rollout into updates.
+    """The rules that turn a graded rollout into updates.
 
     Attributes:
       objective: loss of a minibatch under the current policy.
@@ -122,12 +122,12 @@ class Method:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether its objective looks at a reference policy."""
+        """True if the objective looks at a reference policy."""
         return bool(self.number("kl_coefficient"))
 
     @property
     def needs_parameter_polarity(self) -> bool:
-        """Whether its signal takes a pass over the parameters."""
+        """True if the signal takes a pass over the parameters."""
         return signals.SIGNALS[self.signal].needs_parameter_polarity
 
     def token_advantages(self, tokens: SampledTokens) -> jax.Array:

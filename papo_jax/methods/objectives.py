@@ -20,7 +20,7 @@ Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 
 class LossSum(NamedTuple):
-    """What some sequences add to the minibatch's loss.
+    """The share of some sequences in the minibatch's loss.
 
     Attributes:
       total: [] sum of the loss, to be divided by the minibatch's count.
@@ -34,7 +34,7 @@ class LossSum(NamedTuple):
 
 
 class TokenReduction(NamedTuple):
-    """How token losses become one number: sum c loss / count.
+    """The weights that reduce token losses to one number: sum c loss / count.
 
     Attributes:
       token_weights: [B, T] c, 0 where the mask is false.

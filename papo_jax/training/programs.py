@@ -29,7 +29,8 @@ class Programs(NamedTuple):
       sum_entropy: (TokenStats, mask) -> (sum of the entropy, number of tokens).
       learn: (state, rollout, grades) -> (state, LearnOutput); donates the state.
       measure_entropy_change: (before, after, trajectories) -> EntropyChange.
-      summarize_entropy_change: (change, predicted, polarity, advantages, mask) -> metrics.
+      summarize_entropy_change: {"change": ..., "predicted": ..., "polarity": ...,
+        "advantages": ..., "mask": ...} -> metrics.
     """
 
     sample: Callable
@@ -110,7 +111,7 @@ def build_programs(
             out_shardings=batch_sharded,
         ),
         summarize_entropy_change=jax.jit(
-            entropy_change.summarize_entropy_change,
+            lambda arrays: entropy_change.summarize_entropy_change(**arrays),
             in_shardings=batch_sharded,
             out_shardings=replicated,
         ),

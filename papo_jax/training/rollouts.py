@@ -58,7 +58,7 @@ class GradedRollout(NamedTuple):
 
 
 class RolloutBatch(NamedTuple):
-    """What a step works with.
+    """The rollouts of a step, with what is kept of them.
 
     Attributes:
       drawn: every prompt that was drawn, for what is logged; M >= N prompts.
@@ -74,7 +74,7 @@ class RolloutBatch(NamedTuple):
 
     @property
     def rollout(self) -> Rollout:
-        """What the learner reads of the trained prompts, with the entropy of all draws."""
+        """The learner's view of the trained prompts, with the entropy of all draws."""
         total, tokens = self.drawn.entropy_sum
         return Rollout(
             trajectories=self.trained.trajectories,
@@ -107,9 +107,9 @@ def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Cloc
       TrainingStopped: if no answer of a draw could be judged.
     """
     method, count = run.settings.method, run.settings.rollout.prompts
-    draws = [_draw_rollout(run, state, step, 0, clock)]
+    draws = [_draw_rollout(run, state, step, number=0, clock=clock)]
     while len(draws) <= method.refills and sum(map(_count_informative, draws)) < count:
-        draws.append(_draw_rollout(run, state, step, len(draws), clock))
+        draws.append(_draw_rollout(run, state, step, number=len(draws), clock=clock))
     drawn = draws[0] if len(draws) == 1 else _join_draws(draws)
     trained = drawn
     if len(draws) > 1:
@@ -142,7 +142,7 @@ def _count_informative(drawn: GradedRollout) -> int:
 
 
 def _draw_rollout(
-    run: TrainingRun, state: TrainState, step: int, number: int, clock: Clock
+    run: TrainingRun, state: TrainState, step: int, *, number: int, clock: Clock
 ) -> GradedRollout:
     """Samples and grades the prompts that come next after `number` draws of this step."""
     settings, programs = run.settings, run.programs

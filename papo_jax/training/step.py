@@ -19,7 +19,7 @@ Row = dict[str, float]
 
 
 class StepRecord(NamedTuple):
-    """What a step leaves for the files.
+    """The records of a step, for the run's files.
 
     Attributes:
       row: of metrics.
@@ -99,7 +99,13 @@ def _diagnose(
     # more strongly.
     predicted = updates_made * weighted.loss_weights * weighted.polarity
     return run.programs.summarize_entropy_change(
-        change, predicted, weighted.polarity, weighted.advantages, trajectories.action
+        {
+            "change": change,
+            "predicted": predicted,
+            "polarity": weighted.polarity,
+            "advantages": weighted.advantages,
+            "mask": trajectories.action,
+        }
     )
 
 

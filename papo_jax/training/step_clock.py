@@ -1,4 +1,4 @@
-"""Where a step's seconds go."""
+"""Clock of a step: seconds of each of its parts."""
 
 import time
 

@@ -99,7 +99,7 @@ def test_groups_by_hand():
     advantages = jnp.array([[1.0, 1.0, -1.0, -1.0, 1.0, 1.0]])
     mask = jnp.array([[True, True, True, True, True, False]])
     found = entropy_change.summarize_entropy_change(
-        entropy_change.EntropyChange(directional=values, realized=2 * values),
+        change=entropy_change.EntropyChange(directional=values, realized=2 * values),
         predicted=3 * values,
         polarity=polarity,
         advantages=advantages,

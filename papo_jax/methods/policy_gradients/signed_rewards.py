@@ -1,6 +1,6 @@
 """PSR, NSR and W-REINFORCE: right answers alone, wrong ones alone, or both unequally.
 
-Source: Zhu et al. 2025, arXiv 2506.01347, and TianHongZXY/RLVR-Decomposed. The text speaks of
+Source: Zhu et al. 2025, arXiv 2506.01347, and TianHongZXY/RLVR-Decomposed. The text says
 REINFORCE; the code clips the ratio at 0.2 and takes a mean over tokens, and the code is followed.
 There is no baseline. PSR and NSR drop the other answers before minibatches are made, so
 denominators and the number of updates shrink. Two things differ from the code: there the last,

@@ -2,7 +2,7 @@
 
 Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: a share of 2e-4 of
 the tokens from those with 1 < Cov < 5, under the current policy; the ratio clip at 1 / 1, which
-only cuts ratios above 2. The paper speaks of the batch, the code takes each micro-batch; here it is
+only cuts ratios above 2. The paper says the batch, the code takes each micro-batch; here it is
 the whole minibatch. The chosen tokens stay in the denominator.
 """
 

@@ -1,4 +1,4 @@
-"""Problems of a run: those it trains on and its evaluation set, checked to be gradable."""
+"""RunProblems of a run: those it trains on and its evaluation set, checked to be gradable."""
 
 import dataclasses
 import itertools
@@ -22,7 +22,7 @@ PROBES = 8  # questions of a quick grader's self-test that go through the pool
 
 
 @dataclasses.dataclass(frozen=True)
-class Problems:
+class RunProblems:
     """The problems of a run.
 
     Attributes:
@@ -52,7 +52,7 @@ class Problems:
         }
 
 
-def load_problems(settings: Settings, *, trained: bool = True, base: bool = False) -> Problems:
+def load_problems(settings: Settings, *, trained: bool = True, base: bool = False) -> RunProblems:
     """Loads the tasks of a run.
 
     Args:
@@ -63,10 +63,10 @@ def load_problems(settings: Settings, *, trained: bool = True, base: bool = Fals
         problems.
 
     Returns:
-      `Problems`.
+      `RunProblems`.
 
     Raises:
-      InputError: if a task cannot be had, is too small, or the two share problems.
+      InputError: if a task cannot be loaded, is too small, or the two share problems.
     """
     train = _load_task(dataclasses.asdict(settings.task))
     evaluated = train
@@ -90,10 +90,12 @@ def load_problems(settings: Settings, *, trained: bool = True, base: bool = Fals
         overlap.check_overlap(
             train.train, chosen, used=[part.template for part in (*train.parts, *evaluated.parts)]
         )
-    return Problems(train, evaluated, chosen)
+    return RunProblems(train, evaluated, chosen)
 
 
-def check_graders(problems: Problems, pool: grading.Pool, *, trained: bool = True) -> Problems:
+def check_graders(
+    problems: RunProblems, pool: grading.Pool, *, trained: bool = True
+) -> RunProblems:
     """Has every task grade its own reference answers, and perturbed ones.
 
     Args:
