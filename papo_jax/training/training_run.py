@@ -41,6 +41,7 @@ class TrainingRun:
       evaluations: what is on record of it; None where the run is not evaluated.
       pool: of grading processes.
       mesh: the device mesh.
+      scorer: of the policy, with the parameters that are not trained and those of a reference.
       programs: jitted.
       checkpoints: open.
       initial: the state to start from: fresh, or the newest checkpoint.
@@ -56,6 +57,7 @@ class TrainingRun:
     evaluations: EvaluationFile | None
     pool: grading.Pool
     mesh: Mesh
+    scorer: PolicyScorer
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
     initial: TrainState
@@ -151,6 +153,7 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         evaluations=files.evaluations,
         pool=pool,
         mesh=mesh,
+        scorer=parts.scorer,
         programs=parts.programs,
         checkpoints=files.checkpoints,
         initial=initial,

@@ -54,8 +54,7 @@ def params(prepared):
 
 @pytest.fixture(scope="module")
 def scorer(prepared):
-    """The run's own."""
-    return training_run.make_scorer(prepared.settings, prepared.policy, prepared.mesh)[1]
+    return prepared.scorer
 
 
 @pytest.fixture(scope="module")

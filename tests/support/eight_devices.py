@@ -21,14 +21,13 @@ from papo_jax.learner.batches import Grades, Rollout, Trajectories, UpdateBatch
 from papo_jax.learner.gradients import LossFunction, compute_gradients
 from papo_jax.learner.learn import take_rows
 from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
-from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
 from papo_jax.methods.rule_numbers import bound_numbers, unbound
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
-from papo_jax.training.training_run import TrainingRun, make_scorer, prepare_run
+from papo_jax.training.training_run import TrainingRun, prepare_run
 from tests.support.rows import make_grades
 from tests.support.seeds import make_key, make_rng
 
@@ -101,29 +100,26 @@ def on_mesh(settings: Settings, sizes: tuple[int, int, int]) -> Settings:
     return dataclasses.replace(settings, mesh=mesh)
 
 
-def scorer_of(prepared: TrainingRun, microbatch: int) -> PolicyScorer:
-    """The run's scorer at another micro-batch."""
-    scorer = make_scorer(prepared.settings, prepared.policy, prepared.mesh)[1]
-    return dataclasses.replace(scorer, microbatch=microbatch)
-
-
 def gradient_program(prepared: TrainingRun, method: str = "dapo"):
     """(params, batch) -> (gradient, sums) of a quarter of the rows, as an update sees them."""
     params = jax.tree.map(lambda leaf: leaf.sharding, prepared.initial.params)
-    scorer = scorer_of(prepared, microbatch=128)
+    scorer = dataclasses.replace(prepared.scorer, microbatch=128)
     loss = LossFunction(presets.get(method), 8, LOW)
 
     def compute(params, batch):
         return compute_gradients(params, batch, make_key(6), scorer, loss=loss)
 
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
+    rows, whole = (
+        parallel.batch_sharding(prepared.mesh),
+        parallel.replicated_sharding(prepared.mesh),
+    )
     return jax.jit(compute, in_shardings=(params, rows), out_shardings=(params, whole))
 
 
 def parameter_polarity_program(prepared: TrainingRun):
     """(params, trajectories) -> polarity of unit advantages under plain gradient steps."""
     params = jax.tree.map(lambda leaf: leaf.sharding, prepared.initial.params)
-    scorer = scorer_of(prepared, microbatch=512)
+    scorer = dataclasses.replace(prepared.scorer, microbatch=512)
 
     def compute(params, rows):
         return compute_unit_parameter_polarity(params, None, rows, scorer)
@@ -134,7 +130,10 @@ def parameter_polarity_program(prepared: TrainingRun):
 
 def take_program(prepared: TrainingRun):
     """(batch, rows) -> batch of those rows."""
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
+    rows, whole = (
+        parallel.batch_sharding(prepared.mesh),
+        parallel.replicated_sharding(prepared.mesh),
+    )
     return jax.jit(
         functools.partial(take_rows, mesh=prepared.mesh),
         in_shardings=(rows, whole),
@@ -163,7 +162,10 @@ def weights_apart(prepared: TrainingRun, name: str, rollout: Rollout) -> dict[st
         )[0]
 
     arguments = (rollout, make_grades(rewards), LOW, make_key(7), unit)
-    rows, whole = parallel.batch_sharding(prepared.mesh), parallel.replicated_sharding(prepared.mesh)
+    rows, whole = (
+        parallel.batch_sharding(prepared.mesh),
+        parallel.replicated_sharding(prepared.mesh),
+    )
     rollout_sharding = Rollout(trajectories=rows, stats=rows, entropy=whole)
     placed = jax.jit(weigh, in_shardings=(rollout_sharding, rows, whole, whole, rows))
     one, many = jax.jit(weigh)(*arguments), placed(*arguments)

@@ -1,5 +1,4 @@
-"""Runs that train adapters: the base stays, the reference is the base, and what is exported is the
-sum."""
+"""Runs that train adapters: the base stays and is the reference, and an export is the sum."""
 
 import contextlib
 import json
@@ -10,8 +9,10 @@ import pytest
 
 import run
 from papo_jax import models
+from papo_jax.learner.batches import Rollout
 from papo_jax.models import lora
-from papo_jax.training.session import prepare
+from papo_jax.training.training_run import prepare_run
+from tests.support.rows import make_grades
 from tests.support.seeds import make_key
 
 LORA = {
@@ -42,19 +43,20 @@ def test_state_and_checkpoints_hold_adapters_alone(trained):
 def test_reference_is_the_base(small, trained):
     """After training the policy has moved away from its reference, which still is the base."""
     _, _, place = trained
-    with contextlib.closing(prepare(small({**LORA, **LORA_TARGETS}), place)) as session:
-        assert session.policy.config.lora == exported_adapters()
-        assert jax.tree.structure(session.reference) == jax.tree.structure(
-            session.initial.params
+    with contextlib.closing(prepare_run(small({**LORA, **LORA_TARGETS}), place)) as prepared:
+        assert prepared.policy.config.lora == exported_adapters()
+        reference, programs = prepared.scorer.reference, prepared.programs
+        assert jax.tree.structure(reference) == jax.tree.structure(
+            prepared.initial.params
         )  # no weights of its own
-        _, trajectories = session.programs.rollout(
-            session.reference, session.prompts(range(4)), make_key(0)
-        )
-        of_reference = session.programs.assess(session.reference, trajectories)
-        of_policy = session.programs.assess(session.initial.params, trajectories)
-    base = models.load(session.settings.model.path)
+        _, trajectories = programs.sample(reference, prepared.pad_prompts(range(4)), make_key(0))
+        of_reference = programs.score(reference, trajectories)
+        of_policy = programs.score(prepared.initial.params, trajectories)
+        rollout = Rollout(trajectories=trajectories, stats=of_policy, entropy=np.float32(1))
+        _, output = programs.learn(prepared.initial, rollout, make_grades(np.eye(4)))
+    base = models.load(prepared.settings.model.path)
     tokens = np.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
-    valid = np.concatenate([trajectories.prompt_valid, trajectories.mask], axis=1)
+    valid = np.concatenate([trajectories.prompt_valid, trajectories.valid], axis=1)
     logprob = jax.nn.log_softmax(
         models.logits(base.graph, base.params, tokens, valid)[
             :, trajectories.prompt_tokens.shape[1] - 1 : -1
@@ -63,22 +65,28 @@ def test_reference_is_the_base(small, trained):
     expected = np.take_along_axis(
         np.asarray(logprob), np.asarray(trajectories.tokens)[..., None], axis=-1
     )[..., 0]
-    mask = np.asarray(trajectories.mask)
+    mask = np.asarray(trajectories.action)
     np.testing.assert_allclose(np.asarray(of_reference.logprob)[mask], expected[mask], atol=1e-5)
     assert np.abs(np.asarray(of_policy.logprob) - of_reference.logprob)[mask].max() > 1e-4
+    # It is what updates read.
+    np.testing.assert_array_equal(
+        np.asarray(output.batch.reference_logprob)[mask], np.asarray(of_reference.logprob)[mask]
+    )
 
 
 def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path):
-    with contextlib.closing(
-        prepare(small({**LORA, "model.param_dtype": "bfloat16"}), tmp_path)
-    ) as session:
-        jax.tree.map(np.testing.assert_array_equal, session.initial.params, session.reference)
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(session.reference)} == {"float32"}
-        other = small({**LORA, "model.param_dtype": "bfloat16", "seed": 1})
-    with contextlib.closing(prepare(other, tmp_path / "other")) as again:
-        first, second = (s.reference["blocks"]["mlp"]["up_lora_in"] for s in (session, again))
-        assert np.abs(first - second).max() > 0.1
-    base = models.load(session.settings.model.path, param_dtype="bfloat16")
+    settings = small({**LORA, "model.param_dtype": "bfloat16"})
+    with contextlib.closing(prepare_run(settings, tmp_path)) as first:
+        reference = first.scorer.reference
+        jax.tree.map(np.testing.assert_array_equal, first.initial.params, reference)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
+    other = small({**LORA, "model.param_dtype": "bfloat16", "seed": settings.seed + 1})
+    with contextlib.closing(prepare_run(other, tmp_path / "other")) as second:
+        drawn, again = (
+            made.scorer.reference["blocks"]["mlp"]["up_lora_in"] for made in (first, second)
+        )
+        assert np.abs(drawn - again).max() > 0.1
+    base = models.load(settings.model.path, param_dtype="bfloat16")
     adapted = lora.attach_adapters(base, exported_adapters(), make_key(0))
     _, frozen = lora.split_params(adapted.params, adapted.config.lora)
     for one, held in zip(jax.tree.leaves(frozen), jax.tree.leaves(base.params), strict=True):
@@ -104,8 +112,8 @@ def test_everything_at_once_runs(small, train, tmp_path):
         np.isfinite(row["entropy_change/directional"]) and not row["update/skipped"] for row in rows
     )
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
-    with contextlib.closing(prepare(small(everything), tmp_path)) as session:
-        config = session.policy.config
+    with contextlib.closing(prepare_run(small(everything), tmp_path)) as prepared:
+        config = prepared.policy.config
     assert (config.dtype, config.remat) == ("bfloat16", "dots")
 
 

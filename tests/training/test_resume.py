@@ -16,29 +16,27 @@ import pytest
 import run
 from papo_jax.errors import InputError
 from papo_jax.learner import state
-from papo_jax.training import step as steps
-from papo_jax.training.checkpoint import Checkpoints, abstract, best_step, newest_step
+from papo_jax.training import step as training_step
+from papo_jax.training.checkpoint import Checkpoints, abstract_state, best_step, newest_step
 
 ROOT = pathlib.Path(run.__file__).parent
 SIX = {"training.steps": 6, "method.name": "papo"}
 
-# A run that stands still in the middle of its step 4, between the updates and the row, until it is
-# killed.
+# A run that stands still in its step 4, between the updates and the row, until it is killed.
 STAND_STILL = """
 import sys, time
 import run
-from papo_jax.training import step as steps
+from papo_jax.training import step as training_step
 
-updates = steps.run_updates
+list_samples = training_step.list_samples
 
-def stand_still(session, state, batch, step):
-    made = updates(session, state, batch, step)
+def stand_still(run, step, *arguments):
     if step == 3:
         print("in step 4", flush=True)
         time.sleep(600)
-    return made
+    return list_samples(run, step, *arguments)
 
-steps.run_updates = stand_still
+training_step.list_samples = stand_still
 sys.exit(run.main(sys.argv))
 """
 
@@ -93,15 +91,15 @@ def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
 def test_signal_finishes_the_step_and_says_how_to_go_on(
     command_line, tmp_path, capsys, monkeypatch, assert_same
 ):
-    updates = steps.run_updates
+    collect_rollouts = training_step.collect_rollouts
 
-    def signaled(session, state, batch, step):
+    def signaled(run, state, step, clock):
         if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-        return updates(session, state, batch, step)
+        return collect_rollouts(run, state, step, clock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "run_updates", signaled)
+        patch.setattr(training_step, "collect_rollouts", signaled)
         handler = signal.getsignal(signal.SIGTERM)
         assert run.main(command_line(tmp_path, {**SIX, "telemetry.progress": True})) == 0
         assert signal.getsignal(signal.SIGTERM) is handler
@@ -120,7 +118,7 @@ def saved(tmp_path):
     optimizer = optax.adam(0.1)
 
     def of(step):
-        made = state.init({"w": jnp.full((4,), float(step))}, optimizer, 0)
+        made = state.init_state({"w": jnp.full((4,), float(step))}, optimizer, 0)
         return made._replace(step=jnp.int32(step))
 
     return tmp_path / "checkpoints", of
@@ -129,7 +127,7 @@ def saved(tmp_path):
 def example(of):
     shapes = jax.eval_shape(lambda: of(0))
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return abstract(shapes, jax.tree.map(lambda _: here, shapes))
+    return abstract_state(shapes, jax.tree.map(lambda _: here, shapes))
 
 
 def save_all(folder, of, scores, keep=2):

@@ -7,9 +7,14 @@ import sys
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.training import workdir
+from papo_jax.training import run_directory
 
-CONFIG = {"seed": 0, "training": {"steps": 4, "learning_rate": 0.1}, "mesh": {"data": 1}}
+CONFIG = {
+    "seed": 0,
+    "method": {"name": "papo", "lam": 0.2},
+    "training": {"steps": 4, "learning_rate": 0.1},
+    "mesh": {"data": 1},
+}
 MADE = {"data": {"fingerprint": "d"}, "model": {"fingerprint": "m"}}
 
 
@@ -19,7 +24,7 @@ def claimed(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(
         "".join(json.dumps({"step": step}) + "\n" for step in range(3))
     )
-    workdir.claim(tmp_path, CONFIG, MADE, step=2)
+    run_directory.claim_directory(tmp_path, CONFIG, MADE, step=2)
     return tmp_path
 
 
@@ -30,46 +35,59 @@ def test_claiming_drops_the_rows_that_come_again(claimed):
 
 
 def test_the_owner_may_change_what_changes_no_number(claimed):
-    workdir.check_owner(claimed, CONFIG)
-    workdir.check_owner(
+    run_directory.check_owner(claimed, CONFIG)
+    run_directory.check_owner(
         claimed, {**CONFIG, "training": {"steps": 9, "learning_rate": 0.1}, "mesh": {"data": 2}}
     )
 
 
 @pytest.mark.parametrize(
-    "change, key", [({"seed": 1}, "seed = 0, not 1"), ({"new": 2}, "new = None, not 2")]
+    "change, key",
+    [
+        ({"seed": 1}, "seed = 0, not 1"),
+        ({"method": {"name": "papo", "lam": 0.4}}, "method.lam = 0.2, not 0.4"),
+        (
+            {"method": {"name": "cispo", "weight_high": 5.0}},
+            r"method.name = 'papo', not 'cispo' \(and 2 more\)",
+        ),
+        ({"new": 2}, "another version of papo_jax: its config.json lacks new"),
+        (
+            {"method": {"name": "papo"}},
+            "another version of papo_jax: its config.json has method.lam",
+        ),
+    ],
 )
 def test_another_config_is_refused(claimed, change, key):
     with pytest.raises(InputError, match=key):
-        workdir.check_owner(claimed, {**CONFIG, **change})
+        run_directory.check_owner(claimed, {**CONFIG, **change})
 
 
 @pytest.mark.parametrize("section, what", [("data", "task.name"), ("model", "model.path")])
 def test_other_data_or_weights_are_refused(claimed, section, what):
-    workdir.check_fingerprints(claimed, MADE)
+    run_directory.check_fingerprints(claimed, MADE)
     with pytest.raises(InputError, match=what):
-        workdir.check_fingerprints(claimed, {**MADE, section: {"fingerprint": "x"}})
+        run_directory.check_fingerprints(claimed, {**MADE, section: {"fingerprint": "x"}})
 
 
 def test_checkpoints_without_a_config_belong_to_nobody(claimed):
     (claimed / "config.json").unlink()
     (claimed / "checkpoints").mkdir()
-    workdir.check_owner(claimed, CONFIG)  # an empty folder: killed before the first write
+    run_directory.check_owner(claimed, CONFIG)  # an empty folder: killed before the first write
     (claimed / "checkpoints" / "3").mkdir()
     with pytest.raises(InputError, match="no config.json"):
-        workdir.check_owner(claimed, CONFIG)
+        run_directory.check_owner(claimed, CONFIG)
 
 
 def test_space_is_asked_for_the_checkpoints_that_are_missing(claimed, monkeypatch):
     monkeypatch.setattr(
-        workdir.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 250})()
+        run_directory.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 250})()
     )
-    workdir.check_space(claimed, 100, checkpoints=2)
+    run_directory.check_space(claimed, 100, checkpoints=2)
     with pytest.raises(InputError, match="free some"):
-        workdir.check_space(claimed, 100, checkpoints=4)
+        run_directory.check_space(claimed, 100, checkpoints=4)
     for step in "12":
         (claimed / "checkpoints" / step).mkdir(parents=True)
-    workdir.check_space(claimed, 100, checkpoints=4)
+    run_directory.check_space(claimed, 100, checkpoints=4)
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -85,7 +103,7 @@ sys.stdin.read()
     ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="in use by another process"):
-            workdir.hold(tmp_path)
+            run_directory.lock_directory(tmp_path)
         other.kill()  # the lock goes with the process
         other.wait()
-        workdir.hold(tmp_path).close()
+        run_directory.lock_directory(tmp_path).close()
