@@ -64,11 +64,10 @@ def set_keys(config: ml_collections.ConfigDict, values: dict[str, Any]) -> None:
 
 def unknown_key(name: str, keys: list[str]) -> str:
     """Returns the message for a config key that does not exist, naming the nearest one."""
-    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.0)
-    last = difflib.get_close_matches(
-        name.split(".")[-1], [key.split(".")[-1] for key in keys], n=1, cutoff=0.7
-    )
-    hint = next((key for key in keys if last and key.split(".")[-1] == last[0]), near[0])
+    lasts = [key.split(".")[-1] for key in keys]
+    last = difflib.get_close_matches(name.split(".")[-1], lasts, n=1, cutoff=0.7)
+    candidates = [key for key in keys if key.split(".")[-1] in last] or keys
+    (hint,) = difflib.get_close_matches(name, candidates, n=1, cutoff=0.0)
     return f"config has no key {name!r}; the nearest one is {hint!r}"
 
 

@@ -1,10 +1,9 @@
-"""The configs are runbooks: each resolves, and its sizes fit together, before anybody pays for a
-machine."""
+"""The configs are runbooks: each resolves, and its sizes fit, before anybody pays for a machine."""
 
 import pytest
 
 from papo_jax.config import command_line, config_dict, settings
-from papo_jax.config.checks import check
+from papo_jax.config.checks import check_settings
 from papo_jax.errors import InputError
 
 POSITIONS = {"math-7b": 4096, "4b": 32768}  # of Qwen2.5-Math-7B and Qwen3-4B-Base
@@ -14,7 +13,7 @@ def resolved(file, variant="") -> settings.Settings:
     config = command_line.DEFAULT_CONFIG.with_name(file)
     arguments = ["run.py", f"--config={config}:{variant}" if variant else f"--config={config}"]
     made = config_dict.resolve_settings(command_line.parse_command_line(arguments).config)
-    check(made)
+    check_settings(made)
     return made
 
 

@@ -1,7 +1,5 @@
-"""Config keys: where they come from, how they are set, and what is said of one that does not
-exist."""
+"""Config keys: where they come from, how they are set, and what is said of unknown ones."""
 
-import dataclasses
 import json
 
 import pytest
@@ -9,6 +7,8 @@ import pytest
 from papo_jax.config import checks, config_dict, settings
 from papo_jax.errors import InputError
 from papo_jax.methods import presets
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import LossSum, Objective, token_mean
 
 
 def changed(variant: str) -> settings.Settings:
@@ -23,7 +23,7 @@ def test_config_and_settings_are_the_same_thing():
 
 def test_variant_names_the_method_and_sets_keys():
     made = changed("dapo,lam=0.25,training.steps=7,remat=full")
-    assert made.method.name == "dapo" and made.method.lam == 0.25
+    assert made.method.name == "dapo" and made.method.number("lam") == 0.25
     assert made.training.steps == 7 and made.model.remat == "full"
     assert changed("") == settings.Settings()
     assert changed("seed=3").seed == 3
@@ -32,7 +32,7 @@ def test_variant_names_the_method_and_sets_keys():
 def test_variant_sets_what_was_none():
     assert changed("microbatch=8").training.microbatch == 8
     assert changed("task.path=a/b.jsonl").task.path == "a/b.jsonl"
-    assert changed("target=1").method.target == 1.0
+    assert changed("target=1").method.number("target") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,7 @@ def test_config_is_locked():
     ],
 )
 def test_nearest_key(name, nearest):
-    keys = [
-        f"{section.name}.{field.name}"
-        for section in dataclasses.fields(settings.Settings)
-        if dataclasses.is_dataclass(section.type)
-        for field in dataclasses.fields(section.type)
-    ]
+    keys = config_dict.list_keys(config_dict.default_config())
     assert nearest in config_dict.unknown_key(name, keys)
 
 
@@ -86,16 +81,37 @@ def test_wrong_type_in_a_config_file():
         config_dict.resolve_settings(config)
 
 
-def test_method_arguments_are_the_preset_with_what_differs():
-    arguments = changed("papo,lam=0.1,clip_high=0.3").method_arguments()
-    assert (arguments["lam"], arguments["clip_high"], arguments["clip_low"]) == (0.1, 0.3, 0.2)
-    assert changed("dapo").method_arguments()["lam"] == 0.0
+def test_method_numbers_are_the_preset_with_what_differs():
+    numbers = changed("papo,lam=0.1,clip_high=0.3").method.numbers()
+    assert (numbers["lam"], numbers["clip_high"], numbers["clip_low"]) == (0.1, 0.3, 0.2)
+    assert changed("dapo").method.numbers()["lam"] == 0.0
 
 
 def test_dictionary_survives_json():
     whole = settings.to_dict(changed("papo"))
     assert json.loads(json.dumps(whole)) == whole
     assert whole["method"]["lam"] == 0.2 and whole["method"]["name"] == "papo"
+
+
+@pytest.mark.parametrize("variant", [*presets.PRESETS, "papo,lam=0.3,target=0.2", "bapo,seed=7"])
+def test_settings_survive_their_dictionary(variant):
+    made = changed(variant)
+    whole = json.loads(json.dumps(settings.to_dict(made)))
+    # Of the method its name and numbers, and so no file that may be moved.
+    values = (value for key, value in whole["method"].items() if key != "name")
+    assert not any("papo_jax" in str(value) for value in values)
+    assert whole["method"].keys() == {"name", *made.method.numbers()}
+    assert config_dict.resolve_settings(config_dict.from_dict(whole, "config.json")) == made
+
+
+def test_dictionary_of_another_version_is_refused():
+    whole = settings.to_dict(changed("papo"))
+    older = {**whole, "method": {**whole["method"], "objective": "papo_jax.objectives.dapo"}}
+    lacking = {**whole, "method": {**whole["method"]}}
+    del lacking["training"]
+    for values, key in ((older, "method.objective"), (lacking, "training.b1")):
+        with pytest.raises(InputError, match=f"config.json is not of this version: {key}"):
+            config_dict.from_dict(values, "config.json")
 
 
 def test_derived_sizes():
@@ -152,7 +168,8 @@ def test_derived_sizes():
         ("steer,omega_floor=0", "method.omega_floor is 0; it must be above 0"),
         (
             "psr,overlong=0.1",
-            "method.overlong = 0.1 lowers rewards, and 'psr' takes rewards of 0 and 1; leave it out",
+            "method.overlong = 0.1 lowers rewards, and 'psr' takes rewards of 0 and 1;"
+            " leave it out",
         ),
         ("clip_cov,clip_low=0", "method.clip_low is 0; it must be above 0"),
         ("gspo,clip_high=0", "method.clip_high is 0; it must be above 0"),
@@ -170,22 +187,24 @@ def test_derived_sizes():
 )
 def test_what_cannot_be_is_said(variant, said):
     with pytest.raises(InputError) as raised:
-        checks.check(changed(variant))
+        checks.check_settings(changed(variant))
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_number_that_is_of_two_types_in_two_methods_is_said(monkeypatch):
-    monkeypatch.setitem(
-        presets.PRESETS, "other", lambda: {**presets.get("ce_gppo"), "dual_clip": 3}
-    )
+    def loss(tokens, reduction, *, dual_clip: int = 3):
+        return LossSum(tokens.logprob.sum(), reduction.count, {})
+
+    monkeypatch.setitem(presets.PRESETS, "other", lambda: Method(Objective(loss, token_mean)))
     with pytest.raises(
-        TypeError, match="dual_clip of the method 'other' is 3; another method's is float"
+        InputError,
+        match="dual_clip of the method 'other' is of type int; another method's is of type float",
     ):
-        settings._method_section()
+        presets.number_types()
 
 
 def test_default_passes_the_checks():
-    assert checks.check(settings.Settings()) is None
+    assert checks.check_settings(settings.Settings()) is None
 
 
 @pytest.mark.parametrize(
@@ -199,4 +218,4 @@ def test_default_passes_the_checks():
     ],
 )
 def test_every_preset_passes_the_checks(variant):
-    assert checks.check(changed(variant)) is None
+    assert checks.check_settings(changed(variant)) is None
