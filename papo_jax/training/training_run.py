@@ -15,6 +15,7 @@ from papo_jax.config.settings import Settings, to_dict
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.evaluation.schema import Evaluation
+from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState, init_state
 from papo_jax.rollout.detokenize import detokenize_completions
 from papo_jax.rollout.generate import Completions, Prompts

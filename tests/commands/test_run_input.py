@@ -1,5 +1,4 @@
-"""What is wrong with the input is said in one line, with exit code 2, before anything is compiled
-or written."""
+"""Wrong input is said in one line, with exit code 2, before anything is compiled or written."""
 
 import contextlib
 import errno
@@ -14,19 +13,18 @@ import pytest
 from safetensors import safe_open
 
 import run
-from papo_jax.commands import train as loop
+from papo_jax.commands import train as train_command
 from papo_jax.telemetry import runfiles
-from papo_jax.training import session
-from papo_jax.training import step as steps
+from papo_jax.training import step as training_step
+from papo_jax.training.training_run import prepare_run
 
 
 @pytest.fixture
 def complains(command_line, capsys, monkeypatch, tmp_path):
-    """A function that runs a command line that must be refused, and returns the one line it
-    says."""
+    """A function that runs a command line that must be refused, and returns the line it says."""
 
     def check(overrides=None, *more, workdir=tmp_path / "run", arguments=None, code=2):
-        monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("training began"))
+        monkeypatch.setattr(train_command, "train_step", lambda *_: pytest.fail("training began"))
         before = snapshot(tmp_path)
         capsys.readouterr()
         assert run.main([*(arguments or command_line(workdir, overrides)), *more]) == code
@@ -213,7 +211,8 @@ def test_updates_that_are_not_finite_stop_the_run(command_line, small, train, tm
     rows = runfiles.read_rows(workdir / "metrics.jsonl")
     assert len(kept) == sum(row["update/skipped"] for row in rows) >= 3
     with np.load(kept[0]) as batch:
-        assert {"tokens", "mask", "prompt_tokens", "advantages", "old_logprob"} <= set(batch)
+        names = {"tokens", "valid", "action", "prompt_tokens", "weighted_advantages", "old_logprob"}
+        assert names <= set(batch)
         assert batch["tokens"].shape == (8, 8)
     spoilt = min(row["step"] for row in rows if row["update/skipped"])
     kept = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
@@ -262,21 +261,21 @@ def test_disk_that_fills_up_during_the_run(
     command_line, small, train, disk, capsys, monkeypatch, left
 ):
     workdir = disk(8192) / "run"
-    updates = steps.run_updates
+    collect_rollouts = training_step.collect_rollouts
 
-    def filling(session, state, batch, step):
+    def filling(run, state, step, clock):
         if step == 3:
             free = shutil.disk_usage(workdir).free
             (workdir.parent / "filler").write_bytes(bytes(max(0, free - left)))
-        return updates(session, state, batch, step)
+        return collect_rollouts(run, state, step, clock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "run_updates", filling)
+        patch.setattr(training_step, "collect_rollouts", filling)
         assert run.main(command_line(workdir)) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and "space" in said
     (workdir.parent / "filler").unlink()
-    with contextlib.closing(session.prepare(small(), workdir)) as again:
+    with contextlib.closing(prepare_run(small(), workdir)) as again:
         assert int(again.initial.step) == 2  # the older checkpoint is whole
     rows, state = train(small(), workdir)
     assert [row["step"] for row in rows] == [0, 1, 2, 3] and int(state.step) == 4
