@@ -19,8 +19,9 @@ from papo_jax.learner.batches import Rollout
 from papo_jax.learner.parameter_polarity import adam_preconditioner, compute_unit_parameter_polarity
 from papo_jax.learner.state import make_optimizer
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
-from papo_jax.training import training_run
+from papo_jax.training.learner_parts import make_learner
 from papo_jax.training.step import train_step
+from papo_jax.training.training_run import prepare_run
 from tests.support.float64 import widen
 from tests.support.rows import make_grades
 from tests.support.seeds import make_key, make_rng
@@ -43,7 +44,7 @@ PARAMETER = {
 @pytest.fixture(scope="module")
 def prepared(small, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    with contextlib.closing(training_run.prepare_run(small(PARAMETER), workdir)) as made:
+    with contextlib.closing(prepare_run(small(PARAMETER), workdir)) as made:
         yield made
 
 
@@ -72,7 +73,7 @@ def stats_at(scorer, trajectories):
 def unit(prepared, params, scorer, trajectories):
     """u as the run itself computes it, [B, T]: in two parts, and without an update M = 1."""
     assert prepared.settings.sequences == 2 * prepared.settings.microbatch
-    learner = training_run.make_learner(prepared.settings, optax.identity())
+    learner = make_learner(prepared.settings, optax.identity())
     preconditioner = learner.preconditioner(prepared.initial.opt_state)
     return np.asarray(
         compiled(compute_unit_parameter_polarity)(params, preconditioner, trajectories, scorer)
