@@ -107,8 +107,9 @@ class Transformer(nnx.Module):
         if self.config.remat != "none":
             policy = _REMAT_POLICIES[self.config.remat]
             apply_layer = jax.checkpoint(apply_layer, policy=policy)
-        scanned = (stacked, self._layer_kinds())
-        return self.final_norm(jax.lax.scan(apply_layer, self._embed_tokens(tokens), scanned)[0])
+        embedded = self._embed_tokens(tokens)
+        x, _ = jax.lax.scan(apply_layer, embedded, (stacked, self._layer_kinds()))
+        return self.final_norm(x)
 
     def append_to_cache(
         self, tokens: jax.Array, valid: jax.Array, cache: KVCache
@@ -127,8 +128,8 @@ class Transformer(nnx.Module):
         seen = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
         positions = token_positions(valid) + cache.valid.sum(axis=1, dtype=jnp.int32)[:, None]
         causal = jnp.arange(slots)[None, :] <= cache.length + jnp.arange(time)[:, None]
-        mask = causal[None] & seen[:, None, :]
-        context_of = self._make_contexts(positions, token_positions(seen), mask)
+        slot_positions = token_positions(seen)
+        context_of = self._make_contexts(positions, slot_positions, causal[None] & seen[:, None, :])
 
         graph, stacked = nnx.split(self.blocks)
 
@@ -143,8 +144,8 @@ class Transformer(nnx.Module):
         carry = (self._embed_tokens(tokens), cache.keys, cache.values)
         scanned = (stacked, self._layer_kinds(), jnp.arange(self.config.layers))
         (x, keys, values), _ = jax.lax.scan(apply_layer, carry, scanned)
-        extended = KVCache(keys=keys, values=values, valid=seen, length=cache.length + time)
-        return self.final_norm(x), extended
+        hidden = self.final_norm(x)
+        return hidden, KVCache(keys=keys, values=values, valid=seen, length=cache.length + time)
 
     def _embed_tokens(self, tokens: jax.Array) -> jax.Array:
         return jnp.take(self.embedding[...], tokens, axis=0).astype(self.config.dtype)

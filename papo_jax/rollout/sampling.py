@@ -44,8 +44,9 @@ def sample_tokens(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.
     # A block by its mass, then a token inside it.
     keys = jax.vmap(jax.random.split)(keys)
     chosen = _sample_categorical(keys[:, 0], jax.nn.logsumexp(blocks, axis=2))
-    block = jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0]
-    inside = _sample_categorical(keys[:, 1], block)
+    inside = _sample_categorical(
+        keys[:, 1], jnp.take_along_axis(blocks, chosen[:, None, None], axis=1)[:, 0]
+    )
     return (chosen * block_size + inside).astype(jnp.int32)
 
 
