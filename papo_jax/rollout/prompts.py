@@ -14,6 +14,7 @@ from papo_jax.rollout.chat import ChatOptions, render_prompt, select_template
 from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
+_DEFAULT_OPTIONS = ChatOptions()
 # Texts encoded at once, on all cores; their lists of ids are garbage before the next block.
 _BLOCK = 1024
 
@@ -34,7 +35,7 @@ class PromptStore:
 
     @classmethod
     def from_problems(
-        cls, tokenizer, problems: Iterable[Problem], options: ChatOptions = ChatOptions()
+        cls, tokenizer, problems: Iterable[Problem], options: ChatOptions = _DEFAULT_OPTIONS
     ) -> "PromptStore":
         """Encodes problems.
 

@@ -1,5 +1,4 @@
-"""Cached decoding against the full forward pass, for prompt lengths on both sides of every bucket's
-edge."""
+"""Cached decoding against the full forward pass, at prompt lengths around every bucket's edge."""
 
 import dataclasses
 
@@ -58,10 +57,10 @@ LENGTHS = (1, 7, 8, 9, 15, 16, 17, 19, 20)
 )
 def policy(request):
     """(graph, params) with weights large enough for every part to tell in the logits."""
-    return make(request.param)
+    return make_model(request.param)
 
 
-def make(config):
+def make_model(config):
     """(graph, params): norms near 1, everything else normal with deviation 0.15."""
     graph, shapes = make_abstract_model(config)
     rng = make_rng(1)
@@ -121,7 +120,7 @@ def test_every_position_on_both_sides_of_every_edge(policy):
 def test_a_window_hides_what_lies_further_back():
     """With one layer and a window of 5, a token does not depend on what is 5 or more before it."""
     config = dataclasses.replace(PLAIN, layers=1, window=5)
-    graph, params = make(config)
+    graph, params = make_model(config)
     tokens = np.arange(12)[None] % 31
     changed = tokens.copy()
     changed[0, 3] = 30

@@ -49,7 +49,7 @@ def base():
     )
 
 
-def moved(policy):
+def perturb_adapters(policy):
     """The policy after some training: every adapter has values of its own."""
     trained, frozen = lora.split_params(policy.params, policy.config.lora)
     rng = make_rng(1)
@@ -75,7 +75,7 @@ def test_fresh_adapters_change_nothing(base):
     ids=lambda targets: "+".join(targets)[:12],
 )
 def test_merged_weights_compute_what_adapters_do(base, targets):
-    adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, targets), make_key(1)))
+    adapted = perturb_adapters(lora.attach_adapters(base, LoraConfig(3, 6.0, targets), make_key(1)))
     merged = lora.merge_adapters(adapted)
     beside, inside, without = (logits(p.graph, p.params, TOKENS) for p in (adapted, merged, base))
     assert np.abs(beside - without).max() > 1e-2
@@ -126,11 +126,10 @@ def test_merging_by_hand():
 
 
 def test_the_draw_depends_on_the_key_alone(base):
+    config = LoraConfig(3, 6.0, ("gate", "up"))
     first, again, other = (
-        lora.attach_adapters(base, LoraConfig(3, 6.0, ("gate", "up")), make_key(k)).params[
-            "blocks"
-        ]["mlp"]
-        for k in (1, 1, 2)
+        lora.attach_adapters(base, config, make_key(number)).params["blocks"]["mlp"]
+        for number in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["up_lora_in"], again["up_lora_in"])
     assert np.abs(first["up_lora_in"] - other["up_lora_in"]).max() > 0.1
@@ -139,24 +138,21 @@ def test_the_draw_depends_on_the_key_alone(base):
 
 
 def test_gradients_reach_the_adapters_alone(base):
-    adapted = moved(lora.attach_adapters(base, LoraConfig(3, 6.0, ("query", "down")), make_key(1)))
+    adapted = perturb_adapters(
+        lora.attach_adapters(base, LoraConfig(3, 6.0, ("query", "down")), make_key(1))
+    )
     trained, frozen = lora.split_params(adapted.params, adapted.config.lora)
-    loss = jax.jit(
-        lambda trained: (
-            logits(adapted.graph, lora.join_params(trained, frozen), TOKENS) ** 2
-        ).mean()
-    )
+
+    @jax.jit
+    def loss(trained):
+        return (logits(adapted.graph, lora.join_params(trained, frozen), TOKENS) ** 2).mean()
+
     gradient = jax.grad(loss)(trained)
-    assert {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(gradient)} == {
-        "query_lora_in",
-        "query_lora_out",
-        "down_lora_in",
-        "down_lora_out",
-    }
+    names = {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(gradient)}
+    assert names == {"query_lora_in", "query_lora_out", "down_lora_in", "down_lora_out"}
     step = jax.tree.map(lambda leaf: 1e-2 * leaf, gradient)
-    ahead, behind = (
-        loss(jax.tree.map(lambda leaf, by: leaf + sign * by, trained, step)) for sign in (1, -1)
-    )
+    ahead = loss(jax.tree.map(lambda leaf, by: leaf + by, trained, step))
+    behind = loss(jax.tree.map(lambda leaf, by: leaf - by, trained, step))
     slope = sum(
         float((g * s).sum())
         for g, s in zip(jax.tree.leaves(gradient), jax.tree.leaves(step), strict=True)

@@ -1,6 +1,6 @@
 """Greedy decoding, token for token against `model.generate` of transformers.
 
-Shapes: N prompts, P prompt slots, T tokens written, V vocabulary.
+Shapes: N prompts, P prompt slots, T generated tokens, V vocabulary.
 """
 
 import jax
@@ -27,17 +27,18 @@ SEEDS = {
     "smollm3": 2,
     "smollm3-window": 1,
 }
-MARGIN = 1e-3  # between the two highest logits; below it roundings would decide, and there would be nothing to compare
+# Between the two highest logits; below it roundings would decide, and nothing could be compared.
+MARGIN = 1e-3
 
 
-def prompts(name: str) -> Prompts:
+def make_prompts(name: str) -> Prompts:
     """[N, P], padded on the left with tokens that a mistake in the mask would let in."""
     tokens = np.random.default_rng(SEEDS[name]).integers(3, 100, (len(LENGTHS), P)).astype(np.int32)
     valid = np.arange(P) >= P - np.array(LENGTHS)[:, None]
     return Prompts(tokens, valid, np.arange(len(LENGTHS), dtype=np.int32))
 
 
-def written_by_theirs(model, asked: Prompts, stop: int | None = None) -> np.ndarray:
+def generate_theirs(model, asked: Prompts, stop: int | None = None) -> np.ndarray:
     """[N, T]; `PAD` after the stop token."""
     model.generation_config.eos_token_id = stop
     out = model.generate(
@@ -56,8 +57,8 @@ def written_by_theirs(model, asked: Prompts, stop: int | None = None) -> np.ndar
     return tokens
 
 
-def check(directory, asked: Prompts, wanted: np.ndarray, stop: int) -> None:
-    """Our sampler, at temperature 0, writes `wanted` [N, T] and stops where it does."""
+def check_ours(directory, asked: Prompts, wanted: np.ndarray, stop: int) -> None:
+    """Checks that our sampler, at temperature 0, draws `wanted` [N, T] and stops where it does."""
     policy = models.load(str(directory))
     run = jax.jit(
         generate,
@@ -84,30 +85,30 @@ def check(directory, asked: Prompts, wanted: np.ndarray, stop: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(SEEDS.keys() - {"qwen3"}))
 def test_greedy_to_the_limit(name, tmp_path):
-    model, asked = parity.build(name, tmp_path), prompts(name)
-    never = min({*range(100)} - {*written_by_theirs(model, asked).flat})
-    wanted = written_by_theirs(model, asked, never)
+    model, asked = parity.build_model(name, tmp_path), make_prompts(name)
+    never = min({*range(100)} - {*generate_theirs(model, asked).flat})
+    wanted = generate_theirs(model, asked, never)
     assert len(np.unique(wanted)) > 10  # not one token for ever
-    check(tmp_path, asked, wanted, never)
+    check_ours(tmp_path, asked, wanted, never)
 
 
 def test_greedy_where_one_row_stops_early(tmp_path):
-    model, asked = parity.build("qwen3", tmp_path), prompts("qwen3")
-    first, second, _ = written_by_theirs(model, asked).tolist()
+    model, asked = parity.build_model("qwen3", tmp_path), make_prompts("qwen3")
+    first, second, _ = generate_theirs(model, asked).tolist()
     stop = next(
         token
         for n, token in enumerate(second)
         if n > 5 and token not in second[:n] and token not in first
     )
-    wanted = written_by_theirs(model, asked, stop)
+    wanted = generate_theirs(model, asked, stop)
     assert wanted[1, -1] == PAD and stop not in wanted[0]
-    check(tmp_path, asked, wanted, stop)
+    check_ours(tmp_path, asked, wanted, stop)
 
 
 def test_greedy_from_prompts_padded_on_the_right(tmp_path):
     """Without a cache: each row grows into its own padding."""
-    model, asked = parity.build("llama-yarn", tmp_path), prompts("llama-yarn")
-    wanted = written_by_theirs(model, asked)
+    model, asked = parity.build_model("llama-yarn", tmp_path), make_prompts("llama-yarn")
+    wanted = generate_theirs(model, asked)
     policy = models.load(str(tmp_path))
     lengths = np.array(LENGTHS)
     tokens = np.full((len(lengths), P + T), 7, np.int32)

@@ -1,5 +1,4 @@
-"""Logits and gradients against transformers' models, for every family and every optional field, at
-real tokens."""
+"""Parity of logits and gradients with transformers: every family and every optional field."""
 
 import dataclasses
 import itertools
@@ -18,40 +17,39 @@ import transformers  # noqa: E402
 from papo_jax import models  # noqa: E402
 from tests.support import parity  # noqa: E402
 
-TOKENS, VALID = parity.batch()
+TOKENS, VALID = parity.make_batch()
 TOLERANCE = 2e-4  # of float32, absolute; the logits differ by about one
 
 logits = jax.jit(models.logits, static_argnums=0)
 
 
-def ours(directory, dtype):
-    """[tokens, V]: our logits at real tokens of the batch."""
+def compute_ours(directory, dtype):
+    """Returns our logits at real tokens of the batch, [tokens, V]."""
     policy = models.load(str(directory), dtype=dtype)
     return np.asarray(logits(policy.graph, policy.params, TOKENS, VALID))[VALID]
 
 
-def expected(model):
-    """[tokens, V]: theirs."""
+def compute_theirs(model):
+    """Returns theirs, [tokens, V]."""
     with torch.no_grad():
-        return parity.theirs(model, TOKENS, VALID).float().numpy()[VALID]
+        return parity.compute_their_logits(model, TOKENS, VALID).float().numpy()[VALID]
 
 
 @pytest.mark.parametrize("name", parity.CASES)
 def test_logits_in_float32(name, tmp_path):
-    truth = expected(parity.build(name, tmp_path))
+    truth = compute_theirs(parity.build_model(name, tmp_path))
     assert truth.std() > 1
-    np.testing.assert_allclose(ours(tmp_path, "float32"), truth, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(compute_ours(tmp_path, "float32"), truth, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", parity.CASES)
 def test_logits_in_bfloat16(name, tmp_path):
-    """The two round in different places, ours less often; so ours must also be nearer to float32
-    than theirs."""
-    truth = expected(parity.build(name, tmp_path, gentle=True))
+    """The two round in different places, ours less often; so ours must be nearer to float32."""
+    truth = compute_theirs(parity.build_model(name, tmp_path, gentle=True))
     half = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.bfloat16, attn_implementation="eager"
     )
-    got, rounded = ours(tmp_path, "bfloat16"), expected(half)
+    got, rounded = compute_ours(tmp_path, "bfloat16"), compute_theirs(half)
     assert truth.std() > 0.75
     np.testing.assert_allclose(got, rounded, rtol=0, atol=3e-2)
     assert np.square(got - truth).mean() < np.square(rounded - truth).mean()
@@ -65,13 +63,15 @@ SAME = [
 
 
 def test_every_option_would_show():
-    """Cases with the same weights give logits that differ by far more than the tolerance, or an
-    option is not tested."""
+    """Logits of cases with the same weights differ by far more than the tolerance.
+
+    Otherwise an option is not tested.
+    """
     found = {}
     for name in parity.CASES:
-        model = parity.build(name)
+        model = parity.build_model(name)
         shapes = (model.config.model_type, *(tuple(weight.shape) for weight in model.parameters()))
-        found.setdefault(shapes, []).append((name, expected(model)))
+        found.setdefault(shapes, []).append((name, compute_theirs(model)))
     pairs = [pair for alike in found.values() for pair in itertools.combinations(alike, 2)]
     assert len(pairs) > 40
     for (first, its), (second, others) in pairs:
@@ -95,11 +95,10 @@ GRADIENTS = {
 
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients(name, tmp_path):
-    """Of the mean next-token loss; ours are put under Hugging Face's names by what exports
-    weights."""
+    """Of the mean next-token loss; the export puts ours under Hugging Face's names."""
     counted = VALID[:, :-1] & VALID[:, 1:]
-    model = parity.build(name, tmp_path / "model", **GRADIENTS[name])
-    logprob = torch.log_softmax(parity.theirs(model, TOKENS, VALID)[:, :-1], dim=-1)
+    model = parity.build_model(name, tmp_path / "model", **GRADIENTS[name])
+    logprob = torch.log_softmax(parity.compute_their_logits(model, TOKENS, VALID)[:, :-1], dim=-1)
     chosen = logprob.gather(-1, torch.tensor(TOKENS[:, 1:, None]).long())[..., 0]
     (-chosen[torch.tensor(counted)].mean()).backward()
 

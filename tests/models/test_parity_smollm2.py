@@ -1,5 +1,4 @@
-"""SmolLM2-135M-Instruct, read from GGUF and exported, against the same weights in transformers'
-model."""
+"""Parity of SmolLM2-135M-Instruct, read from GGUF and exported, with transformers."""
 
 import shutil
 
@@ -15,7 +14,7 @@ import transformers  # noqa: E402
 
 from papo_jax import models  # noqa: E402
 from papo_jax.errors import InputError  # noqa: E402
-from papo_jax.models.formats import gguf_policy
+from papo_jax.models.formats import gguf_policy  # noqa: E402
 from papo_jax.rollout.generate import Prompts, generate  # noqa: E402
 from tests.support import parity  # noqa: E402
 
@@ -30,8 +29,7 @@ pytestmark = pytest.mark.smollm2
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """(our policy, their model of what we exported); the half gigabyte of the export is deleted
-    again."""
+    """(our policy, their model of what we exported); the export, half a gigabyte, is deleted."""
     try:
         gguf_policy.find_smollm2()
     except InputError as missing:
@@ -54,7 +52,7 @@ def test_logits(both):
     tokens, valid = encoded["input_ids"].astype(np.int32), encoded["attention_mask"].astype(bool)
     got = jax.jit(models.logits, static_argnums=0)(policy.graph, policy.params, tokens, valid)
     with torch.no_grad():
-        wanted = parity.theirs(model, tokens, valid).numpy()
+        wanted = parity.compute_their_logits(model, tokens, valid).numpy()
     difference = np.abs(np.asarray(got) - wanted)[valid].max()
     assert difference < 2e-4 * wanted[valid].std()
 

@@ -1,5 +1,4 @@
-"""The decoder against arithmetic by hand, a plain NumPy decoder in float64, and the invariances it
-must have."""
+"""The decoder: by hand, against a plain NumPy decoder in float64, and its invariances."""
 
 import dataclasses
 import functools
@@ -43,9 +42,11 @@ logits = jax.jit(models.logits, static_argnums=0)
 
 
 @functools.cache
-def make(config):
-    """Graph and parameters; weights large enough for attention to be far from uniform, norms and
-    biases random."""
+def make_model(config):
+    """Returns graph and parameters, norms and biases random too.
+
+    Weights are large enough for attention to be far from uniform.
+    """
     graph, shapes = make_abstract_model(config)
     rng = make_rng(1)
     params = jax.tree.map(
@@ -55,7 +56,7 @@ def make(config):
 
 
 @functools.cache
-def compiled_cached(graph):
+def compile_append(graph):
     return jax.jit(lambda params, *arguments: nnx.merge(graph, params).append_to_cache(*arguments))
 
 
@@ -71,9 +72,8 @@ def test_norm_by_hand():
 
 
 def test_norm_of_bfloat16_is_computed_in_float32():
-    x = jnp.full(
-        (1, 1, 4096), 1.0 + 2**-7, jnp.bfloat16
-    )  # a bfloat16 sum of 4096 squares would stop growing
+    # A bfloat16 sum of 4096 squares would stop growing.
+    x = jnp.full((1, 1, 4096), 1.0 + 2**-7, jnp.bfloat16)
     out = RMSNorm((), 4096, 0.0)(x)
     assert out.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.float32(out), 1.0, rtol=2**-8)
@@ -110,14 +110,14 @@ def test_positions_count_real_tokens():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_agrees_with_a_plain_decoder(name):
-    graph, params = make(CONFIGS[name])
+    graph, params = make_model(CONFIGS[name])
     expected = [
-        plain_decoder(CONFIGS[name], jax.tree.map(np.float64, params), row) for row in TOKENS
+        run_plain_decoder(CONFIGS[name], jax.tree.map(np.float64, params), row) for row in TOKENS
     ]
     np.testing.assert_allclose(logits(graph, params, TOKENS), expected, rtol=1e-4, atol=1e-4)
 
 
-def plain_decoder(config, params, tokens):
+def run_plain_decoder(config, params, tokens):
     """One sequence, one head at a time, in NumPy: [T] -> [T, V]."""
     size = config.head_dim
 
@@ -163,7 +163,7 @@ def plain_decoder(config, params, tokens):
 
 
 def test_a_later_token_changes_nothing_earlier():
-    graph, params = make(LLAMA)
+    graph, params = make_model(LLAMA)
     before = np.asarray(logits(graph, params, TOKENS))
     for changed in range(TIME):
         tokens = TOKENS.copy()
@@ -180,7 +180,7 @@ def test_a_later_token_changes_nothing_earlier():
 )
 @pytest.mark.parametrize("garbage", [0, 22])
 def test_padding_changes_nothing(places, garbage):
-    graph, params = make(CONFIGS["qwen3"])
+    graph, params = make_model(CONFIGS["qwen3"])
     padded = np.full((ROWS, 13), garbage, np.int32)
     valid = np.zeros((ROWS, 13), bool)
     padded[:, places], valid[:, places] = TOKENS, True
@@ -193,14 +193,14 @@ def test_padding_changes_nothing(places, garbage):
 def test_cached_decoding_is_the_full_forward(name):
     """A prompt of 4 slots padded on the left, then one token at a time."""
     config = CONFIGS[name]
-    graph, params = make(config)
+    graph, params = make_model(config)
     valid = np.ones((ROWS, TIME), bool)
     valid[1, :2], valid[2, :3] = False, False
     expected = np.asarray(
         jax.jit(lambda p: nnx.merge(graph, p).compute_hidden_states(TOKENS, valid))(params)
     )
     cache = kv_cache.add_slots(kv_cache.init_cache(config, ROWS, 4), TIME - 4)
-    step = compiled_cached(graph)
+    step = compile_append(graph)
     for start, stop in ((0, 4), *((t, t + 1) for t in range(4, TIME))):
         hidden, cache = step(params, TOKENS[:, start:stop], valid[:, start:stop], cache)
         real = valid[:, start:stop]
@@ -212,8 +212,8 @@ def test_cached_decoding_is_the_full_forward(name):
 
 
 def test_repeated_cache_continues_every_copy():
-    graph, params = make(LLAMA)
-    step = compiled_cached(graph)
+    graph, params = make_model(LLAMA)
+    step = compile_append(graph)
 
     def ones(rows, time):
         return np.ones((rows, time), bool)
@@ -230,7 +230,7 @@ def test_repeated_cache_continues_every_copy():
 
 
 def test_grouped_heads_are_repeated_heads():
-    graph, params = make(LLAMA)
+    graph, params = make_model(LLAMA)
     layer = jax.tree.map(lambda leaf: leaf[0], params["blocks"])
     attention = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
     rng = make_rng(3)
@@ -268,7 +268,7 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
         def loss(p):
             return (models.logits(graph, p, TOKENS, valid) * valid[..., None]).mean()
 
-        return jax.jit(jax.grad(loss))(make(dataclasses.replace(LLAMA, layers=1))[1])
+        return jax.jit(jax.grad(loss))(make_model(dataclasses.replace(LLAMA, layers=1))[1])
 
     stored = gradient("none")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored))
@@ -279,8 +279,7 @@ def test_recomputing_blocks_changes_no_gradient_and_padding_makes_none_infinite(
 
 
 def test_each_name_of_remat_stores_less_than_the_one_before():
-    """Residuals of a backward pass: everything, the products with weights, the input of each block
-    alone."""
+    """Residuals of a backward pass: all, the products with weights, each block's input alone."""
 
     def stored(remat):
         graph, shapes = make_abstract_model(dataclasses.replace(LLAMA, remat=remat))
@@ -294,7 +293,7 @@ def test_each_name_of_remat_stores_less_than_the_one_before():
 
 
 def test_bfloat16_is_close_to_float32():
-    graph, params = make(LLAMA)
+    graph, params = make_model(LLAMA)
     half, _ = make_abstract_model(dataclasses.replace(LLAMA, dtype="bfloat16"))
     exact, rounded = logits(graph, params, TOKENS), logits(half, params, TOKENS)
     assert rounded.dtype == exact.dtype == jnp.float32

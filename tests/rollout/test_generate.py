@@ -1,5 +1,4 @@
-"""Generation on a small random model: what is drawn, with which probability, and what it does not
-depend on."""
+"""Generation on a small random model: draws, their probabilities, and their independence."""
 
 import functools
 
@@ -28,7 +27,7 @@ CONFIG = ModelConfig(
     tied=True,
     qk_norm=True,
 )
-PROMPTS, SLOTS, SAMPLES, LIMIT = 4, 6, 4, 12
+PROMPTS, SLOTS, SAMPLES, MAX_NEW_TOKENS = 4, 6, 4, 12
 STOPS = (3, 11)
 
 full_logits = jax.jit(models.logits, static_argnums=0)
@@ -40,7 +39,7 @@ compiled = jax.jit(
 
 
 @functools.cache
-def model():
+def make_model():
     graph, shapes = make_abstract_model(CONFIG)
     rng = make_rng(1)
     return graph, jax.tree.map(
@@ -48,68 +47,69 @@ def model():
     )
 
 
-def prompts():
+def make_prompts():
     """Prompts of 6, 5, 3 and 1 tokens, padded on the left with something that is not `PAD`."""
     valid = np.arange(SLOTS)[None] >= np.array([[0], [1], [3], [5]])
     tokens = np.where(valid, make_rng(2).integers(0, 19, valid.shape), 7).astype(np.int32)
     return Prompts(tokens, valid, np.array([40, 10, 30, 20], np.int32))
 
 
-def run(chosen, *, seed=0, temperature=1.0) -> Completions:
+def run_generate(prompts=None, *, seed=0, temperature=1.0) -> Completions:
     out = compiled(
-        *model(),
-        chosen,
+        *make_model(),
+        make_prompts() if prompts is None else prompts,
         make_key(seed),
         samples=SAMPLES,
-        max_new_tokens=LIMIT,
+        max_new_tokens=MAX_NEW_TOKENS,
         stop_tokens=STOPS,
         temperature=temperature,
     )
     return jax.tree.map(np.asarray, out)
 
 
-def whole(chosen, out):
+def full_forward_logits(out):
     """The logits of a full forward that predict each completion token, [B, T, V]."""
-    tokens = np.concatenate([np.repeat(chosen.tokens, SAMPLES, axis=0), out.tokens], axis=1)
-    valid = np.concatenate([np.repeat(chosen.valid, SAMPLES, axis=0), out.action], axis=1)
-    return full_logits(*model(), tokens, valid)[:, SLOTS - 1 : -1]
+    prompts = make_prompts()
+    tokens = np.concatenate([np.repeat(prompts.tokens, SAMPLES, axis=0), out.tokens], axis=1)
+    valid = np.concatenate([np.repeat(prompts.valid, SAMPLES, axis=0), out.action], axis=1)
+    return full_logits(*make_model(), tokens, valid)[:, SLOTS - 1 : -1]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_log_probabilities_are_those_of_the_full_forward(temperature):
-    out = run(prompts(), temperature=temperature)
-    exact = token_stats(whole(prompts(), out), out.tokens, temperature=temperature).logprob
+    out = run_generate(temperature=temperature)
+    exact = token_stats(full_forward_logits(out), out.tokens, temperature=temperature).logprob
     np.testing.assert_allclose(out.logprob[out.action], exact[out.action], atol=1e-4)
     assert out.logprob.dtype == np.float32 and (out.logprob <= 0).all()
 
 
 def test_shape_of_completions():
-    out = run(prompts())
+    out = run_generate()
     lengths = out.action.sum(axis=1)
-    assert out.tokens.shape == out.action.shape == out.logprob.shape == (PROMPTS * SAMPLES, LIMIT)
+    shape = (PROMPTS * SAMPLES, MAX_NEW_TOKENS)
+    assert out.tokens.shape == out.action.shape == out.logprob.shape == shape
     assert out.tokens.dtype == np.int32 and out.action.dtype == out.truncated.dtype == bool
-    np.testing.assert_array_equal(
-        out.action, np.arange(LIMIT)[None] < lengths[:, None]
-    )  # contiguous, from the start
+    # Contiguous, from the start.
+    np.testing.assert_array_equal(out.action, np.arange(MAX_NEW_TOKENS)[None] < lengths[:, None])
     assert (lengths >= 1).all()
     assert (out.tokens[~out.action] == PAD).all() and (out.logprob[~out.action] == 0).all()
 
 
 def test_a_stop_token_ends_a_completion_and_belongs_to_it():
-    out = run(prompts())
+    out = run_generate()
     lengths = out.action.sum(axis=1)
     stops = np.isin(out.tokens, STOPS) & out.action
-    last = np.arange(LIMIT)[None] == lengths[:, None] - 1
+    last = np.arange(MAX_NEW_TOKENS)[None] == lengths[:, None] - 1
     np.testing.assert_array_equal(stops, last & ~out.truncated[:, None])
-    assert (lengths[out.truncated] == LIMIT).all()
+    assert (lengths[out.truncated] == MAX_NEW_TOKENS).all()
     assert 0 < out.truncated.sum() < len(lengths)  # both happen here
-    assert (lengths < LIMIT).any()
+    assert (lengths < MAX_NEW_TOKENS).any()
 
 
 def test_a_stop_token_at_the_limit_is_no_truncation():
     at_limit = 0
     for seed in range(64):
-        out = run(prompts(), seed=seed)
+        out = run_generate(seed=seed)
         ended = np.isin(out.tokens[:, -1], STOPS) & out.action[:, -1]
         assert not out.truncated[ended].any()
         at_limit += ended.sum()
@@ -117,19 +117,20 @@ def test_a_stop_token_at_the_limit_is_no_truncation():
 
 
 def test_greedy_takes_the_likeliest_token():
-    out = run(prompts(), temperature=0)
-    likeliest = np.asarray(whole(prompts(), out)).argmax(axis=-1)
+    out = run_generate(temperature=0)
+    likeliest = np.asarray(full_forward_logits(out)).argmax(axis=-1)
     np.testing.assert_array_equal(out.tokens[out.action], likeliest[out.action])
-    by_prompt = out.tokens.reshape(PROMPTS, SAMPLES, LIMIT)
+    by_prompt = out.tokens.reshape(PROMPTS, SAMPLES, MAX_NEW_TOKENS)
     np.testing.assert_array_equal(by_prompt, np.broadcast_to(by_prompt[:, :1], by_prompt.shape))
 
 
 def test_the_first_token_has_the_frequencies_of_the_softmax():
     seeds = range(40)
     drawn = np.stack(
-        [run(prompts(), seed=seed).tokens[:, 0].reshape(PROMPTS, SAMPLES) for seed in seeds], axis=1
+        [run_generate(seed=seed).tokens[:, 0].reshape(PROMPTS, SAMPLES) for seed in seeds], axis=1
     )
-    exact = jax.nn.softmax(full_logits(*model(), prompts().tokens, prompts().valid)[:, -1])
+    prompts = make_prompts()
+    exact = jax.nn.softmax(full_logits(*make_model(), prompts.tokens, prompts.valid)[:, -1])
     number = SAMPLES * len(seeds)
     for row, probabilities in zip(drawn.reshape(PROMPTS, number), np.asarray(exact), strict=True):
         count = np.bincount(row, minlength=19)
@@ -140,9 +141,9 @@ def test_the_first_token_has_the_frequencies_of_the_softmax():
 
 def test_a_sample_does_not_depend_on_the_order_of_the_batch():
     order = np.array([2, 0, 3, 1])
-    shuffled = run(Prompts(*(array[order] for array in prompts())))
+    shuffled = run_generate(Prompts(*(array[order] for array in make_prompts())))
     there = jax.tree.map(
-        lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run(prompts())
+        lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run_generate()
     )
     np.testing.assert_array_equal(shuffled.tokens, there.tokens)
     np.testing.assert_array_equal(shuffled.action, there.action)
@@ -150,31 +151,35 @@ def test_a_sample_does_not_depend_on_the_order_of_the_batch():
 
 
 def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():
-    """Other shapes round differently, which may turn a draw on the edge, one in some millions: of
-    128 rows one is allowed to."""
+    """Other shapes round differently, which may turn a draw on the edge: of 128 rows one at most.
+
+    A draw is on the edge once in some millions.
+    """
     same = []
     for seed in range(8):
-        together = run(prompts(), seed=seed).tokens.reshape(PROMPTS, SAMPLES, LIMIT)
+        together = run_generate(seed=seed).tokens.reshape(PROMPTS, SAMPLES, MAX_NEW_TOKENS)
         for row in range(PROMPTS):
-            alone = run(Prompts(*(array[row : row + 1] for array in prompts())), seed=seed).tokens
+            prompt = Prompts(*(array[row : row + 1] for array in make_prompts()))
+            alone = run_generate(prompt, seed=seed).tokens
             same.append((alone == together[row]).all(axis=1))
     assert np.concatenate(same).sum() >= 127
 
 
 def test_samples_and_seeds_differ():
-    first, second = run(prompts(), seed=0), run(prompts(), seed=1)
+    first, second = run_generate(seed=0), run_generate(seed=1)
     # Two draws of a first token are the same one time in three at most, and of later ones too.
     assert (first.tokens != second.tokens).any(axis=1).mean() > 0.5
     assert len({tuple(row) for row in first.tokens.tolist()}) > PROMPTS * SAMPLES * 0.5
-    np.testing.assert_array_equal(first.tokens, run(prompts(), seed=0).tokens)
+    np.testing.assert_array_equal(first.tokens, run_generate(seed=0).tokens)
 
 
 def test_the_loop_ends_when_every_sequence_has():
-    """No output shows it, so the loop's condition is read: besides the limit it asks whether any
-    row runs."""
+    """No output shows it, so the loop's condition is read: it also asks whether any row runs."""
     program = jax.make_jaxpr(
-        functools.partial(generate, model()[0], samples=1, max_new_tokens=LIMIT, stop_tokens=STOPS)
-    )(model()[1], prompts(), make_key(0))
+        functools.partial(
+            generate, make_model()[0], samples=1, max_new_tokens=MAX_NEW_TOKENS, stop_tokens=STOPS
+        )
+    )(make_model()[1], make_prompts(), make_key(0))
     conditions = [
         str(equation.params["cond_jaxpr"])
         for equation in program.eqns

@@ -1,5 +1,4 @@
-"""Prompts: chat templates applied once, token ids as ever, and what cannot be encoded is refused in
-one line."""
+"""Prompts: chat templates applied once, the tokenizer's ids, and refusals in one line."""
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from papo_jax.tasks.sources import arithmetic
 
 WORDS = ["<bos>", "<eos>", "<user>", "<system>", "<model>", "<think>", *"abcdefgh"]
 TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ '<' + message.role + '>' + message.content }}{% endfor %}"
+    "{{ bos_token }}"
+    "{% for message in messages %}{{ '<' + message.role + '>' + message.content }}{% endfor %}"
     "{% if add_generation_prompt %}<model>{% endif %}"
 )
 THINKING = TEMPLATE + "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
@@ -37,23 +37,23 @@ def make_tokenizer(template=None):
     return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **special)
 
 
-def encode(*arguments):
+def encode_problems(*arguments):
     store = PromptStore.from_problems(*arguments)
     return [store[row] for row in range(len(store))]
 
 
-def as_words(encoded):
+def to_words(encoded):
     return ["".join(WORDS[i] for i in ids) for ids in encoded]
 
 
-def refused(call, *arguments, **keywords):
+def read_refusal(call, *arguments, **keywords):
     with pytest.raises(InputError) as caught:
         call(*arguments, **keywords)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def padded_one_by_one(encoded, width):
+def pad_one_by_one(encoded, width):
     """Padding as plainly as it can be written."""
     tokens = [[0] * (width - len(ids)) + list(ids) for ids in encoded]
     return np.array(tokens), np.array(
@@ -71,14 +71,17 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     problems = [arithmetic.generate_problem(0, "train", i, difficulty=3) for i in range(40)]
     texts = [problem.prompt + ("\n" if template else "") for problem in problems]
     expected = tokenizer(texts)["input_ids"]
-    store, encoded = PromptStore.from_problems(tokenizer, problems), encode(tokenizer, problems)
+    store, encoded = (
+        PromptStore.from_problems(tokenizer, problems),
+        encode_problems(tokenizer, problems),
+    )
     assert [ids.tolist() for ids in encoded] == expected
     assert [store[row].tolist() for row in range(len(store))] == expected and len(store) == 40
     rows = [11, 3, 39, 3]
     width = prompts.count_slots(
         [expected[row] for row in rows], multiple=8, max_slots=store.max_length
     )
-    tokens, valid = padded_one_by_one([expected[row] for row in rows], width)
+    tokens, valid = pad_one_by_one([expected[row] for row in rows], width)
     for made in (
         store.make_batch(rows, multiple=8, max_slots=store.max_length),
         prompts.pad_prompts([encoded[row] for row in rows], rows, width),
@@ -90,12 +93,12 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
 
 
 def test_special_tokens_are_written_once():
-    assert as_words(encode(make_tokenizer(), ABC)) == ["<bos>abc", "<bos>d"]
-    assert as_words(encode(make_tokenizer(TEMPLATE), ABC)) == [
+    assert to_words(encode_problems(make_tokenizer(), ABC)) == ["<bos>abc", "<bos>d"]
+    assert to_words(encode_problems(make_tokenizer(TEMPLATE), ABC)) == [
         "<bos><user>abc<model>",
         "<bos><user>d<model>",
     ]
-    assert as_words(encode(make_tokenizer(TEMPLATE), ABC, ChatOptions(enabled=False))) == [
+    assert to_words(encode_problems(make_tokenizer(TEMPLATE), ABC, ChatOptions(enabled=False))) == [
         "<bos>abc",
         "<bos>d",
     ]
@@ -103,10 +106,10 @@ def test_special_tokens_are_written_once():
 
 def test_system_message():
     tokenizer = make_tokenizer(TEMPLATE)
-    assert as_words(encode(tokenizer, ABC[:1], ChatOptions(system="gh"))) == [
+    assert to_words(encode_problems(tokenizer, ABC[:1], ChatOptions(system="gh"))) == [
         "<bos><system>gh<user>abc<model>"
     ]
-    assert as_words(encode(tokenizer, ABC[:1], ChatOptions(system=""))) == [
+    assert to_words(encode_problems(tokenizer, ABC[:1], ChatOptions(system=""))) == [
         "<bos><system><user>abc<model>"
     ]
 
@@ -114,15 +117,17 @@ def test_system_message():
 def test_thinking_is_what_the_template_does_by_itself_unless_it_is_set():
     ends = {None: "<model><think>", True: "<model><think>", False: "<model>"}
     for thinking, end in ends.items():
-        assert as_words(
-            encode(make_tokenizer(THINKING), ABC[:1], ChatOptions(thinking=thinking))
+        assert to_words(
+            encode_problems(make_tokenizer(THINKING), ABC[:1], ChatOptions(thinking=thinking))
         ) == ["<bos><user>abc" + end]
 
 
 def test_named_templates():
     tokenizer = make_tokenizer({"tool_use": "{{ fail }}", "default": TEMPLATE})
-    assert as_words(encode(tokenizer, ABC[:1])) == ["<bos><user>abc<model>"]
-    assert "call one of them 'default'" in refused(encode, make_tokenizer({"rag": TEMPLATE}), ABC)
+    assert to_words(encode_problems(tokenizer, ABC[:1])) == ["<bos><user>abc<model>"]
+    assert "call one of them 'default'" in read_refusal(
+        encode_problems, make_tokenizer({"rag": TEMPLATE}), ABC
+    )
 
 
 def test_templates_are_applied_once_a_problem(monkeypatch):
@@ -170,7 +175,7 @@ def test_templates_are_applied_once_a_problem(monkeypatch):
     ],
 )
 def test_what_a_template_cannot_do(template, chat, said):
-    assert said in refused(encode, make_tokenizer(template), ABC, chat)
+    assert said in read_refusal(encode_problems, make_tokenizer(template), ABC, chat)
 
 
 @pytest.mark.parametrize(
@@ -185,20 +190,20 @@ def test_what_a_template_cannot_do(template, chat, said):
     ],
 )
 def test_template_that_fails(template, said):
-    line = refused(encode, make_tokenizer(template), ABC)
+    line = read_refusal(encode_problems, make_tokenizer(template), ABC)
     assert (
         line.startswith("the model's tokenizer: the chat template fails on problem 3 (")
         and said in line
     )
     assert line.endswith("mend chat_template, or set model.chat=false")
-    assert "leave model.system unset" in refused(
-        encode, make_tokenizer(template), ABC, ChatOptions(system="a")
+    assert "leave model.system unset" in read_refusal(
+        encode_problems, make_tokenizer(template), ABC, ChatOptions(system="a")
     )
 
 
 def test_prompt_of_no_token():
     tokenizer = make_tokenizer("{% if 'd' not in messages[0].content %}abc{% endif %}")
-    assert refused(PromptStore.from_problems, tokenizer, ABC).startswith(
+    assert read_refusal(PromptStore.from_problems, tokenizer, ABC).startswith(
         "problem 8 has an empty prompt"
     )
 
@@ -207,9 +212,9 @@ def test_lengths_are_checked():
     store = PromptStore.from_problems(make_tokenizer(), ABC)  # <bos>abc, <bos>d
     assert store.max_length == 4
     store.check_lengths(max_prompt_tokens=4, max_positions=4)
-    said = refused(store.check_lengths, max_prompt_tokens=3, max_positions=3)
+    said = read_refusal(store.check_lengths, max_prompt_tokens=3, max_positions=3)
     assert "problem 3 has a prompt of 4 tokens, more than rollout.max_prompt_tokens = 3" in said
-    assert "3 tokens are left for a prompt" in refused(
+    assert "3 tokens are left for a prompt" in read_refusal(
         store.check_lengths, max_prompt_tokens=4, max_positions=3
     )
 

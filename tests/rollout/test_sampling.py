@@ -10,11 +10,14 @@ import scipy.stats
 from papo_jax.rollout import sampling
 from tests.support.seeds import make_key, make_rng
 
+# Below this an observed count is refused: not once in a million draws by chance.
+CHANCE = 1e-6
+
 sample = jax.jit(sampling.sample_tokens, static_argnames="temperature")
 
 
-def counts(logits, draws, *, temperature=1.0, batch=2**14, seed=0):
-    """How often each token is drawn in at least `draws` draws."""
+def count_draws(logits, draws, *, temperature=1.0, batch=2**14, seed=0):
+    """Counts how often each token is drawn in at least `draws` draws."""
     total = np.zeros(logits.shape[-1], np.int64)
     for number in range(-(-draws // batch)):
         keys = jax.random.split(jax.random.fold_in(make_key(seed), number), batch)
@@ -23,19 +26,15 @@ def counts(logits, draws, *, temperature=1.0, batch=2**14, seed=0):
     return total
 
 
-# Below this an observed count is refused: not once in a million draws by chance.
-CHANCE = 1e-6
-
-
-def p_value(observed, probabilities):
+def compute_p_value(observed, probabilities):
     """Chi-square, tokens expected fewer than 5 times taken together."""
     expected = probabilities * observed.sum()
     rare = expected < 5
 
-    def pool(x):
+    def pool_rare(x):
         return np.append(x[~rare], x[rare].sum()) if rare.any() else x
 
-    observed, expected = pool(observed), pool(expected)
+    observed, expected = pool_rare(observed), pool_rare(expected)
     return scipy.stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue
 
 
@@ -43,21 +42,21 @@ def p_value(observed, probabilities):
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
     logits = 2.0 * jax.random.normal(make_key(vocabulary), (vocabulary,))
-    observed = counts(
+    observed = count_draws(
         logits, 2**15 if vocabulary < 5000 else 2**14, temperature=temperature, batch=batch
     )
     exact = scipy.special.softmax(np.float64(logits) / temperature)
-    assert p_value(observed, exact) > CHANCE
+    assert compute_p_value(observed, exact) > CHANCE
     # The test is sharp: it refuses another temperature.
-    assert (
-        p_value(observed, scipy.special.softmax(np.float64(logits) / (0.8 * temperature))) < CHANCE
-    )
+    other = scipy.special.softmax(np.float64(logits) / (0.8 * temperature))
+    assert compute_p_value(observed, other) < CHANCE
 
 
 def test_same_distribution_as_jax():
     logits = jnp.linspace(-2.0, 2.0, 12)
     theirs = np.bincount(jax.random.categorical(make_key(1), logits, shape=(2**15,)), minlength=12)
-    assert scipy.stats.chi2_contingency(np.stack([counts(logits, 2**15), theirs])).pvalue > CHANCE
+    both = np.stack([count_draws(logits, 2**15), theirs])
+    assert scipy.stats.chi2_contingency(both).pvalue > CHANCE
 
 
 @pytest.mark.slow
@@ -68,7 +67,7 @@ def test_rare_tokens_are_not_rounded_away():
     million.
     """
     logits = jnp.full((4097,), np.log(2e-8)).at[0].set(0.0)
-    observed = counts(logits, 2**18, batch=2**13)
+    observed = count_draws(logits, 2**18, batch=2**13)
     assert 1 <= observed[1:].sum() <= 50
 
 
@@ -99,13 +98,13 @@ def test_tokens_outside_the_support_are_never_drawn(vocabulary):
 
 @pytest.mark.parametrize("offset", [-1e4, 0.0, 1e4])
 def test_ties_share_evenly_wherever_the_logits_are(offset):
-    observed = counts(jnp.full((11,), offset), 2**14)
-    assert p_value(observed, np.full(11, 1 / 11)) > CHANCE
+    observed = count_draws(jnp.full((11,), offset), 2**14)
+    assert compute_p_value(observed, np.full(11, 1 / 11)) > CHANCE
 
 
 def test_an_almost_certain_token_is_drawn():
     logits = jnp.zeros((50,)).at[31].set(200.0)
-    assert counts(logits, 2**14)[31] == 2**14
+    assert count_draws(logits, 2**14)[31] == 2**14
 
 
 @pytest.fixture

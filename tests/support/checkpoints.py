@@ -1,5 +1,4 @@
-"""Random parameters of every kind, and what a checkpoint holds to the bit, for the tests of weights
-in files."""
+"""Random parameters of every kind, and a checkpoint's content to the bit, for tests of formats."""
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +32,8 @@ def make_params(dtype="float32", config=CONFIG):
     return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(jnp.dtype(dtype)), shapes)
 
 
-def contents(directory):
-    """Every tensor's name -> (dtype, bytes), from all files, read by the library."""
+def read_contents(directory):
+    """Returns every tensor's name -> (dtype, bytes), from all files, read by the library."""
     found = {}
     for file in directory.glob("*.safetensors"):
         found |= {

