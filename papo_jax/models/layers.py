@@ -142,6 +142,8 @@ class LoraModule(nnx.Module):
 class Attention(LoraModule):
     """Grouped-query attention with rotary positions."""
 
+    output: nnx.Param
+
     def __init__(self, config: ModelConfig, layers: tuple[int, ...], rngs: nnx.Rngs):
         self.config = config
         width, head_dim = config.width, config.head_dim

@@ -15,13 +15,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from jax.sharding import Mesh
 
 from papo_jax import parallel
 from papo_jax.models.layers import ADAPTER_SUFFIXES, LOGICAL_AXES
 from papo_jax.models.model_config import LORA_TARGETS, LoraConfig
-from papo_jax.models.policy import Params, Policy, draw_params, make_abstract_model
+from papo_jax.models.policy import Params, Policy, draw_params, flatten_params, make_abstract_model
 
 _HUGGINGFACE_NAMES = {
     "q_proj": "query",
@@ -88,7 +88,7 @@ def merge_adapters(policy: Policy) -> Policy:
     if lora is None:
         return policy
 
-    adapters, weights = map(flatten_dict, split_params(policy.params, lora))
+    adapters, weights = map(flatten_params, split_params(policy.params, lora))
     for *module, name in list(weights):
         if name in lora.targets:
             inward, outward = (adapters[*module, name + suffix] for suffix in ADAPTER_SUFFIXES)
@@ -109,14 +109,14 @@ def split_params(params: Params, lora: LoraConfig | None) -> tuple[Params, Param
     if lora is None:
         return params, {}
     trained, frozen = {}, {}
-    for path, leaf in flatten_dict(params).items():
+    for path, leaf in flatten_params(params).items():
         (trained if path[-1].endswith(ADAPTER_SUFFIXES) else frozen)[path] = leaf
     return unflatten_dict(trained), unflatten_dict(frozen)
 
 
 def join_params(trained: Params, frozen: Params | None) -> Params:
     """Undoes `split_params`."""
-    return unflatten_dict({**flatten_dict(trained), **flatten_dict(frozen or {})})
+    return unflatten_dict({**flatten_params(trained), **flatten_params(frozen or {})})
 
 
 @functools.partial(jax.jit, static_argnames="scale")

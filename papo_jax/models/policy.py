@@ -9,11 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.traverse_util import flatten_dict
 
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.models.transformer import Transformer
+from papo_jax.models.transformer import Array, Transformer
 
-Params = dict[str, Any]
+Params = dict[str, Any]  # nested
+ParamPath = tuple[str, ...]  # of a parameter in the nested dict, ("blocks", "mlp", "up")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +90,13 @@ def make_abstract_model(
     return graph, shapes
 
 
+def flatten_params(params: Params) -> dict[ParamPath, Any]:
+    """Returns the leaves by their paths."""
+    return flatten_dict(params)
+
+
 def logits(
-    graph: nnx.GraphDef, params: Params, tokens: jax.Array, mask: jax.Array | None = None
+    graph: nnx.GraphDef, params: Params, tokens: Array, mask: Array | None = None
 ) -> jax.Array:
     """Computes the logits of whole sequences.
 

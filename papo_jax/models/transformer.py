@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from papo_jax.models import rope
@@ -21,6 +22,7 @@ _REMAT_POLICIES = {
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
+Array = jax.Array | np.ndarray  # the host's until a jitted program takes it
 LayerKind = dict[str, jax.Array]  # of one layer: what differs between layers, [] booleans
 
 
@@ -82,7 +84,7 @@ class Transformer(nnx.Module):
         weight = self.embedding if self.config.tied else self.unembedding
         return weight[...].astype(self.config.dtype)
 
-    def compute_hidden_states(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
+    def compute_hidden_states(self, tokens: Array, valid: Array) -> jax.Array:
         """Runs the whole sequence at once.
 
         Args:
@@ -112,7 +114,7 @@ class Transformer(nnx.Module):
         return self.final_norm(x)
 
     def append_to_cache(
-        self, tokens: jax.Array, valid: jax.Array, cache: KVCache
+        self, tokens: Array, valid: Array, cache: KVCache
     ) -> tuple[jax.Array, KVCache]:
         """Appends tokens to the cache and computes their hidden states.
 
@@ -147,7 +149,7 @@ class Transformer(nnx.Module):
         hidden = self.final_norm(x)
         return hidden, KVCache(keys=keys, values=values, valid=seen, length=cache.length + time)
 
-    def _embed_tokens(self, tokens: jax.Array) -> jax.Array:
+    def _embed_tokens(self, tokens: Array) -> jax.Array:
         return jnp.take(self.embedding[...], tokens, axis=0).astype(self.config.dtype)
 
     def _layer_kinds(self) -> LayerKind:
@@ -196,6 +198,6 @@ class Transformer(nnx.Module):
         return context_of
 
 
-def token_positions(valid: jax.Array) -> jax.Array:
+def token_positions(valid: Array) -> jax.Array:
     """Numbers the real tokens of each row 0, 1, 2, ... regardless of padding, [B, T]."""
     return jnp.maximum(jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1, 0)

@@ -18,9 +18,9 @@ def detokenize_completions(
     Returns:
       B texts.
     """
-    tokens, mask = np.asarray(completions.tokens), np.asarray(completions.action)
+    tokens, action = np.asarray(completions.tokens), np.asarray(completions.action)
     ids = [
         [token for token in row[drawn].tolist() if token not in stop_tokens]
-        for row, drawn in zip(tokens, mask, strict=True)
+        for row, drawn in zip(tokens, action, strict=True)
     ]
     return tokenizer.batch_decode(ids)

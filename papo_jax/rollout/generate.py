@@ -13,6 +13,7 @@ from flax import nnx
 from kernels.token_stats import token_stats
 from papo_jax.models import kv_cache
 from papo_jax.models.kv_cache import KVCache
+from papo_jax.models.transformer import Array
 from papo_jax.rollout import sampling
 
 PAD = 0  # in slots that hold no token; no result depends on it
@@ -28,9 +29,9 @@ class Prompts(NamedTuple):
         the batch.
     """
 
-    tokens: jax.Array
-    valid: jax.Array
-    identifiers: jax.Array
+    tokens: Array
+    valid: Array
+    identifiers: Array
 
 
 class Completions(NamedTuple):
@@ -161,7 +162,7 @@ def generate(
     return jax.lax.while_loop(is_unfinished, decode_step, start).completions
 
 
-def _fold_sequence_keys(key: jax.Array, identifiers: jax.Array, samples: int) -> jax.Array:
+def _fold_sequence_keys(key: jax.Array, identifiers: Array, samples: int) -> jax.Array:
     """Folds the keys of N G sequences from [N] identifiers and the numbers of their samples."""
 
     def fold_samples(prompt_key):

@@ -15,6 +15,8 @@ from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
 _DEFAULT_OPTIONS = ChatOptions()
+TokenIds = Sequence[int] | np.ndarray
+
 # Texts encoded at once, on all cores; their lists of ids are garbage before the next block.
 _BLOCK = 1024
 
@@ -142,7 +144,7 @@ def _encode_blocks(
         yield block, encoded
 
 
-def count_slots(encoded: Sequence[Sequence[int]], *, multiple: int, max_slots: int) -> int:
+def count_slots(encoded: Sequence[TokenIds], *, multiple: int, max_slots: int) -> int:
     """Returns P for these prompts: their longest rounded up, but never above `max_slots`.
 
     Rounding keeps the number of compiled shapes small.
@@ -157,7 +159,7 @@ def count_slots(encoded: Sequence[Sequence[int]], *, multiple: int, max_slots: i
 
 
 def pad_prompts(
-    encoded: Sequence[Sequence[int]], identifiers: Sequence[int], slots: int
+    encoded: Sequence[TokenIds], identifiers: Sequence[int] | np.ndarray, slots: int
 ) -> Prompts:
     """Pads prompts on the left to [N, slots]."""
     tokens = np.zeros((len(encoded), slots), np.int32)

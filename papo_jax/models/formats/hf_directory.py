@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_weight_map, load_sharded, safetensors_read, safetensors_write
 from papo_jax.models.formats.hf_weight_map import Layout
+from papo_jax.models.policy import flatten_params
 
 SHARD_BYTES = 5 * 2**30
 # Files of a model besides its config and its weights.
@@ -120,7 +120,7 @@ def _list_tensors(
     params: dict[str, Any], *, dtype: str | None, dtypes: Mapping[str, str]
 ) -> Iterator[safetensors_write.LazyTensor]:
     """Yields the tensors of parameters under Hugging Face's names, not fetched yet."""
-    for path, leaf in flatten_dict(params).items():
+    for path, leaf in flatten_params(params).items():
         stacked = hf_weight_map.is_stacked(path)
         layout = hf_weight_map.find_layout(path, leaf.ndim - stacked)
         shape = layout.stored_shape(leaf.shape[stacked:])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import PartitionSpec
 
-Path = tuple[str, ...]
+from papo_jax.models.policy import ParamPath
 
 _BLOCK_NAMES = {
     ("attention_norm", "scale"): "input_layernorm.weight",
@@ -109,7 +109,7 @@ class Layout(NamedTuple):
         return ours.transpose(self.rows + self.columns).reshape(self.stored_shape(ours.shape))
 
 
-def find_layout(path: Path, rank: int) -> Layout:
+def find_layout(path: ParamPath, rank: int) -> Layout:
     """Returns the layout of a parameter that has `rank` axes, layers apart.
 
     >>> find_layout(("blocks", "attention", "output"), 3)  # [heads, head_dim, width]
@@ -123,12 +123,12 @@ def find_layout(path: Path, rank: int) -> Layout:
     return Layout(tuple(range(inputs, rank)), tuple(range(inputs)))
 
 
-def is_stacked(path: Path) -> bool:
+def is_stacked(path: ParamPath) -> bool:
     """Tests whether the first axis of a parameter is the layers."""
     return path[0] == "blocks"
 
 
-def tensor_names(path: Path, shape: tuple[int, ...]) -> list[str]:
+def tensor_names(path: ParamPath, shape: tuple[int, ...]) -> list[str]:
     """Lists the tensors that make up a parameter: one for each layer, or the one.
 
     >>> tensor_names(("blocks", "mlp", "up"), (2, 8, 16))

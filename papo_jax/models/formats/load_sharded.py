@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_weight_map
 from papo_jax.models.formats.hf_weight_map import Layout
+from papo_jax.models.policy import ParamPath, flatten_params
 
 # Entries on the way at once, over all devices of this process: 32 MiB of float32, four times while
 # it is being copied.
@@ -75,9 +76,9 @@ def load_params(
       InputError: if a tensor is missing, left over or of another shape, found before anything is
         read; or if the file cannot be read.
     """
-    flat = flatten_dict(shapes)
+    flat = flatten_params(shapes)
     _check_tensors(flat, source)
-    flat_shardings = flatten_dict(shardings) if shardings is not None else dict.fromkeys(flat)
+    flat_shardings = flatten_params(shardings) if shardings is not None else dict.fromkeys(flat)
     return unflatten_dict(
         {
             path: _load_param(path, abstract, flat_shardings[path], source)
@@ -86,7 +87,7 @@ def load_params(
     )
 
 
-def _check_tensors(flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: TensorSource) -> None:
+def _check_tensors(flat: dict[ParamPath, jax.ShapeDtypeStruct], source: TensorSource) -> None:
     """Raises unless the source has every tensor, in its shape, and no other."""
     used = set()
     for path, abstract in flat.items():
@@ -112,7 +113,7 @@ def _check_tensors(flat: dict[tuple[str, ...], jax.ShapeDtypeStruct], source: Te
 
 
 def _load_param(
-    path: tuple[str, ...],
+    path: ParamPath,
     abstract: jax.ShapeDtypeStruct,
     sharding: NamedSharding | None,
     source: TensorSource,
@@ -193,7 +194,7 @@ def _read_piece(
     rows_per_device = sharding.shard_shape((num_rows, *columns))[0]
     size = stop - start
 
-    def read_part(index: tuple[slice, ...]) -> np.ndarray:
+    def read_part(index) -> np.ndarray:
         first = (index[0].start or 0) // size * rows_per_device
         return np.ascontiguousarray(read_from(first)[(slice(None), *index[1:])])
 
@@ -219,7 +220,7 @@ def _write_piece(
             ours, offsets = ours[None], [layer, *offsets]
         return jax.lax.dynamic_update_slice(array, ours, offsets)
 
-    if target.sharding is None:
+    if target.sharding is None or target.stored_sharding is None:
         return write_local(array, piece, layer, start)
     spec = target.sharding.spec
     specs = (spec, target.stored_sharding.spec, PartitionSpec(), PartitionSpec())

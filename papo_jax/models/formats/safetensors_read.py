@@ -103,12 +103,13 @@ def _read_index(path: pathlib.Path) -> dict[str, TensorEntry]:
     """Reads an index and the headers of its shards."""
     try:
         files = json.loads(path.read_bytes())["weight_map"]
-        shards = dict.fromkeys(files.values())
+        shards = list(dict.fromkeys(files.values()))
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} holds no weight_map from tensors to files ({error!r:.80}); fetch it again"
         ) from None
 
+    headers = {}
     for file in shards:
         # A name, never a way out of the directory.
         if not isinstance(file, str) or file in ("", ".", "..") or "/" in file or "\\" in file:
@@ -120,15 +121,15 @@ def _read_index(path: pathlib.Path) -> dict[str, TensorEntry]:
             raise InputError(
                 f"{path.parent / file} does not exist, and {path.name} names it; fetch it"
             )
-        shards[file] = _read_header(path.parent / file)
+        headers[file] = _read_header(path.parent / file)
 
     for name, file in files.items():
-        if name not in shards[file]:
+        if name not in headers[file]:
             raise InputError(
                 f"{path}: weight_map has the tensor {name} in {file}, which does not hold it;"
                 " fetch both again"
             )
-    return {name: shards[file][name] for name, file in files.items()}
+    return {name: headers[file][name] for name, file in files.items()}
 
 
 def _read_header(path: pathlib.Path) -> dict[str, TensorEntry]:
@@ -166,16 +167,18 @@ def _parse_entry(path: pathlib.Path, name: str, entry: Any, data: int) -> Tensor
     try:
         (start, stop), shape, dtype = entry["data_offsets"], tuple(entry["shape"]), entry["dtype"]
         numbers = (start, stop, *shape)
-        known = isinstance(dtype, str) and all(
+        valid = isinstance(dtype, str) and all(
             type(number) is int and number >= 0 for number in numbers
         )
+        # The size of a dtype that is not known cannot be checked; such a tensor is refused later,
+        # by its name.
+        if valid and dtype in DTYPES:
+            valid = stop - start == math.prod(shape) * DTYPES[dtype].itemsize
+        if valid:
+            return TensorEntry(path, dtype, shape, data + start)
     except (LookupError, TypeError, ValueError):
-        known = False
-    # The size of a dtype that is not known cannot be checked; such a tensor is refused later, by
-    # its name.
-    if not known or (dtype in DTYPES and stop - start != math.prod(shape) * DTYPES[dtype].itemsize):
-        raise ValueError(f"what the header says of {name} makes no sense")
-    return TensorEntry(path, dtype, shape, data + start)
+        pass
+    raise ValueError(f"what the header says of {name} makes no sense")
 
 
 def _read_rows(name: str, entry: TensorEntry, start: int, stop: int) -> np.ndarray:

@@ -160,7 +160,8 @@ def _write_file(path: pathlib.Path, tensors: list[LazyTensor]) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors:
-            file.write(np.ascontiguousarray(_fetch_cast(tensor)).reshape(-1).view(np.uint8))
+            values = np.ascontiguousarray(_fetch_cast(tensor)).reshape(-1)
+            file.write(values.view(np.uint8).data)
 
 
 def _fetch_cast(tensor: LazyTensor) -> np.ndarray:
