@@ -5,6 +5,10 @@ that a first-order approximation gives a signed token-level quantity that splits
 sampled-token contribution and a distributional correction; the formulas here follow by calculus
 from dz = eta A (e_y - p).
 
+Training calls `entropy_polarity`, `sampled_contribution`, `dead_banded`, `branches` and
+`masked_mean`. The other functions are for notebooks, and the references against which
+`papo_jax.learner` is tested, which makes the same quantities micro-batch by micro-batch.
+
 Shapes: [...] any leading axes, usually [B, T] (sequences, time); V vocabulary. Entropy in nats.
 Everything works on arrays and is safe under `jax.jit`.
 """

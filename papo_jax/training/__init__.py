@@ -1,1 +1,1 @@
-"""Training: the state, the pure step, checkpoints, and the host loop that owns time and files."""
+"""Training on the host: set-up of a run, its step, checkpoints and the work directory."""
