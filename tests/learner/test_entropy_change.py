@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from papo_jax import polarity
 from papo_jax.learner import entropy_change
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.training.training_run import prepare_run
@@ -87,6 +88,22 @@ def test_float32_is_enough_for_a_step_of_training(change, exact_change, params):
     assert np.abs(exact_realized).max() > 1e-2
 
 
+def test_directional_change_is_the_theorys(prepared, change, params, stored_rollout):
+    after, scorer = move(params, 1e-3), PolicyScorer(prepared.policy.graph)
+
+    def entropy(params):
+        return scorer.token_stats(params, stored_rollout, implementation="reference").entropy
+
+    @jax.jit
+    def reference(params, after):
+        step = jax.tree.map(jnp.subtract, after, params)
+        return polarity.directional_entropy_change(entropy, params, step)
+
+    expected = np.asarray(reference(params, after))[stored_rollout.action]
+    directional, _ = change(params, after)
+    np.testing.assert_allclose(directional, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
 def test_directional_change_is_linear_in_the_step(change, params):
     once, twice = (change(params, move(params, size))[0] for size in (1e-3, 2e-3))
     np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-4 * np.abs(twice).max())
@@ -95,13 +112,13 @@ def test_directional_change_is_linear_in_the_step(change, params):
 def test_groups_by_hand():
     # One token a group and one without polarity; the four groups hold all but the last.
     values = jnp.array([[1.0, 2.0, 3.0, 4.0, 5.0, 99.0]])
-    polarity = jnp.array([[0.1, -0.2, 0.3, -0.4, 0.0, 0.5]])
+    signs = jnp.array([[0.1, -0.2, 0.3, -0.4, 0.0, 0.5]])
     advantages = jnp.array([[1.0, 1.0, -1.0, -1.0, 1.0, 1.0]])
     mask = jnp.array([[True, True, True, True, True, False]])
     found = entropy_change.summarize_entropy_change(
         change=entropy_change.EntropyChange(directional=values, realized=2 * values),
         predicted=3 * values,
-        polarity=polarity,
+        polarity=signs,
         advantages=advantages,
         mask=mask,
     )
