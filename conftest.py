@@ -23,10 +23,9 @@ def doctest_names(doctest_namespace):
 
 @pytest.fixture(scope="session")
 def compiled_once(tmp_path_factory):
-    """Keeps compiled programs and prepared tasks on disk, for runs and processes of this test
-    session to share.
+    """Keeps compiled programs and prepared tasks on disk, shared by all runs of the session.
 
-    Where `JAX_COMPILATION_CACHE_DIR` is set, programs are kept there, for a next session too.
+    Processes that the runs start share them too. Where `JAX_COMPILATION_CACHE_DIR` is set, programs are kept there, for a next session too.
     """
     place = tmp_path_factory.mktemp("shared")
     kept = {
@@ -110,8 +109,7 @@ def small(small_overrides):
 
 @pytest.fixture(scope="session")
 def command_line(small_overrides):
-    """A function from a work directory and further overrides to the arguments of the same run on
-    the command line."""
+    """A function from a work directory and further overrides to the run's command line."""
 
     def make(workdir, overrides=None, /) -> list[str]:
         config = str(pathlib.Path(__file__).parent / "experiments/configs/default.py")
@@ -128,10 +126,9 @@ def command_line(small_overrides):
 
 @pytest.fixture(scope="session")
 def train():
-    """A function that runs settings in a work directory, without the report, and returns (rows,
-    last state).
+    """A function that trains in a work directory and returns (rows, last state).
 
-    The rows come without what a clock decides; the state is on the host.
+    It writes no report. The rows come without what a clock decides; the state is on the host.
     """
     from papo_jax.commands.train import train_policy
     from papo_jax.report import report_page

@@ -1,5 +1,4 @@
-"""The table from logical to mesh axes; what needs several devices is in
-test_training_devices.py."""
+"""The table from logical to mesh axes; tests/learner/test_devices.py has several devices."""
 
 import jax
 import numpy as np

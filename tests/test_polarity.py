@@ -25,8 +25,11 @@ def float64():
 
 
 def states(count=200, seed=0):
-    """(logits [count, V] from nearly uniform to peaked, tokens [count], advantages [count], p
-    [count, V], H [count])."""
+    """Draws states, from nearly uniform to peaked.
+
+    Returns:
+      (logits [count, V], tokens [count], advantages [count], p [count, V], H [count]).
+    """
     draw = make_rng(seed)
     logits = draw.normal(size=(count, V)) * np.linspace(0.1, 4.0, count)[:, None]
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -47,6 +50,11 @@ entropy = jax.jit(lambda logits: token_stats(logits, jnp.zeros(logits.shape[:-1]
 def of_every_token(logits):
     """T of each token in turn, [count, V]."""
     return np.stack([unit_polarity(logits, np.full(len(logits), v)) for v in range(V)], axis=1)
+
+
+def take_step(params, step, *, by):
+    """Returns the parameters moved along a step, by so many times its length."""
+    return jax.tree.map(lambda leaf, change: leaf + by * change, params, step)
 
 
 class TestUnitPolarity:
@@ -175,10 +183,7 @@ def test_directional_entropy_change_of_a_network():
         return entropy(jnp.tanh(inputs @ params["in"]) @ params["out"])
 
     along = jax.jit(functools.partial(theory.directional_entropy_change, entropies))(params, update)
-    up, down = (
-        jax.tree.map(lambda leaf, step: leaf + sign * 1e-5 * step, params, update)
-        for sign in (1, -1)
-    )
+    up, down = (take_step(params, update, by=by) for by in (1e-5, -1e-5))
     assert along.shape == (3, 4)
     np.testing.assert_allclose(along, (entropies(up) - entropies(down)) / 2e-5, atol=1e-8)
 
@@ -219,9 +224,7 @@ class TestParameterPolarity:
             step = jax.tree.map(
                 lambda m, gradient: -eta * m * gradient, scale, jax.grad(loss)(params)
             )
-            after, before = (
-                jax.tree.map(lambda leaf, s: leaf + sign * s, params, step) for sign in (1, -1)
-            )
+            after, before = (take_step(params, step, by=by) for by in (1, -1))
             return (mean_entropy(after) - mean_entropy(before)) / (2 * eta)
 
         of_tokens = jax.jit(

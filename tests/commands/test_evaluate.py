@@ -1,5 +1,4 @@
-"""--mode=evaluate: the last and the best checkpoint, a base policy, another panel; and what is
-refused."""
+"""`--mode=evaluate`: checkpoints, a base policy, another evaluation set; and what is refused."""
 
 import json
 import shutil
@@ -90,10 +89,8 @@ def test_last_and_best_checkpoint_join_the_record(trained, tmp_path, capsys):
 def test_another_panel_has_a_place_of_its_own(trained, tmp_path, capsys):
     wider = ("--config.evaluation.problems=20", "--config.evaluation.samples=2")
     assert evaluate(trained, *wider) == 2
-    assert (
-        "holds an evaluation of another evaluation set; move it away, or give this one an --output of its own"
-        in capsys.readouterr().err
-    )
+    refusal = "holds an evaluation of another evaluation set; move it away, or give this one an"
+    assert f"{refusal} --output of its own" in capsys.readouterr().err
     assert evaluate(trained, *wider, f"--output={tmp_path / 'wide.json'}") == 0
     assert read(tmp_path / "wide.json")["panel"]["problems"] == 20
     assert len(runfiles.read_rows(tmp_path / "wide_samples.jsonl")) % 20 == 0

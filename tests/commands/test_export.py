@@ -1,5 +1,4 @@
-"""`--mode=export`: the newest checkpoint as a Hugging Face directory, and what is refused in one
-line."""
+"""`--mode=export`: the newest checkpoint as a Hugging Face directory, and what is refused."""
 
 import json
 

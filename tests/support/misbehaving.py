@@ -1,5 +1,4 @@
-"""Graders that do what none should: each is named after it. For the tests of the pool that has to
-live with them."""
+"""Graders that misbehave, each named after what it does: the pool has to live with them."""
 
 import ast
 import ctypes
