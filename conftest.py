@@ -25,7 +25,8 @@ def doctest_names(doctest_namespace):
 def compiled_once(tmp_path_factory):
     """Keeps compiled programs and prepared tasks on disk, shared by all runs of the session.
 
-    Processes that the runs start share them too. Where `JAX_COMPILATION_CACHE_DIR` is set, programs are kept there, for a next session too.
+    Processes that the runs start share them too. Where `JAX_COMPILATION_CACHE_DIR` is set, programs
+    are kept there, for a next session too.
     """
     place = tmp_path_factory.mktemp("shared")
     kept = {
