@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     from papo_jax.errors import InputError, TrainingStopped
 
     try:
-        # Inside, since methods are loaded with it, and a method's file may be wrong.
+        # Imported inside `try`: it loads every method's file, and a wrong one is an InputError.
         from papo_jax.config import command_line, config_dict
 
         command = command_line.parse_command_line(arguments)

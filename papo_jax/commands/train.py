@@ -1,4 +1,4 @@
-"""The training loop on the host: it owns time and files, jitted programs own numbers."""
+"""The training loop on the host: it owns time and files; jitted programs own the numbers."""
 
 import contextlib
 import pathlib
@@ -20,7 +20,7 @@ def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
     """Trains, or resumes, and writes the report.
 
     Args:
-      settings: of the run.
+      settings: the run's.
       workdir: where its files go; a run that is there already is resumed.
 
     Raises:
@@ -32,47 +32,53 @@ def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
         tensorboard_events.check_installed()
     with contextlib.closing(prepare_run(settings, workdir)) as run:
         _train_with_progress(run)
-        from papo_jax.report import report_page  # here, for matplotlib takes a second to import
+        from papo_jax.report import report_page  # imported here, since matplotlib takes a second
 
         print(f"report: {report_page.write_report(workdir)}")
 
 
 def _train_with_progress(run: TrainingRun) -> None:
-    """Runs the steps under a progress bar, stopping where a signal asks for it."""
+    """Runs the steps under a progress bar, until they are done or a signal asks for a stop."""
     settings, state = run.settings, run.initial
     with progress.Progress(
         settings.training.steps, int(state.step), enabled=settings.telemetry.progress
-    ) as shown:
-        shown.print_line(
+    ) as bar:
+        bar.print_line(
             progress.format_table("derived sizes", [*derived_sizes(settings), *describe_data(run)])
         )
         with Interruption() as interruption:
-            state = _run_steps(run, state, shown, interruption)
+            state = _run_steps(run, state, bar, interruption)
         if interruption.requested:
-            shown.print_line(
+            bar.print_line(
                 f"stopped by a signal after step {int(state.step)}; the same command resumes"
                 " from here"
             )
 
 
 def describe_data(run: TrainingRun) -> list[tuple[str, str]]:
-    """Returns what was found while loading, as (what, how much)."""
-    found = run.problems
-    notes = [("note", note) for note in dict.fromkeys([*found.train.notes, *found.evaluated.notes])]
-    checked = [("graders checked", line) for line in found.checked]
+    """Describes the loaded problems, as (label, value) for a table."""
+    problems = run.problems
+    unique_notes = dict.fromkeys([*problems.train.notes, *problems.evaluated.notes])
+    notes = [("note", note) for note in unique_notes]
+    checked = [("graders checked", line) for line in problems.checked]
     return [("longest prompt", f"{run.longest_prompt} tokens"), *checked, *notes]
 
 
 def _run_steps(
-    run: TrainingRun, state: TrainState, shown: progress.Progress, interruption: "Interruption"
+    run: TrainingRun, state: TrainState, bar: progress.Progress, interruption: "Interruption"
 ) -> TrainState:
-    """Makes the steps that are left, with their rows, checkpoints and evaluations."""
+    """Trains until the last step or an interruption, and returns the state then.
+
+    A turn of the loop begins between two steps: it saves the step that was just made, evaluates,
+    and makes the next one. So the last step is saved and evaluated too, a resumed run evaluates
+    before it trains, and both ways out are in one place.
+    """
     settings, total = run.settings, run.settings.training.steps
     if run.evaluations:
         run.evaluations.keep_until(int(state.step))
-    # With the rows before a resume, so that "best" means the same as without one.
+    # Rewards logged before a resume are read back: the same checkpoint is the best as without it.
     rewards = [row["reward/mean"] for row in runfiles.read_rows(run.workdir / "metrics.jsonl")]
-    trained = False
+    trained = False  # true once this process has made a step
     with StepWriter(
         run.workdir, step=int(state.step), events=settings.telemetry.tensorboard
     ) as writer:
@@ -83,32 +89,34 @@ def _run_steps(
                 run.checkpoints.save(state, score=score)
             if interruption.requested:
                 return state
-            evaluate_if_due(run, state, shown)
+            evaluate_if_due(run, state, bar)
             if interruption.requested:
-                continue  # it came during the evaluation: save this step too
+                continue  # asked during the evaluation: go back and save this step first
             if step >= total:
                 return state
 
-            shown.show_status("training" if trained else "compiling")
+            bar.show_status("training" if trained else "compiling")
             state, record = train_step(run, state, step)
             writer.write_step(*record)
-            _stop_if_not_finite(run, state, step)
+            _check_skipped_updates(run, state, step)
             rewards.append(record.row["reward/mean"])
             trained = True
-            shown.count_step(record.row)
+            bar.count_step(record.row)
 
 
 def _checkpoint_is_due(run: TrainingRun, state: TrainState) -> bool:
-    """Tells whether to save: at the end, and every so many steps unless updates were skipped.
+    """Tells whether to save: at the end, and every `checkpoint.every` steps.
 
-    Then the parameters may be what is wrong, and the last checkpoint is better.
+    Not while the last updates were skipped for not being finite: the parameters may be the cause,
+    and an older checkpoint is then the better one to resume from.
     """
     step, healthy = int(state.step), not int(state.skipped)
     on_schedule = step % run.settings.checkpoint.every == 0
     return (on_schedule and healthy) or step >= run.settings.training.steps
 
 
-def _stop_if_not_finite(run: TrainingRun, state: TrainState, step: int) -> None:
+def _check_skipped_updates(run: TrainingRun, state: TrainState, step: int) -> None:
+    """Raises `TrainingStopped` after `training.max_skipped` updates in a row were not finite."""
     bound = run.settings.training.max_skipped
     if int(state.skipped) >= bound:
         raise TrainingStopped(
@@ -117,7 +125,7 @@ def _stop_if_not_finite(run: TrainingRun, state: TrainState, step: int) -> None:
         )
 
 
-def evaluate_if_due(run: TrainingRun, state: TrainState, shown: progress.Progress) -> None:
+def evaluate_if_due(run: TrainingRun, state: TrainState, bar: progress.Progress) -> None:
     """Evaluates at the start, every `evaluation.every` steps and at the end, each step once."""
     every, step = run.settings.evaluation.every, int(state.step)
     if (
@@ -126,10 +134,10 @@ def evaluate_if_due(run: TrainingRun, state: TrainState, shown: progress.Progres
         or run.evaluations.has_step(step)
     ):
         return
-    shown.show_status("evaluating")
+    bar.show_status("evaluating")
     entry, rows = run.evaluator(state.params, step=step)
     run.evaluations.add_entry(entry, rows)
-    shown.print_line(f"evaluation set after {step} steps: {entry.format_headline()}")
+    bar.print_line(f"evaluation set after {step} steps: {entry.format_headline()}")
 
 
 class Interruption:

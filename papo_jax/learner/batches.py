@@ -100,6 +100,11 @@ def make_trajectories(prompts: Prompts, completions: Completions, *, samples: in
     )
 
 
+def sum_entropy(stats: TokenStats, mask: jax.Array) -> jax.Array:
+    """Returns [2], the entropy summed over the mask, nats, and the number of tokens in it."""
+    return jnp.stack([jnp.where(mask, stats.entropy, 0.0).sum(), mask.sum().astype(jnp.float32)])
+
+
 def split_rows(tree, parts: int):
     """Cuts every [B, ...] leaf into [parts, B / parts, ...], rows dealt out in turn.
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kernels.token_stats import TokenStats
 from papo_jax.learner.batches import Grades, Rollout
 from papo_jax.methods import advantages, signals, token_random
 from papo_jax.methods.method import Method
@@ -42,11 +41,6 @@ class WeightedAdvantages(NamedTuple):
     loss_weights: jax.Array
     loss_mask: jax.Array
     entropy_trajectory: EntropyTrajectory
-
-
-def sum_entropy(stats: TokenStats, mask: jax.Array) -> jax.Array:
-    """Returns (sum of the entropy over the mask, nats; number of tokens), [2], to be added up."""
-    return jnp.stack([jnp.where(mask, stats.entropy, 0.0).sum(), mask.sum().astype(jnp.float32)])
 
 
 def compute_weighted_advantages(

@@ -10,11 +10,18 @@ import jax
 from papo_jax import parallel
 from papo_jax.config.settings import Settings
 from papo_jax.learner import entropy_change
-from papo_jax.learner.batches import Rollout, Trajectories, join_rows, make_trajectories, split_rows
+from papo_jax.learner.batches import (
+    Rollout,
+    Trajectories,
+    join_rows,
+    make_trajectories,
+    split_rows,
+    sum_entropy,
+)
 from papo_jax.learner.learn import Learner, LearnOutput, learn
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState
-from papo_jax.learner.weighted_advantages import WeightedAdvantages, sum_entropy
+from papo_jax.learner.weighted_advantages import WeightedAdvantages
 from papo_jax.models import Policy, lora
 from papo_jax.models.layers import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
@@ -26,7 +33,7 @@ class Programs(NamedTuple):
     Attributes:
       sample: (params, prompts, key) -> (completions, trajectories).
       score: (params, trajectories) -> TokenStats.
-      sum_entropy: (TokenStats, mask) -> (sum of the entropy, number of tokens).
+      sum_entropy: (TokenStats, mask) -> [2], the sum of the entropy and the number of tokens.
       learn: (state, rollout, grades) -> (state, LearnOutput); donates the state.
       measure_entropy_change: (before, after, trajectories) -> EntropyChange.
       summarize_entropy_change: {"change": ..., "predicted": ..., "polarity": ...,

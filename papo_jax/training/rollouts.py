@@ -1,9 +1,10 @@
-"""Rollouts of a step: prompts drawn, answered and graded, and drawn again for zero-variance groups.
+"""Rollouts of a step: prompts are drawn, answered and graded, again for zero-variance groups.
+
+A draw is N prompts with G completions each. A step makes one, and with dynamic sampling up to
+`refills` more until N of all the groups drawn are informative: neither all right nor all wrong.
+Only those train. Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11, 0 < right < G.
 
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots, T completion slots.
-
-Dynamic sampling, source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11: only groups with
-0 < right < G train.
 """
 
 from typing import NamedTuple
@@ -25,16 +26,17 @@ from papo_jax.training.training_run import TrainingRun
 
 
 class GradedRollout(NamedTuple):
-    """N prompts, answered by the policy and judged; a step's several draws add up to one.
+    """Prompts of one draw or of several joined, answered by the policy and judged.
 
     Attributes:
       problems: N.
       completions: B, the samples of a problem side by side.
-      trajectories: the same with their prompts.
+      trajectories: the completions with their prompts.
       stats: `TokenStats` [B, T] under the parameters that sampled.
-      texts: B, decoded.
+      texts: B completions, decoded.
       judgments: B.
-      entropy_sum: [2], the sum of the entropy over tokens and their number.
+      entropy_totals: [2], the sum of the entropy over all tokens that were drawn, nats, and the
+        number of those tokens.
     """
 
     problems: list[Problem]
@@ -43,7 +45,7 @@ class GradedRollout(NamedTuple):
     stats: TokenStats
     texts: list[str]
     judgments: list[Judgment]
-    entropy_sum: np.ndarray
+    entropy_totals: np.ndarray
 
     @property
     def right(self) -> np.ndarray:
@@ -56,15 +58,20 @@ class GradedRollout(NamedTuple):
         """The task's rewards, [N, G] float32: 1 for a right answer, 0 for any other."""
         return self.right.astype(np.float32)
 
+    @property
+    def token_count(self) -> int:
+        """The number of tokens that the policy drew."""
+        return int(self.entropy_totals[1])
+
 
 class RolloutBatch(NamedTuple):
-    """The rollouts of a step, with what is kept of them.
+    """The rollouts of a step: all that were drawn, and those of them to train on.
 
     Attributes:
-      drawn: every prompt that was drawn, for what is logged; M >= N prompts.
-      trained: N prompts, those whose groups have a signal first.
-      kept: [N, G] boolean, false on answers that are left out of the loss.
-      draws: how often prompts were drawn.
+      drawn: all draws joined, which the logged figures are of.
+      trained: N prompts out of them, informative groups first.
+      kept: [N, G] boolean, false on the trained prompts' answers that the loss leaves out.
+      draws: the number of draws.
     """
 
     drawn: GradedRollout
@@ -75,7 +82,7 @@ class RolloutBatch(NamedTuple):
     @property
     def rollout(self) -> Rollout:
         """The learner's view of the trained prompts, with the entropy of all draws."""
-        total, tokens = self.drawn.entropy_sum
+        total, tokens = self.drawn.entropy_totals
         return Rollout(
             trajectories=self.trained.trajectories,
             stats=self.trained.stats,
@@ -89,16 +96,16 @@ class RolloutBatch(NamedTuple):
 
 
 def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Clock) -> RolloutBatch:
-    """Draws prompts until N groups are neither all right nor all wrong, or refills run out.
+    """Draws prompts until N groups are informative or refills run out.
 
-    Then the batch is padded with groups that are masked out of the loss, so shapes
-    stay static. Without refills every group takes part.
+    If they run out, other groups fill the batch up, masked out of the loss, so that shapes stay
+    static. Without refills every group takes part.
 
     Args:
-      run: set up.
+      run: from `prepare_run`.
       state: whose parameters sample; its cursor says which prompts come next.
-      step: its number.
-      clock: told what took how long.
+      step: the step's number.
+      clock: of the step; gets the times of sampling and grading.
 
     Returns:
       `RolloutBatch`.
@@ -106,16 +113,16 @@ def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Cloc
     Raises:
       TrainingStopped: if no answer of a draw could be judged.
     """
-    method, count = run.settings.method, run.settings.rollout.prompts
+    method, prompts = run.settings.method, run.settings.rollout.prompts
     draws = [_draw_rollout(run, state, step, number=0, clock=clock)]
-    while len(draws) <= method.refills and sum(map(_count_informative, draws)) < count:
+    while len(draws) <= method.refills and sum(map(_count_informative, draws)) < prompts:
         draws.append(_draw_rollout(run, state, step, number=len(draws), clock=clock))
     drawn = draws[0] if len(draws) == 1 else _join_draws(draws)
     trained = drawn
     if len(draws) > 1:
-        groups = np.argsort(~is_informative(drawn.right), kind="stable")[:count]
+        groups = np.argsort(~is_informative(drawn.right), kind="stable")[:prompts]
         trained = _select_groups(drawn, groups)
-    return RolloutBatch(drawn, trained, kept=_kept_answers(trained, method), draws=len(draws))
+    return RolloutBatch(drawn, trained, kept=_mask_answers(trained, method), draws=len(draws))
 
 
 def is_informative(right: np.ndarray) -> np.ndarray:
@@ -127,8 +134,8 @@ def is_informative(right: np.ndarray) -> np.ndarray:
     return right.any(axis=1) & ~right.all(axis=1)
 
 
-def _kept_answers(trained: GradedRollout, method: Method) -> np.ndarray:
-    """Says what takes part in the loss, [N, G], by dynamic sampling and DAPO's overlong mask."""
+def _mask_answers(trained: GradedRollout, method: Method) -> np.ndarray:
+    """Returns true on the answers of the loss, [N, G]: dynamic sampling, DAPO's overlong mask."""
     kept = np.ones_like(trained.right)
     if method.refills:
         kept &= is_informative(trained.right)[:, None]
@@ -144,26 +151,28 @@ def _count_informative(drawn: GradedRollout) -> int:
 def _draw_rollout(
     run: TrainingRun, state: TrainState, step: int, *, number: int, clock: Clock
 ) -> GradedRollout:
-    """Samples and grades the prompts that come next after `number` draws of this step."""
+    """Makes draw `number` of a step: the prompts that come next, sampled and graded."""
     settings, programs = run.settings, run.programs
-    count, task = settings.rollout.prompts, run.problems.train
+    prompts, task = settings.rollout.prompts, run.problems.train
     identifiers = order.draw_identifiers(
-        settings.seed, int(state.cursor) + number * count, count, task.parts
+        settings.seed, int(state.cursor) + number * prompts, prompts, task.parts
     )
     problems = [task.train[int(i)] for i in identifiers]
 
+    # A completion's key comes from the problem's identifier and the sample's number. A small task
+    # may reach a problem twice in a step, so each refill has a key of its own: under the same one
+    # it would get the same completions.
     key = stream_key(state.key, step, Stream.ROLLOUT)
     if number:
-        # A small task may come round to a prompt again, and should not be answered in the same
-        # words.
         key = jax.random.fold_in(stream_key(state.key, step, Stream.REFILLS), number)
     completions, trajectories = programs.sample(state.params, run.pad_prompts(identifiers), key)
     texts = run.detokenize(completions)
     clock.lap("rollout")
 
-    # Statistics in the background, while answers are judged.
+    # The device computes statistics while the grading processes judge: nothing waits for it before
+    # the last line.
     stats = programs.score(state.params, trajectories)
-    entropy_sum = programs.sum_entropy(stats, trajectories.action)
+    entropy_totals = programs.sum_entropy(stats, trajectories.action)
     judgments = judge_completions(run.pool, problems, texts, owner=f"step {step}")
     clock.lap("grade")
     return GradedRollout(
@@ -173,12 +182,12 @@ def _draw_rollout(
         stats=stats,
         texts=texts,
         judgments=judgments,
-        entropy_sum=np.asarray(entropy_sum),
+        entropy_totals=np.asarray(entropy_totals),
     )
 
 
 def _join_draws(draws: list[GradedRollout]) -> GradedRollout:
-    """Puts several draws together on the host, prompts padded to the widest."""
+    """Joins several draws on the host, their prompts padded to the widest."""
     width = max(draw.trajectories.prompt_tokens.shape[1] for draw in draws)
     arrays = [
         (draw.completions, _widen_prompts(draw.trajectories, width), draw.stats) for draw in draws
@@ -195,12 +204,12 @@ def _join_draws(draws: list[GradedRollout]) -> GradedRollout:
         stats=stats,
         texts=[text for draw in draws for text in draw.texts],
         judgments=[judgment for draw in draws for judgment in draw.judgments],
-        entropy_sum=sum(draw.entropy_sum for draw in draws),
+        entropy_totals=sum(draw.entropy_totals for draw in draws),
     )
 
 
 def _widen_prompts(trajectories: Trajectories, width: int) -> Trajectories:
-    """Pads prompts on the left."""
+    """Pads prompts on the left to `width` slots."""
     padding = ((0, 0), (width - trajectories.prompt_tokens.shape[1], 0))
     return trajectories._replace(
         prompt_tokens=np.pad(np.asarray(trajectories.prompt_tokens), padding),
@@ -209,9 +218,9 @@ def _widen_prompts(trajectories: Trajectories, width: int) -> Trajectories:
 
 
 def _select_groups(drawn: GradedRollout, groups: np.ndarray) -> GradedRollout:
-    """Takes some of the groups of a draw that is on the host, in the order asked for."""
-    size = len(drawn.texts) // len(drawn.problems)
-    rows = (groups[:, None] * size + np.arange(size)).reshape(-1)
+    """Takes some groups of joined draws, in the given order; `entropy_totals` stays that of all."""
+    samples = len(drawn.texts) // len(drawn.problems)
+    rows = (groups[:, None] * samples + np.arange(samples)).reshape(-1)
     completions, trajectories, stats = jax.tree.map(
         lambda leaf: leaf[rows], (drawn.completions, drawn.trajectories, drawn.stats)
     )

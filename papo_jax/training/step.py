@@ -1,4 +1,4 @@
-"""One training step on the host: sample, grade, learn, and what is logged of it."""
+"""One training step on the host: sample, grade, learn, and log."""
 
 import pathlib
 from typing import NamedTuple
@@ -22,9 +22,9 @@ class StepRecord(NamedTuple):
     """The records of a step, for the run's files.
 
     Attributes:
-      row: of metrics.
-      samples: some of its completions.
-      failures: answers that could not be judged.
+      row: metric name -> value, a line of metrics.jsonl.
+      samples: some of its completions, for samples.jsonl.
+      failures: some of the answers that could not be judged, for grader_errors.jsonl.
     """
 
     row: Row
@@ -36,9 +36,9 @@ def train_step(run: TrainingRun, state: TrainState, step: int) -> tuple[TrainSta
     """Samples, grades and learns once.
 
     Args:
-      run: set up.
+      run: from `prepare_run`.
       state: before the step; donated.
-      step: its number, the same as in `state`, from 0.
+      step: the step's number from 0, that of `state`, as a Python integer.
 
     Returns:
       (state after the step, its `StepRecord`).
@@ -49,17 +49,18 @@ def train_step(run: TrainingRun, state: TrainState, step: int) -> tuple[TrainSta
     settings, clock = run.settings, Clock()
     batch = collect_rollouts(run, state, step, clock)
 
-    # Learn. A diagnosed step keeps its first parameters, since the state is donated.
+    # Learn. A diagnosed step keeps a copy of its first parameters, since the state is donated.
     diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
     cursor = state.cursor + batch.draws * settings.rollout.prompts
     state, output = run.programs.learn(state._replace(cursor=cursor), batch.rollout, batch.grades)
-    updates = _average_updates(output)
+    updates = _combine_updates(output)
     _save_skipped(run.workdir, output, step)
     clock.lap("update")
 
     # Log.
     action = batch.trained.trajectories.action
+    # A mean over the rollout's tokens, as the directional and the realized change are.
     change_sum = updates.pop("entropy_change/sum")
     updates["entropy_change/polarity"] = change_sum / max(1, int(action.sum()))
     row = rollout_metrics(batch, output.weighted) | output.metrics | updates
@@ -67,36 +68,37 @@ def train_step(run: TrainingRun, state: TrainState, step: int) -> tuple[TrainSta
         row |= _diagnose(run, state, output, before=before, updates_made=updates["update/made"])
     row = {"step": step, **{name: np.asarray(value).item() for name, value in row.items()}}
     clock.lap("diagnostics")
-    row |= clock.metrics(tokens=int(batch.drawn.entropy_sum[1]))
+    row |= clock.metrics(tokens=batch.drawn.token_count)
     samples = list_samples(run, step, batch.trained, output.weighted)
     return state, StepRecord(row, samples=samples, failures=list_failures(step, batch.drawn))
 
 
-def _average_updates(output: LearnOutput) -> Row:
-    """Puts the metrics of a step's updates together.
+def _combine_updates(output: LearnOutput) -> Row:
+    """Combines the metrics of a step's updates; reading them waits for the device.
 
     Skips, updates made and `entropy_change/sum` are summed, everything else is averaged over the
-    updates that were made (over all that were tried, where none was).
+    updates that were made (over all that were tried, where none was made).
     """
     stacked = {name: np.asarray(values) for name, values in output.updates.items()}
-    tried = np.flatnonzero(stacked.pop("update/tried"))
-    found = [{name: values[i].item() for name, values in stacked.items()} for i in tried]
-    made = [metrics for metrics in found if metrics["update/made"]] or found
-    averages = {name: float(np.mean([metrics[name] for metrics in made])) for name in stacked}
-    averages["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in made)
+    indices = np.flatnonzero(stacked.pop("update/tried"))
+    tried = [{name: values[i].item() for name, values in stacked.items()} for i in indices]
+    made = [metrics for metrics in tried if metrics["update/made"]] or tried
+    combined = {name: float(np.mean([metrics[name] for metrics in made])) for name in stacked}
+    combined["entropy_change/sum"] = sum(metrics["entropy_change/sum"] for metrics in made)
     for name in ("update/skipped", "update/made"):
-        averages[name] = sum(metrics[name] for metrics in found)
-    return averages
+        combined[name] = sum(metrics[name] for metrics in tried)
+    return combined
 
 
 def _diagnose(
     run: TrainingRun, state: TrainState, output: LearnOutput, *, before, updates_made: float
 ) -> Row:
-    """Measures what the step did to entropy, beside what was predicted."""
+    """Measures how the step changed entropy, beside the prediction: means and token groups."""
     weighted, trajectories = output.weighted, output.batch.trajectories
     change = run.programs.measure_entropy_change(before, state.params, trajectories)
-    # A minibatch's count is its share of the rollout's, so every update that is made acts that much
-    # more strongly.
+    # `loss_weights` divides by the whole rollout's count. A minibatch divides by its own, about
+    # 1 / minibatches of it, and each epoch visits a token once, so a token's weights over epochs x
+    # minibatches updates add up to that many times its `loss_weights`.
     predicted = updates_made * weighted.loss_weights * weighted.polarity
     return run.programs.summarize_entropy_change(
         {
@@ -110,7 +112,7 @@ def _diagnose(
 
 
 def _save_skipped(workdir: pathlib.Path, output: LearnOutput, step: int) -> None:
-    """Keeps every minibatch whose update was not finite, for whoever looks for the cause."""
+    """Writes every minibatch whose update was not finite to a file, to find the cause in."""
     for number in np.flatnonzero(np.asarray(output.updates["update/skipped"])):
         (workdir / "skipped").mkdir(exist_ok=True)
         minibatch = take_rows(output.batch, np.asarray(output.plan.rows[number]))

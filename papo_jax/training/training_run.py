@@ -24,28 +24,28 @@ from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint, programs, run_directory, run_problems
 from papo_jax.training.learner_parts import LearnerParts, build_learner, load_policy
 
-CHECKPOINT_BYTES = 12  # a parameter, and Adam's two moments, in float32
+BYTES_PER_PARAMETER = 12  # of a checkpoint: itself and Adam's two moments, in float32
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRun:
-    """Everything that the training loop needs; nothing in here changes but the files.
+    """Everything that the training loop needs besides the state, which it hands from step to step.
 
     Attributes:
-      settings: of the run.
-      workdir: of the run.
-      policy: the base policy's graph and tokenizer; its parameters went into `initial`, so that
-        they are not held twice.
-      problems: what it trains on and is evaluated on.
+      settings: the run's.
+      workdir: the run's directory.
+      policy: the policy's graph, tokenizer and stop tokens without parameters, which are in
+        `initial` and `scorer`, so that they are not held twice.
+      problems: the problems to train on and to evaluate on.
       store: the training problems' prompts, encoded once and for all.
       evaluator: samples the evaluation set and has it judged.
-      evaluations: what is on record of it; None where the run is not evaluated.
-      pool: of grading processes.
+      evaluations: the evaluations on file; None where the run is not evaluated.
+      pool: the grading processes.
       mesh: the device mesh.
-      scorer: of the policy, with the parameters that are not trained and those of a reference.
-      programs: jitted.
-      checkpoints: open.
-      initial: the state to start from: fresh, or the newest checkpoint.
+      scorer: the policy with its frozen parameters, and a reference's.
+      programs: the jitted functions.
+      checkpoints: the folder of checkpoints, open.
+      initial: the state to start from: fresh, or the newest checkpoint. The first step donates it.
       lock: the open file that keeps other processes out of the work directory.
     """
 
@@ -91,9 +91,9 @@ class RunFiles(NamedTuple):
     """Open files of a work directory.
 
     Attributes:
-      lock: keeps other processes out.
-      evaluations: what is on record; None where the run is not evaluated.
-      checkpoints: open.
+      lock: the open file that keeps other processes out.
+      evaluations: the evaluations on file; None where the run is not evaluated.
+      checkpoints: the folder of checkpoints, open.
     """
 
     lock: IO[str]
@@ -106,49 +106,50 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
 
     Args:
       settings: checked already (`papo_jax.config.checks`).
-      workdir: of the run; belongs to no other config.
+      workdir: the run's; may not exist yet, and must not hold a run of another config.
 
     Returns:
       The `TrainingRun`.
 
     Raises:
-      InputError: if anything is missing, wrong or does not fit; no file of a run has been written
-        then.
+      InputError: if anything is missing, wrong or does not fit; then no file of the run has been
+        written.
     """
     config = to_dict(settings)
     run_directory.check_owner(workdir, config)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    asked = run_problems.load_problems(settings)
+    problems = run_problems.load_problems(settings)
     with contextlib.ExitStack() as stack:  # closes what was opened if anything fails
-        # 1. Graders, tested on the tasks' own answers.
+        # 1. Graders, tested on the tasks' reference answers.
         pool = stack.enter_context(open_pool(settings))
-        asked = run_problems.check_graders(asked, pool)
+        problems = run_problems.check_graders(problems, pool)
 
-        # 2. The base policy, and the prompts in its tokens; the same as when the run began.
+        # 2. The base policy, and the prompts in its tokens. A resumed run's data and weights must
+        # be those that it began with.
         base = load_policy(settings, mesh)
-        store = run_problems.encode_prompts(settings, base, asked.train.train)
-        described = _describe_run(settings, asked, base, mesh)
-        run_directory.check_fingerprints(workdir, described)
+        store = run_problems.encode_prompts(settings, base, problems.train.train)
+        origin = _describe_origin(settings, problems, base, mesh)
+        run_directory.check_fingerprints(workdir, origin)
 
         # 3. The learner and the evaluator, with programs that compile on first use.
         parts = build_learner(settings, base, mesh)
         evaluator = make_evaluator(
-            settings, base, asked, program=parts.eval_sampler, pool=pool, mesh=mesh
+            settings, base, problems, program=parts.eval_sampler, pool=pool, mesh=mesh
         )
 
         # 4. The work directory, locked.
-        evaluation = evaluator.describe_evaluation(asked.evaluated.name)
+        evaluation = evaluator.describe_evaluation(problems.evaluated.name)
         files = _open_workdir(settings, workdir, parts, evaluation=evaluation, stack=stack)
 
         # 5. The state, fresh or restored; from here on the directory is this run's.
         initial = _restore_or_begin(settings, files, parts)
-        run_directory.claim_directory(workdir, config, described, step=int(initial.step))
-        stack.pop_all()
+        run_directory.claim_directory(workdir, config, origin, step=int(initial.step))
+        stack.pop_all()  # nothing failed: `TrainingRun.close` closes from here on
     return TrainingRun(
         settings=settings,
         workdir=workdir,
         policy=dataclasses.replace(parts.policy, params={}),
-        problems=asked,
+        problems=problems,
         store=store,
         evaluator=evaluator,
         evaluations=files.evaluations,
@@ -170,7 +171,7 @@ def open_pool(settings: Settings) -> grading.Pool:
 def make_evaluator(
     settings: Settings,
     policy: models.Policy,
-    asked: run_problems.RunProblems,
+    problems: run_problems.RunProblems,
     *,
     program: Callable,
     pool: grading.Pool,
@@ -179,8 +180,8 @@ def make_evaluator(
     """Encodes the evaluation set's prompts for a policy and binds the sampler."""
     return Evaluator(
         settings=settings,
-        problems=asked.eval_set,
-        store=run_problems.encode_prompts(settings, policy, asked.eval_set),
+        problems=problems.eval_set,
+        store=run_problems.encode_prompts(settings, policy, problems.eval_set),
         tokenizer=policy.tokenizer,
         stop_tokens=policy.stop_tokens,
         program=program,
@@ -189,12 +190,12 @@ def make_evaluator(
     )
 
 
-def _describe_run(
-    settings: Settings, asked: run_problems.RunProblems, policy: models.Policy, mesh: Mesh
+def _describe_origin(
+    settings: Settings, problems: run_problems.RunProblems, policy: models.Policy, mesh: Mesh
 ) -> dict[str, Any]:
-    """Makes what provenance.json holds."""
+    """Describes what a run comes from (data, weights, code, machine), for provenance.json."""
     return provenance.describe_run(
-        settings=to_dict(settings), data=asked.describe(), params=policy.params, mesh=mesh
+        settings=to_dict(settings), data=problems.describe(), params=policy.params, mesh=mesh
     )
 
 
@@ -206,9 +207,13 @@ def _open_workdir(
     evaluation: Evaluation,
     stack: contextlib.ExitStack,
 ) -> RunFiles:
-    """Locks the work directory, if the disk has room, and opens what is in it."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(parts.trained)) * CHECKPOINT_BYTES
-    run_directory.check_space(workdir, size, checkpoints=settings.checkpoint.keep + 2)
+    """Checks that the disk has room, locks the work directory and opens its files."""
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(parts.trained))
+    run_directory.check_space(
+        workdir,
+        parameters * BYTES_PER_PARAMETER,
+        checkpoints=settings.checkpoint.keep + 2,  # the best, and the one that is being written
+    )
     lock = stack.enter_context(run_directory.lock_directory(workdir))
     evaluations = None
     if settings.evaluation.every:
@@ -228,9 +233,9 @@ def _restore_or_begin(settings: Settings, files: RunFiles, parts: LearnerParts) 
         # `learn` donates the state, so a reference must not share its arrays.
         params = jax.tree.map(jnp.copy, params)
 
-    # Under jit every output has a buffer of its own, which donation asks for, on its own devices
-    # from the start.
-    def begin(params):
+    # Jitted, so that every leaf is made on its own devices, and in a buffer of its own as donation
+    # needs.
+    def make_state(params):
         return init_state(params, parts.optimizer, settings.seed)
 
-    return jax.jit(begin, out_shardings=parts.shardings)(params)
+    return jax.jit(make_state, out_shardings=parts.shardings)(params)

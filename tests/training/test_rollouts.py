@@ -21,7 +21,7 @@ from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import objectives, presets
 from papo_jax.tasks import order
 from papo_jax.training import step as training_step
-from papo_jax.training.rollouts import _kept_answers, _widen_prompts, collect_rollouts
+from papo_jax.training.rollouts import _mask_answers, _widen_prompts, collect_rollouts
 from papo_jax.training.step import train_step
 from papo_jax.training.step_clock import Clock
 from papo_jax.training.training_run import prepare_run
@@ -150,7 +150,7 @@ def test_the_entropy_is_of_all_draws(prepared):
     stats, mask = found.drawn.stats, np.asarray(found.drawn.trajectories.action)
     assert mask.shape[0] == 32
     np.testing.assert_allclose(
-        found.drawn.entropy_sum, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6
+        found.drawn.entropy_totals, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6
     )
 
 
@@ -242,7 +242,7 @@ def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(prepared):
     )
     assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 1 / 32)
     np.testing.assert_allclose(
-        row["entropy"], found.drawn.entropy_sum[0] / found.drawn.entropy_sum[1], rtol=1e-6
+        row["entropy"], found.drawn.entropy_totals[0] / found.drawn.entropy_totals[1], rtol=1e-6
     )
     assert (
         row["tokens_per_second"] * 100 > np.asarray(found.drawn.trajectories.action).sum()
@@ -354,11 +354,11 @@ def test_both_reasons_to_leave_out_add_up():
         right=right, completions=types.SimpleNamespace(truncated=truncated)
     )
     kept = {
-        mask: _kept_answers(trained, presets.get("dapo", refills=1, overlong_mask=mask)).tolist()
+        mask: _mask_answers(trained, presets.get("dapo", refills=1, overlong_mask=mask)).tolist()
         for mask in (False, True)
     }
     assert kept == {False: [[True, True], [False, False]], True: [[True, False], [False, False]]}
-    assert _kept_answers(trained, presets.get("dapo", refills=0, overlong_mask=False)).all()
+    assert _mask_answers(trained, presets.get("dapo", refills=0, overlong_mask=False)).all()
 
 
 def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(prepare):
