@@ -78,7 +78,7 @@ def test_dtype_of_the_base_where_none_is_asked_for(small, train, policy_director
         small({**lora, "model.path": str(tmp_path / "half"), "training.steps": 1}), tmp_path / "run"
     )
     assert export(f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}") == 0
-    assert set(safetensors_read.stored_dtypes(tmp_path / "out").values()) == {"bfloat16"}
+    assert set(safetensors_read.read_dtypes(tmp_path / "out").values()) == {"bfloat16"}
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
