@@ -148,7 +148,7 @@ def test_derived_sizes():
         ("learning_rate=inf", "training.learning_rate"),
         ("weight_decay=-1", "training.weight_decay"),
         ("b1=1", "training.b1"),
-        ("epsilon=0", "training.epsilon"),
+        ("training.epsilon=0", "training.epsilon is 0"),
         ("papo,lam=0.6", "min(1 - w_min, w_max - 1) = 0.5"),
         ("papo,lam=-0.1", "[0, 1)"),
         ("papo,weighting=signs", "sign, graded, balanced, switch"),

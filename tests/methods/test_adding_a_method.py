@@ -1,5 +1,4 @@
-"""docs/methods.md: its table has every preset at its numbers, and the method that it adds is found
-and trains."""
+"""docs/methods.md: its table has every preset at its numbers, and the method it adds trains."""
 
 import fractions
 import importlib.util
@@ -13,13 +12,17 @@ import numpy as np
 import pytest
 
 import run
-from papo_jax.methods import arguments, presets
+from papo_jax.errors import InputError
+from papo_jax.methods import method_files, policy_gradients, presets
+from papo_jax.methods.method import Method
+from papo_jax.methods.objectives import Objective, token_mean, unclipped_surrogate
+from papo_jax.methods.token_batch import TokenBatch
 
 ROOT = pathlib.Path(run.__file__).parent
 PAGE = (ROOT / "docs/methods.md").read_text()
 NAME = "dual_clip_ppo"
 
-# `run.py`, with a folder that the rivals are looked for in too.
+# `run.py`, with one more folder that methods are looked for in.
 RUN = """
 import sys
 from papo_jax.methods import policy_gradients
@@ -31,16 +34,20 @@ sys.exit(run.main(sys.argv))
 """
 
 
+(CODE,) = re.findall(
+    rf"<!-- file: papo_jax/methods/policy_gradients/{NAME}.py -->\n```python\n(.*?)^```$",
+    PAGE,
+    re.DOTALL | re.MULTILINE,
+)
+# Of every method, whatever its loss.
+COMMON = Method(Objective(unclipped_surrogate, token_mean)).numbers().keys()
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """The page's file, in a folder of its own."""
-    (code,) = re.findall(
-        rf"<!-- file: papo_jax/methods/policy_gradients/{NAME}.py -->\n```python\n(.*?)^```$",
-        PAGE,
-        re.DOTALL | re.MULTILINE,
-    )
-    path = tmp_path_factory.mktemp("rivals") / f"{NAME}.py"
-    path.write_text(code)
+    path = tmp_path_factory.mktemp("methods") / f"{NAME}.py"
+    path.write_text(CODE)
     return path
 
 
@@ -78,7 +85,7 @@ def test_table_has_the_numbers_of_the_presets(line):
     # What it has beside what every preset has is there; a KL coefficient of 0 need not be.
     own = (
         numbers.keys()
-        - arguments.arguments(None).keys()
+        - COMMON
         - ({"kl_coefficient"} if not numbers.get("kl_coefficient") else set())
     )
     assert {key for key in own if f"`{key}`" not in settings} <= said.keys()
@@ -114,12 +121,14 @@ def test_objective_by_hand(file):
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     (preset,) = module.PRESETS
-    logprob, advantages, mask = (
-        np.log(np.float32([[5, 2, 5, 1]])),
-        np.float32([[-1, -1, 1, -1]]),
-        np.ones((1, 4), bool),
+    logprob = np.log(np.float32([[5, 2, 5, 1]]))
+    tokens = TokenBatch(
+        logprob=logprob,
+        old_logprob=0 * logprob,
+        weighted_advantages=np.float32([[-1, -1, 1, -1]]),
+        mask=np.ones((1, 4), bool),
     )
-    out = preset()["objective"].loss(logprob, 0 * logprob, advantages, mask, dual_clip=3.0)
+    out = preset().objective(tokens, dual_clip=3.0)
     # -(-3) for the ratio 5 that is cut at 3, -(-2), -1.2 for the ratio that PPO's clip holds, -(-1)
     np.testing.assert_allclose(out.total, 3 + 2 - 1.2 + 1, rtol=1e-6)
     assert out.count == 4
@@ -134,9 +143,64 @@ def test_a_step_with_the_added_method(file, command_line, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     method = json.loads((tmp_path / "run" / "config.json").read_text())["method"]
-    assert method["objective"] == f"papo_jax.methods.policy_gradients.{NAME}.objective"
-    assert (method["dual_clip"], method["clip_low"]) == (2.5, 0.2)
+    assert (method["name"], method["dual_clip"], method["clip_low"]) == (NAME, 2.5, 0.2)
+    assert "papo_jax" not in str(method)  # no file, which may be moved
     (row,) = (
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     )
     assert row["grad_norm"] > 0 and row["update/skipped"] == 0 and np.isfinite(row["loss"])
+
+
+BOUND = "Objective(functools.partial(dual_clip_loss, {}), token_mean)"
+PLAIN = "Objective(dual_clip_loss, token_mean)"
+
+
+@pytest.mark.parametrize(
+    "number, before, after, said",
+    [
+        (
+            0,
+            PLAIN,
+            BOUND.format("dual_clp=2.0"),
+            r"dual_clip_loss\(\) declares no number 'dual_clp'; the nearest is 'dual_clip'",
+        ),
+        (
+            1,
+            PLAIN,
+            BOUND.format("dual_clip='3'"),
+            r"dual_clip_loss\(\) is bound to dual_clip = '3'; it must be of type float",
+        ),
+        (
+            2,
+            "dual_clip: float = 3.0",
+            "dual_clip: float",
+            r"dual_clip_loss\(\) gives 'dual_clip' no default and nothing binds it",
+        ),
+        (3, f"return Method({PLAIN})", "return None", r"dual_clip_ppo\(\) returns no Method"),
+        (4, "import jax.numpy as jnp", "import jax.nmpy as jnp", "No module named 'jax.nmpy'"),
+    ],
+    ids=["misspelled", "another type", "no default", "no method", "import"],
+)
+def test_a_faulty_file_is_refused_when_it_is_loaded(
+    tmp_path, monkeypatch, number, before, after, said
+):
+    assert before in CODE
+    faulty = CODE.replace(before, after).replace("import jax", "import functools\nimport jax", 1)
+    (tmp_path / f"faulty_{number}.py").write_text(faulty)
+    monkeypatch.setattr(policy_gradients, "__path__", [*policy_gradients.__path__, str(tmp_path)])
+    with pytest.raises(InputError, match=f"faulty_{number} cannot be used: .*{said}") as raised:
+        method_files.find_presets()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_number_of_another_type_ends_a_run_in_one_line(tmp_path, command_line):
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    (folder / f"{NAME}.py").write_text(CODE.replace("dual_clip: float = 3.0", "dual_clip: int = 3"))
+    flags = command_line(tmp_path / "run")[1:]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, folder, *flags], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"dual_clip of the method '{NAME}' is of type int" in done.stderr
+    assert not (tmp_path / "run").exists()
