@@ -208,7 +208,9 @@ def main(arguments: argparse.Namespace) -> None:
 
     params = jax.tree.map(np.asarray, state.params)
     stop_token = cast(int, tokenizer.eos_token_id)
-    policy = Policy(config, graph, params, tokenizer, (stop_token,))
+    policy = Policy(
+        config=config, graph=graph, params=params, tokenizer=tokenizer, stop_tokens=(stop_token,)
+    )
     export(policy, pathlib.Path(arguments.output), dtype="bfloat16")
 
 

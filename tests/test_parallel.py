@@ -7,7 +7,7 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from papo_jax import parallel
 from papo_jax.errors import InputError
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 
 
 def mesh(data=1, fsdp=1, tensor=1):

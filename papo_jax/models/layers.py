@@ -13,45 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from papo_jax.models import rope
-from papo_jax.models.model_config import LORA_TARGETS, ModelConfig
-
-# Parameter name -> logical axes, without the leading "layers" of a stacked block.
-# `papo_jax.parallel` has the table from logical to mesh axes.
-_AXES = {
-    "embedding": ("vocabulary", "width"),
-    "unembedding": ("vocabulary", "width"),
-    "scale": (None,),
-    "query": ("width", "heads", None),
-    "key": ("width", "kv_heads", None),
-    "value": ("width", "kv_heads", None),
-    "output": ("heads", None, "width"),
-    "query_bias": ("heads", None),
-    "key_bias": ("kv_heads", None),
-    "value_bias": ("kv_heads", None),
-    "output_bias": (None,),
-    "gate": ("width", "mlp"),
-    "up": ("width", "mlp"),
-    "down": ("mlp", "width"),
-    "gate_bias": ("mlp",),
-    "up_bias": ("mlp",),
-    "down_bias": (None,),
-}
-ADAPTER_SUFFIXES = ("_lora_in", "_lora_out")  # of the names of LoRA's A and B
-_NUM_INPUT_AXES = {"output": 2}  # of a weight; everywhere else the first is the only one
-
-
-def _make_adapter_axes() -> dict[str, tuple[str | None, ...]]:
-    """Returns the same table for A [..inputs, rank] and B [rank, ..outputs] of LoRA's targets."""
-    axes = {}
-    inward, outward = ADAPTER_SUFFIXES
-    for name in LORA_TARGETS:
-        inputs = _NUM_INPUT_AXES.get(name, 1)
-        axes[name + inward] = (*_AXES[name][:inputs], None)
-        axes[name + outward] = (None, *_AXES[name][inputs:])
-    return axes
-
-
-LOGICAL_AXES = _AXES | _make_adapter_axes()
+from papo_jax.models.logical_axes import ADAPTER_SUFFIXES, NUM_INPUT_AXES
+from papo_jax.models.model_config import ModelConfig
 
 
 class AttentionContext(NamedTuple):
@@ -106,7 +69,7 @@ class LoraModule(nnx.Module):
           shape: [..inputs, ..outputs] of one layer.
           bias: whether there is one, [..outputs].
         """
-        inputs = _NUM_INPUT_AXES.get(name, 1)
+        inputs = NUM_INPUT_AXES.get(name, 1)
         setattr(self, name, draw_weight(rngs, (*layers, *shape)))
 
         if bias:

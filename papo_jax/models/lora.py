@@ -19,7 +19,7 @@ from flax.traverse_util import unflatten_dict
 from jax.sharding import Mesh
 
 from papo_jax import parallel
-from papo_jax.models.layers import ADAPTER_SUFFIXES, LOGICAL_AXES
+from papo_jax.models.logical_axes import ADAPTER_SUFFIXES, LOGICAL_AXES
 from papo_jax.models.model_config import LORA_TARGETS, LoraConfig
 from papo_jax.models.policy import Params, Policy, draw_params, flatten_params, make_abstract_model
 

@@ -31,7 +31,7 @@ class PolicySource:
     fields: Mapping[str, Any] = dataclasses.field(repr=False)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy:
     """A language model that can be sampled and trained.
 

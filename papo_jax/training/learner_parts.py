@@ -17,7 +17,7 @@ from papo_jax.learner.parameter_polarity import adam_preconditioner
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import Stream, TrainState, init_state, make_optimizer, stream_key
 from papo_jax.models import lora
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.training import programs
 

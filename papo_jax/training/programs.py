@@ -23,7 +23,7 @@ from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState
 from papo_jax.learner.weighted_advantages import WeightedAdvantages
 from papo_jax.models import Policy, lora
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 
 

@@ -30,6 +30,12 @@ TOKENS = make_rng(0).integers(0, 23, (3, 9)).astype(np.int32)
 logits = jax.jit(models.logits, static_argnums=0)
 
 
+def make_policy(config, graph, params):
+    return models.Policy(
+        config=config, graph=graph, params=params, tokenizer=None, stop_tokens=(0,)
+    )
+
+
 @pytest.fixture(scope="module")
 def base():
     graph, shapes = make_abstract_model(CONFIG)
@@ -40,13 +46,7 @@ def base():
             (path[-1].key == "scale") + 0.16 * rng.normal(size=leaf.shape), jnp.float32
         )
 
-    return models.Policy(
-        CONFIG,
-        graph,
-        jax.tree_util.tree_map_with_path(draw, shapes),
-        tokenizer=None,
-        stop_tokens=(0,),
-    )
+    return make_policy(CONFIG, graph, jax.tree_util.tree_map_with_path(draw, shapes))
 
 
 def perturb_adapters(policy):
@@ -97,9 +97,7 @@ def test_what_training_adds_to_bfloat16_weights_is_not_rounded_away():
         }
     }
     config = dataclasses.replace(CONFIG, lora=LoraConfig(1, 4.0, ("up",)))
-    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"][
-        "mlp"
-    ]["up"]
+    merged = lora.merge_adapters(make_policy(config, None, params)).params["blocks"]["mlp"]["up"]
     assert merged.dtype == jnp.float32 and float(merged[0, 0, 0]) == 1 + 4 * 2.0**-12
 
 
@@ -116,9 +114,7 @@ def test_merging_by_hand():
         }
     }
     config = dataclasses.replace(CONFIG, lora=LoraConfig(2, 8.0, ("up",)))
-    merged = lora.merge_adapters(models.Policy(config, None, params, None, ())).params["blocks"][
-        "mlp"
-    ]
+    merged = lora.merge_adapters(make_policy(config, None, params)).params["blocks"]["mlp"]
     assert {name: weight.tolist() for name, weight in merged.items()} == {
         "up": [[[53.0]]],
         "down": [[[1.0]]],

@@ -24,7 +24,7 @@ from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
 from papo_jax.methods.rule_numbers import bound_numbers, unbind_function
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
 from papo_jax.training.training_run import TrainingRun, prepare_run

@@ -71,7 +71,13 @@ def train_policy() -> models.Policy:
 
     state = init_state(params, optimizer, seed=0)
     state, _ = jax.jit(lambda state: jax.lax.scan(update, state, length=STEPS))(state)
-    return models.Policy(config, graph, state.params, tokenizer, (tokenizer.eos_token_id,))
+    return models.Policy(
+        config=config,
+        graph=graph,
+        params=state.params,
+        tokenizer=tokenizer,
+        stop_tokens=(tokenizer.eos_token_id,),
+    )
 
 
 def sample_rollout(policy: models.Policy) -> dict[str, np.ndarray]:

@@ -94,7 +94,9 @@ def make_base_policy(
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed + 1), number), steps)
         params = train_supervised(graph, params, tokens, valid, keys=keys, start=task.prompt_slots)
     stop_token = cast(int, tokenizer.eos_token_id)
-    return Policy(config, graph, params, tokenizer, (stop_token,))
+    return Policy(
+        config=config, graph=graph, params=params, tokenizer=tokenizer, stop_tokens=(stop_token,)
+    )
 
 
 def train_supervised(

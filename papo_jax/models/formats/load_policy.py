@@ -14,7 +14,7 @@ from papo_jax.models.formats import hf_directory
 from papo_jax.models.formats.hf_config import parse_hf_config, read_config_fields
 from papo_jax.models.formats.hf_tokenizer import find_stop_tokens, read_tokenizer
 from papo_jax.models.formats.policy_location import locate_policy
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import Params, Policy, PolicySource, make_abstract_model
 

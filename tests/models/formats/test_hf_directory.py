@@ -49,7 +49,13 @@ def make_policy(config, entries=10):
     graph, shapes = make_abstract_model(config)
     rng = make_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
-    return Policy(config, graph, params, make_tokenizer(entries), (0, 3))
+    return Policy(
+        config=config,
+        graph=graph,
+        params=params,
+        tokenizer=make_tokenizer(entries),
+        stop_tokens=(0, 3),
+    )
 
 
 def list_configs():

@@ -21,7 +21,7 @@ from papo_jax.models.formats import (
     safetensors_read,
     safetensors_write,
 )
-from papo_jax.models.layers import LOGICAL_AXES
+from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, make_params, read_contents
