@@ -39,9 +39,10 @@ class Rollout(NamedTuple):
 
     Attributes:
       trajectories: B sequences, the samples of a prompt side by side.
-      stats: `TokenStats` [B, T], from the learner's own pass.
-      entropy: [] mean over all tokens that were drawn in this step, nats; those of groups that were
-        drawn anew included.
+      stats: `TokenStats` [B, T], from the learner's own pass and not from the sampler's logits, so
+        that the first update's ratios are 1 up to the rounding of one program.
+      entropy: [] mean over all tokens that the policy drew in this step, nats; those of groups that
+        dynamic sampling drew and did not train on are included.
     """
 
     trajectories: Trajectories
@@ -71,8 +72,8 @@ class UpdateBatch(NamedTuple):
       old_logprob: under the parameters that sampled, from the learner's own pass, nats.
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       weighted_advantages: w A.
-      loss_mask: boolean, tokens that take part in the loss: drawn ones, of sequences that are not
-        left out.
+      loss_mask: boolean, tokens that take part in the loss: the policy's own, of answers that are
+        kept, without those that the method drops.
       polarity: P under the parameters that sampled, 0 in the dead band.
       sequences: [B] int32, a sequence's identity within the rollout, for random choices among
         tokens.
@@ -108,7 +109,8 @@ def sum_entropy(stats: TokenStats, mask: jax.Array) -> jax.Array:
 def split_rows(tree, parts: int):
     """Cuts every [B, ...] leaf into [parts, B / parts, ...], rows dealt out in turn.
 
-    Dealing keeps a batch that is spread over devices spread in every part.
+    Row b goes to part b % parts. So every part of a batch that is split over devices is split over
+    all of them; a cut into runs of rows would leave a part on a few.
     """
 
     def deal(leaf):

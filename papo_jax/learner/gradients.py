@@ -8,7 +8,7 @@ minibatch; the loss's cotangents,
     a_t = d L / d log p(y_t),   h_t = d L / d H_t,
 
 are then numbers, and a second pass differentiates sum_t a_t log p(y_t) + h_t H_t: the same
-gradient. What the step predicts of entropy is sum_t g_t T_t with g = -a, since a step goes down.
+gradient. The predicted entropy change is sum_t g_t T_t with g = -a, since a step descends the loss.
 
 Shapes: B sequences of the minibatch, T completion slots.
 """
@@ -37,8 +37,8 @@ class LossContext(NamedTuple):
 
     Attributes:
       tokens: `TokenBatch` without current statistics and without scalars.
-      token_weights: [B, T] of the method's reduction over the whole answers, for losses that are
-        computed on pieces of them; else None.
+      token_weights: [B, T] of the reduction over whole answers, for a loss that is computed on
+        pieces of them; None for one that sees whole answers.
     """
 
     tokens: TokenBatch
@@ -46,12 +46,12 @@ class LossContext(NamedTuple):
 
 
 class LossFunction(NamedTuple):
-    """A method's objective with what is the same for all tokens.
+    """A method's objective with the scalars that all tokens share.
 
     Attributes:
       method: whose objective it is.
       max_new_tokens: the longest completion, tokens.
-      entropy_trajectory: which some objectives look at.
+      entropy_trajectory: of the state; some objectives read its scalars.
     """
 
     method: Method
@@ -77,7 +77,7 @@ class LossFunction(NamedTuple):
         return out._replace(metrics={**out.metrics, "polarity/flipped": flips})
 
     def _count_flips(self, stats: TokenStats, tokens: TokenBatch) -> tuple[jax.Array, jax.Array]:
-        """(tokens whose polarity has another sign now than when sampled, tokens in a branch)."""
+        """Counts (tokens whose polarity has changed sign since sampling, tokens in a branch)."""
         now = signals.banded_polarity(
             stats, tokens.weighted_advantages, tokens.mask, dead_band=self.method.dead_band
         )
@@ -88,18 +88,18 @@ class LossFunction(NamedTuple):
 def compute_gradients(
     params: Params, batch: UpdateBatch, key: jax.Array, scorer: PolicyScorer, *, loss: LossFunction
 ) -> tuple[Params, Metrics]:
-    """Computes the minibatch's gradient and averaged sums, micro-batch by micro-batch.
+    """Computes the gradient and the metrics of a minibatch's mean loss, over micro-batches.
 
     Args:
-      params: those that are trained.
+      params: the trained parameters.
       batch: B sequences; B is a multiple of the scorer's micro-batch.
       key: for objectives that choose tokens at random.
       scorer: of the policy.
       loss: `LossFunction`.
 
     Returns:
-      (gradients like `params`, {"loss": [], "entropy_change/sum": [], "count": [] the denominator,
-      and the objective's metrics as averages}).
+      (gradients like `params`, {"loss": [], "entropy_change/sum": [], "count": [] the loss's
+      denominator, and the objective's metrics as averages}).
     """
     context = _make_context(batch, key, loss)
     parts = scorer.count_parts(batch.sequences.shape[0])
@@ -126,7 +126,7 @@ def compute_gradients(
 
 
 def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> LossContext:
-    """Gathers what the objective may ask for of each token."""
+    """Collects the arrays that an objective may read of each token, except current statistics."""
     mask, objective = batch.loss_mask, loss.method.objective
     uniforms = token_weights = None
     if objective.needs_token_uniforms:
@@ -147,7 +147,7 @@ def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> Los
 
 
 def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext):
-    """(({a_t}, {h_t}) by name, (`LossSum`, sum_t g T)), everything of the whole minibatch."""
+    """Returns ({"logprob": a, "entropy": h}, (`LossSum`, sum_t g T)) of the whole minibatch."""
 
     def total_of(logprob, entropy):
         out = loss(stats._replace(logprob=logprob, entropy=entropy), context)
@@ -164,7 +164,7 @@ def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext
 
 
 def _linearized_gradient(scorer: PolicyScorer) -> Callable:
-    """Makes (params, rows, cotangents) -> (gradient, ()): of a loss whose cotangents are known."""
+    """Makes (params, rows, cotangents) -> (gradient, ()), for a loss whose cotangents are known."""
 
     def linear_loss(stats: TokenStats, cotangents: dict[str, jax.Array]) -> jax.Array:
         logprob, entropy = cotangents["logprob"], cotangents["entropy"]
@@ -182,16 +182,17 @@ def _linearized_gradient(scorer: PolicyScorer) -> Callable:
 
 
 def _per_token_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
-    """Makes (params, rows, context) -> (gradient, (loss, `LossSum`, sum_t g T)): a sum's."""
+    """Makes (params, rows, context) -> (gradient, (loss, `LossSum`, sum_t g T)), for a sum."""
 
     def chunk_loss(stats: TokenStats, context: LossContext) -> jax.Array:
-        """A chunk of tokens as one row: their weights know the answers that they come from."""
+        """Computes the loss of a chunk as one row of tokens; weights come from whole answers."""
         return loss(*jax.tree.map(lambda leaf: leaf[None], (stats, context))).total
 
     def total_of(params: Params, rows: UpdateBatch, context: LossContext):
         total, stats = scorer.token_loss(
             chunk_loss, params, rows.trajectories, mask=rows.loss_mask, context=context
         )
+        # The pass gives the loss alone; count, metrics and slopes come from its statistics.
         out = loss(stats, context)
 
         def total_at(logprob):

@@ -36,13 +36,13 @@ class Learner:
     """Everything static about learning from a rollout.
 
     Attributes:
-      method: what turns grades into updates.
+      method: the rules that turn grades into updates.
       optimizer: whose state the training state holds.
       max_new_tokens: the longest completion, tokens.
-      plan_updates: (state, [B] rows with a token in the loss) -> `UpdatePlan`.
+      plan_updates: (state, [B] boolean, rows with a token in the loss) -> `UpdatePlan`.
       preconditioner: optimizer's state -> diagonal of its preconditioner, for parameter polarity.
-      max_skipped: updates in a row that may not be finite; after so many none is made any more.
-        None for no bound.
+      max_skipped: once so many updates in a row were skipped for not being finite, no further one
+        is made. None for no bound.
     """
 
     method: Method
@@ -58,10 +58,11 @@ class LearnOutput(NamedTuple):
 
     Attributes:
       weighted: the rollout's advantages and weights.
-      batch: what the updates read.
-      plan: the updates; one that was due and comes after `max_skipped` was not made.
+      batch: the arrays that the updates read.
+      plan: the planned updates. Those that were not due, or came after `max_skipped`, were not
+        tried.
       metrics: of the rollout, name -> [].
-      updates: of each update, name -> [U]; zeros where it was not made, "update/tried" says which.
+      updates: metrics of each update, name -> [U]; zeros where "update/tried" is false.
     """
 
     weighted: WeightedAdvantages
@@ -74,19 +75,19 @@ class LearnOutput(NamedTuple):
 def learn(
     state: TrainState, rollout: Rollout, grades: Grades, scorer: PolicyScorer, *, learner: Learner
 ) -> tuple[TrainState, LearnOutput]:
-    """Weighs a rollout's advantages and makes its updates: epochs x minibatches, in one scan.
+    """Computes a rollout's weighted advantages and makes its updates, all in one scan.
 
     Args:
       state: before the step; its parameters sampled the rollout.
       rollout: sampled sequences.
       grades: of its answers.
-      scorer: of the policy, with the reference's parameters for objectives with a KL term.
+      scorer: of the policy, with the reference's parameters where the objective has a KL term.
       learner: everything static.
 
     Returns:
       (state after the step, `LearnOutput`).
     """
-    # Advantages and weights, under the policy that sampled.
+    # Advantages and weights, under the parameters that sampled: no update has been made yet.
     unit_parameter_polarity = None
     if learner.method.needs_parameter_polarity:
         unit_parameter_polarity = compute_unit_parameter_polarity(
@@ -102,7 +103,7 @@ def learn(
         unit_parameter_polarity=unit_parameter_polarity,
     )
 
-    # Updates, one minibatch after another.
+    # Updates, epochs x minibatches, one after another.
     batch = _make_batch(rollout, grades, weighted, scorer)
     state = state._replace(entropy_trajectory=weighted.entropy_trajectory)
     plan = learner.plan_updates(state, weighted.loss_mask.any(axis=1))
@@ -125,6 +126,7 @@ def take_rows(batch: UpdateBatch, rows: jax.Array, mesh: Mesh | None = None) -> 
 def _make_batch(
     rollout: Rollout, grades: Grades, weighted: WeightedAdvantages, scorer: PolicyScorer
 ) -> UpdateBatch:
+    """Collects the arrays that updates read; scores the rollout under the reference, if any."""
     old_logprob = rollout.stats.logprob
     reference_logprob = old_logprob
     if scorer.reference is not None:
@@ -150,7 +152,7 @@ def _update_if_due(
     scorer: PolicyScorer,
     learner: Learner,
 ) -> tuple[TrainState, Metrics]:
-    """One step of the scan over a plan's updates."""
+    """Makes one update of the plan; the scan has taken the leading axis off `planned`."""
     due = planned.due
     if learner.max_skipped is not None:
         due &= state.skipped < learner.max_skipped
@@ -166,6 +168,7 @@ def _update_if_due(
             max_new_tokens=learner.max_new_tokens,
         )
 
+    # An update that is not due leaves the state as it is, and zeros for metrics.
     _, shapes = jax.eval_shape(update, state)
     nothing = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
     state, metrics = jax.lax.cond(due, update, lambda state: (state, nothing), state)

@@ -16,8 +16,9 @@ class UpdatePlan(NamedTuple):
 
     Attributes:
       rows: [U, b] int32.
-      keys: [U] keys of choices among tokens.
-      due: [U] boolean; an update that is not due has nothing left to learn from and is not made.
+      keys: [U] PRNG keys of choices among tokens, one for all updates of an epoch.
+      due: [U] boolean; an update that is not due has no row with a token in the loss, and is not
+        made.
     """
 
     rows: jax.Array
@@ -30,16 +31,16 @@ def plan_updates(
 ) -> UpdatePlan:
     """Plans epochs of minibatches, each epoch in an order of its own.
 
-    Rows that take part in the loss are dealt out evenly; where the method packs, they fill
-    minibatches one after another, and those that nothing is left for are not due, but for a first
-    one, which every epoch has figures of.
+    Rows of the loss are dealt out evenly over the minibatches. With `pack` they fill one minibatch
+    after another instead; minibatches without such a row are not due, except the first of each
+    epoch, so that there are always metrics.
 
     Args:
       state: whose key and step decide the order.
       kept: [B] boolean, rows with a token in the loss.
       minibatches: updates an epoch.
       epochs: passes over the rows.
-      pack: whether the method packs.
+      pack: true to fill minibatches one after another.
 
     Returns:
       `UpdatePlan`.
@@ -52,6 +53,7 @@ def plan_updates(
         shuffled = put_kept_first(shuffled, kept)
         cut = shuffled.reshape(minibatches, -1)
         dealt = shuffled.reshape(-1, minibatches).T
+        # Where every row is kept, the order is cut as it is: that is even too.
         rows.append(cut if pack else jnp.where(kept.all(), cut, dealt))
         first = jnp.arange(minibatches) == 0
         due.append(first | kept[cut].any(axis=1) if pack else jnp.ones_like(first))

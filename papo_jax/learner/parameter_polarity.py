@@ -3,9 +3,11 @@
     u_t = <grad log p(y_t), M grad Hbar>,   P^theta_t = A_t u_t
 
 Hbar is the mean entropy of the rollout's tokens, M the optimizer's preconditioner, a diagonal;
-shared parameters are included. One reverse pass for grad Hbar, one forward-mode pass for all u_t,
-micro-batch by micro-batch: `papo_jax.polarity.parameter_polarity` is the reference that it is
-tested against. Shapes: B sequences, T completion slots.
+through shared parameters a token's update moves the entropy of other states too. One reverse pass
+computes grad Hbar, one forward-mode pass all u_t, micro-batch by micro-batch. Tested against
+`papo_jax.polarity.parameter_polarity`.
+
+Shapes: B sequences, T completion slots.
 """
 
 import jax
@@ -23,14 +25,15 @@ def compute_unit_parameter_polarity(
     """Computes u for every token.
 
     Args:
-      params: those that are trained.
+      params: the trained parameters.
       preconditioner: diagonal of M, like `params`; None for the identity, which is exact for SGD.
       trajectories: B sequences.
       scorer: of the policy.
 
     Returns:
-      [B, T] nats per unit of learning rate and of A, 0 where no action stands; under Adam up to the
-      factor of the clip and of the first moment, the same for all tokens, which no weighting sees.
+      [B, T] nats per unit of learning rate and of A, 0 where no action stands. Under Adam that is
+      up to the factors of the gradient clip and of the first moment, which are the same for all
+      tokens, so that no weighting depends on them.
     """
 
     # The direction M grad Hbar, summed over micro-batches.

@@ -1,4 +1,4 @@
-"""The policy as the learner sees it: token statistics and losses of teacher-forced sequences.
+"""The policy as the learner uses it: token statistics and losses of teacher-forced sequences.
 
 Shapes: B sequences, T completion slots, V vocabulary, D width.
 """
@@ -26,16 +26,19 @@ from papo_jax.models import Params, lora
 )
 @dataclasses.dataclass(frozen=True)
 class PolicyScorer:
-    """Everything about a policy but the parameters that are trained; a pytree of those it holds.
+    """A policy without the parameters that are trained, which each call is given.
+
+    A pytree whose leaves are the other parameters, so that a jitted function takes a scorer as an
+    argument.
 
     Attributes:
-      graph: of the policy.
-      frozen: parameters that are not trained, {} where all are.
-      reference: the trained parameters as they are in the reference policy of a KL term; None where
+      graph: the model's graph definition.
+      frozen: the parameters that are not trained, {} where all are.
+      reference: the trained parameters' values in the reference policy of a KL term; None where
         there is none.
       temperature: the sampler's.
-      mesh: that parameters and sequences are spread over; None for one device.
-      microbatch: sequences that a pass holds at once; None for all.
+      mesh: the mesh that parameters and sequences are spread over; None for one device.
+      microbatch: the number of sequences that one pass holds; None for all.
     """
 
     graph: nnx.GraphDef
@@ -46,7 +49,7 @@ class PolicyScorer:
     microbatch: int | None = None
 
     def count_parts(self, sequences: int) -> int:
-        """Returns how many slices some sequences are gone through in."""
+        """Returns the number of micro-batches that some sequences make."""
         return sequences // (self.microbatch or sequences)
 
     def map_microbatches(self, function: Callable, rows):
@@ -63,7 +66,7 @@ class PolicyScorer:
         """Computes the token statistics of every completion slot under teacher forcing.
 
         Args:
-          params: those that are trained.
+          params: the trained parameters.
           trajectories: B sequences.
           implementation: of `kernels.token_stats.linear_token_stats`.
 
@@ -89,14 +92,14 @@ class PolicyScorer:
         mask: jax.Array,
         context: Any,
     ) -> tuple[jax.Array, TokenStats]:
-        """Computes a loss that is a sum over tokens, its gradient made in the forward pass.
+        """Computes a loss that is a sum over tokens; the forward pass computes its gradient too.
 
         Args:
           loss: as in `kernels.token_stats.linear_token_loss`.
-          params: those that are trained.
+          params: the trained parameters.
           trajectories: B sequences.
           mask: [B, T] boolean, tokens of the loss.
-          context: pytree of [B, T] arrays that `loss` is given.
+          context: pytree of [B, T] arrays, the second argument of `loss`.
 
         Returns:
           (loss [], `TokenStats` of shape [B, T] without gradient).
@@ -114,9 +117,10 @@ class PolicyScorer:
         )
 
     def _hidden_and_unembedding(self, params, trajectories) -> tuple[jax.Array, jax.Array]:
-        """Runs the decoder: ([B, T, D] that predict the completion tokens, [V, D])."""
+        """Runs the decoder: (hidden states that predict the completion [B, T, D], [V, D])."""
         model = nnx.merge(self.graph, lora.join_params(params, self.frozen))
         tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
         valid = jnp.concatenate([trajectories.prompt_valid, trajectories.valid], axis=1)
-        before = trajectories.prompt_tokens.shape[1] - 1
-        return model.compute_hidden_states(tokens, valid)[:, before:-1], model.unembedding_matrix()
+        last_prompt_slot = trajectories.prompt_tokens.shape[1] - 1  # predicts the first token
+        hidden = model.compute_hidden_states(tokens, valid)[:, last_prompt_slot:-1]
+        return hidden, model.unembedding_matrix()

@@ -17,10 +17,10 @@ class TrainState(NamedTuple):
     Attributes:
       params: the policy's parameters, float32.
       opt_state: optax's.
-      step: [] int32, finished steps (rollouts with their updates).
+      step: [] int32, finished steps, each a rollout with all its updates.
       key: [2] uint32, the base key's data; it never changes, every key is folded from it.
       cursor: [] int32, prompts drawn since the beginning.
-      entropy_trajectory: what the phase signal is made of.
+      entropy_trajectory: the entropies so far, which the phase signal is computed from.
       skipped: [] int32, updates in a row that were skipped for not being finite.
     """
 
@@ -34,9 +34,9 @@ class TrainState(NamedTuple):
 
 
 class Stream:
-    """Purposes of keys: the second number folded into one.
+    """Numbers of the purposes that keys are for, each folded into its keys after the step.
 
-    Evaluation has its own, so that it changes nothing.
+    Evaluation has a stream of its own, so that evaluating changes no other random number.
     """
 
     ROLLOUT = 0

@@ -1,4 +1,4 @@
-"""Rewards to advantages. Shapes: N prompts, G samples a prompt."""
+"""Advantages from rewards. Shapes: N prompts, G samples a prompt."""
 
 import chex
 import jax
@@ -6,14 +6,14 @@ import jax.numpy as jnp
 
 
 def group_normalized(rewards: jax.Array, *, epsilon: float = 1e-6) -> jax.Array:
-    """Centres each group's rewards and divides by the group's standard deviation.
+    """Centers each group's rewards and divides by the group's standard deviation.
 
         A[n, g] = (R[n, g] - mean_g R[n]) / (std_g R[n] + epsilon)
 
     Source: GRPO, Shao et al. 2024, arXiv 2402.03300. Implementations differ in epsilon: 1e-6 here
     and in verl, 1e-4 in TRL, 1e-9 in OpenRLHF; and in the deviation: the population's here, the
-    sample's where `torch.std` is left at its default, which makes advantages smaller by sqrt((G -
-    1) / G).
+    sample's where `torch.std` is left at its default, which makes advantages smaller by a factor of
+    sqrt((G - 1) / G).
 
     Args:
       rewards: [N, G].
@@ -95,26 +95,26 @@ def signed(rewards: jax.Array, *, right: float, wrong: float) -> jax.Array:
     return right * rewards - wrong * (1.0 - rewards)
 
 
-def overlong_penalty(lengths: jax.Array, *, limit: int, buffer: int) -> jax.Array:
-    """Computes DAPO's soft penalty for answers that come near the length limit.
+def overlong_penalty(lengths: jax.Array, *, max_length: int, buffer: int) -> jax.Array:
+    """Computes DAPO's soft penalty for answers that come near the greatest length.
 
-        0                                where length <= limit - buffer
-        (limit - buffer - length) / buffer     in the buffer, down to -1 at the limit
+        0                                          where length <= max_length - buffer
+        (max_length - buffer - length) / buffer    beyond, down to -1 at max_length
 
-    Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 13 (limit 20,480 and buffer 4,096
-      there).
+    Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 13, with lengths up to 20,480 and a
+    buffer of 4,096.
 
     Args:
       lengths: [...] tokens of each answer.
-      limit: the longest answer that the sampler allows, tokens.
-      buffer: the last tokens before the limit, which are penalized; 0 for no penalty.
+      max_length: the longest answer that the sampler allows, tokens.
+      buffer: the last tokens before `max_length`, in which the penalty grows; 0 for no penalty.
 
     Returns:
       [...] to be added to the rewards, in [-1, 0].
 
-    >>> print(overlong_penalty(jnp.array([10, 16, 18, 20]), limit=20, buffer=4))
+    >>> print(overlong_penalty(jnp.array([10, 16, 18, 20]), max_length=20, buffer=4))
     [ 0.   0.  -0.5 -1. ]
     """
     if buffer == 0:
         return jnp.zeros(lengths.shape, jnp.float32)
-    return jnp.clip((limit - buffer - lengths) / buffer, -1.0, 0.0)
+    return jnp.clip((max_length - buffer - lengths) / buffer, -1.0, 0.0)

@@ -11,7 +11,7 @@ from papo_jax.report.series import metric_series, pearson_and_spearman
 from papo_jax.report.svg import INK, render_svg
 
 # The hue tells the sign of the advantage, the stroke the branch of the polarity.
-GROUPS = {
+TOKEN_GROUPS = {
     "reinforced_expanding": ("reinforced, expanding", INK.blue, "-"),
     "reinforced_contracting": ("reinforced, contracting", INK.blue, "--"),
     "penalized_expanding": ("penalized, expanding", INK.orange, "-"),
@@ -98,20 +98,20 @@ def draw_breakdown(rows: list[dict]) -> Chart:
             label_axes(axes, unit, "step")
             axes.set_title(heading)
             axes.axhline(0.0, color=INK.muted, linewidth=0.8)
-            for metric, style in zip(_group_metrics(name), GROUPS.values(), strict=True):
+            for metric, style in zip(_group_metrics(name), TOKEN_GROUPS.values(), strict=True):
                 plot_line(axes, Line(metric, *style), *metric_series(rows, metric))
             if name != "polarity":  # whose scale is its own
                 in_nats.append(axes)
         _share_scale(in_nats)
         legend = all_axes[0].get_legend_handles_labels()
-        figure.legend(*legend, loc="outside upper left", ncols=len(GROUPS))
+        figure.legend(*legend, loc="outside upper left", ncols=len(TOKEN_GROUPS))
 
     svg = render_svg(paint_figure, label=title, size=(10.8, 3.1))
     return Chart(title=title, reading=reading, svg=svg, metrics=names, wide=True)
 
 
 def _group_metrics(figure: str) -> tuple[str, ...]:
-    return tuple(f"entropy_change/{figure}/{group}" for group in GROUPS)
+    return tuple(f"entropy_change/{figure}/{group}" for group in TOKEN_GROUPS)
 
 
 def _share_scale(all_axes: list[Axes]) -> None:

@@ -122,7 +122,7 @@ def test_groups_by_hand():
         advantages=advantages,
         mask=mask,
     )
-    for number, group in enumerate(entropy_change.GROUPS):
+    for number, group in enumerate(entropy_change.TOKEN_GROUPS):
         np.testing.assert_allclose(
             found[f"entropy_change/directional/{group}"], (number + 1) / 5, rtol=1e-6
         )
@@ -165,7 +165,7 @@ def test_groups_add_up_to_the_prediction(small, train, tmp_path, method, minibat
     rows, _ = train(small(once), tmp_path)
     for row in rows:
         # Terms of one group have one sign, so that `size` is what they sum to without signs.
-        groups = [row[f"entropy_change/polarity/{group}"] for group in entropy_change.GROUPS]
+        groups = [row[f"entropy_change/polarity/{group}"] for group in entropy_change.TOKEN_GROUPS]
         size = np.abs(groups).sum()
         assert size > 0
         np.testing.assert_allclose(

@@ -63,10 +63,10 @@ def test_groups_are_centered_scaled_and_independent(rewards):
 
 
 def test_overlong_penalty_by_hand():
-    # limit 100, buffer 20: free up to 80, then (80 - length) / 20
+    # max_length 100, buffer 20: free up to 80, then (80 - length) / 20
     lengths = np.array([[0, 80, 81], [90, 95, 100]])
     expected = [[0, 0, -0.05], [-0.5, -0.75, -1]]
     np.testing.assert_allclose(
-        advantages.overlong_penalty(lengths, limit=100, buffer=20), expected, rtol=1e-6
+        advantages.overlong_penalty(lengths, max_length=100, buffer=20), expected, rtol=1e-6
     )
-    assert not np.any(advantages.overlong_penalty(lengths, limit=100, buffer=0))
+    assert not np.any(advantages.overlong_penalty(lengths, max_length=100, buffer=0))

@@ -76,7 +76,7 @@ def make_row(step):
         "entropy_change/polarity": float((step - 2) ** 3),
     }
     row |= {"entropy_change/directional": step - 2.0, "entropy_change/realized": step - 2.0}
-    row |= {f"entropy_change/realized/{group}": 0.1 for group in entropy_change_plots.GROUPS}
+    row |= {f"entropy_change/realized/{group}": 0.1 for group in entropy_change_plots.TOKEN_GROUPS}
     return row | {
         "time/rollout": 60.0,
         "time/grade": 1.0,
