@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from papo_jax.errors import InputError
 
 PyTree = Any
+Array = jax.Array | np.ndarray  # the host's until a jitted program takes it
 AXES = ("data", "fsdp", "tensor")
 
 # Logical axis -> mesh axes. Anything that is not named here is on every device whole.
@@ -99,7 +100,7 @@ def param_shardings(
     """
 
     def shard_leaf(path, leaf):
-        name = getattr(path[-1], "key", None) if path else None
+        name = getattr(path[-1], "key", "") if path else ""
         axes = logical_axes.get(name, ())
         axes = (
             (None,) * (len(leaf.shape) - len(axes)) + tuple(axes)

@@ -30,15 +30,13 @@ host: v5p-8 should be `v5p-32,mesh.fsdp=4,training.microbatch=4`, with rollout.a
 math-7b and 8 for 4b.
 """
 
-from ml_collections import ConfigDict
-
 from papo_jax.config import config_dict
 
 MODELS = ("math-7b", "4b")  # the first is the default
 MACHINES = ("h100x8", "v5p-32")
 
 
-def get_config(variant: str = "") -> ConfigDict:
+def get_config(variant: str = "") -> config_dict.Config:
     """Returns the config of a model on a machine, changed by the rest of `variant`."""
     words = variant.split(",")
     model = next((word for word in words if word in MODELS), MODELS[0])
@@ -55,7 +53,7 @@ def get_config(variant: str = "") -> ConfigDict:
     return config_dict.apply_variant(config, ",".join(rest))
 
 
-def _set_training(config: ConfigDict) -> None:
+def _set_training(config: config_dict.Config) -> None:
     """Sets the task and 200 steps, each of 4,096 answers and 16 updates."""
     config.task.name = "dapo_math_17k"
     config.grading.workers = 8
@@ -73,7 +71,7 @@ def _set_training(config: ConfigDict) -> None:
     config.diagnostics.every = 10
 
 
-def _set_evaluation(config: ConfigDict) -> None:
+def _set_evaluation(config: config_dict.Config) -> None:
     """Evaluates on all of AIME 2024, AIME 2025 and AMC 2023, with 32 samples a problem."""
     config.evaluation.task = "aime_2024+aime_2025+amc_2023"
     config.evaluation.problems = 100
@@ -81,7 +79,7 @@ def _set_evaluation(config: ConfigDict) -> None:
     config.evaluation.every = 20
 
 
-def _set_model(config: ConfigDict, model: str) -> None:
+def _set_model(config: config_dict.Config, model: str) -> None:
     """Sets the model's path and lengths; the positions of Qwen2.5-Math-7B end at 4,096."""
     config.model.dtype = "bfloat16"
     config.model.remat = "full"
@@ -95,7 +93,7 @@ def _set_model(config: ConfigDict, model: str) -> None:
         config.rollout.max_new_tokens = 8192
 
 
-def _set_machine(config: ConfigDict, machine: str, model: str) -> None:
+def _set_machine(config: config_dict.Config, machine: str, model: str) -> None:
     """Sets the mesh, and how many prompts are sampled at once: caches of 15 to 24 GB a device."""
     if machine == "h100x8":
         config.mesh.fsdp = 8
@@ -107,7 +105,7 @@ def _set_machine(config: ConfigDict, machine: str, model: str) -> None:
         config.rollout.at_once = 128 if model == "math-7b" else 32
 
 
-def _set_lora(config: ConfigDict) -> None:
+def _set_lora(config: config_dict.Config) -> None:
     """Trains adapters over frozen bfloat16 weights, at ten times the learning rate."""
     config.model.lora_rank = 32
     config.model.lora_alpha = 64.0

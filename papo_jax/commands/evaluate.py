@@ -116,7 +116,8 @@ def _output_path(command: Command) -> pathlib.Path:
 def _read_policies(workdir: pathlib.Path, base):
     """Yields (step, trained parameters) of best and last checkpoint; without any, the base."""
     place = workdir / "checkpoints"
-    steps = {checkpoint.best_step(place), checkpoint.newest_step(place)} - {None}
+    found = (checkpoint.best_step(place), checkpoint.newest_step(place))
+    steps = {step for step in found if step is not None}
     if not steps:
         yield 0, base
     for step in sorted(steps):

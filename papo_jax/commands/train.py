@@ -129,7 +129,7 @@ def evaluate_if_due(run: TrainingRun, state: TrainState, bar: progress.Progress)
     """Evaluates at the start, every `evaluation.every` steps and at the end, each step once."""
     every, step = run.settings.evaluation.every, int(state.step)
     if (
-        not every
+        run.evaluations is None
         or (step % every and step != run.settings.training.steps)
         or run.evaluations.has_step(step)
     ):

@@ -158,7 +158,7 @@ def _check_batch(settings: Settings) -> None:
 
 
 def _check_method(method: Method) -> None:
-    numbers = method.numbers()
+    numbers: dict[str, Any] = method.numbers()
     for key, choices in (
         ("weighting", reweighting.WEIGHTINGS),
         ("phase", phase.PHASES),

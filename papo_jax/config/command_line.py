@@ -3,7 +3,6 @@
 import pathlib
 from typing import NamedTuple
 
-import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -28,7 +27,7 @@ class Command(NamedTuple):
     """
 
     mode: str
-    config: ml_collections.ConfigDict
+    config: config_dict.Config
     named: tuple[str, ...]
     workdir: pathlib.Path
     output: pathlib.Path | None

@@ -16,13 +16,15 @@ from papo_jax.errors import InputError
 from papo_jax.methods import presets
 from papo_jax.methods.method import Method
 
+Config = Any  # an `ml_collections.ConfigDict`, whose keys are attributes that no checker knows
 
-def default_config() -> ml_collections.ConfigDict:
+
+def default_config() -> Config:
     """Returns the locked config of the default run; a key that is not in it cannot be set."""
     return _to_config(Settings()).lock()
 
 
-def apply_variant(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
+def apply_variant(config: Config, variant: str) -> Config:
     """Applies the string after the colon of --config=FILE:method,key=value,... to a config.
 
     Args:
@@ -51,7 +53,7 @@ def apply_variant(config: ml_collections.ConfigDict, variant: str) -> ml_collect
     return config
 
 
-def set_keys(config: ml_collections.ConfigDict, values: dict[str, Any]) -> None:
+def set_keys(config: Config, values: dict[str, Any]) -> None:
     """Sets dotted keys, {"training.steps": 7, ...}, in place.
 
     Raises:
@@ -71,7 +73,7 @@ def unknown_key(name: str, keys: list[str]) -> str:
     return f"config has no key {name!r}; the nearest one is {hint!r}"
 
 
-def resolve_settings(config: ml_collections.ConfigDict) -> Settings:
+def resolve_settings(config: Config) -> Settings:
     """Turns a config into settings; `papo_jax.config.checks` tells whether they fit together.
 
     Raises:
@@ -80,7 +82,7 @@ def resolve_settings(config: ml_collections.ConfigDict) -> Settings:
     return _from_config(Settings, config, "")
 
 
-def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
+def from_dict(values: dict[str, Any], path: Any) -> Config:
     """Turns what `to_dict` returned back into a config.
 
     Args:
@@ -111,7 +113,7 @@ def from_dict(values: dict[str, Any], path: Any) -> ml_collections.ConfigDict:
     return config
 
 
-def _to_config(section: Any) -> ml_collections.ConfigDict:
+def _to_config(section: Any) -> Config:
     """Makes the config of a section, or of all settings."""
     config = ml_collections.ConfigDict()
     for field in dataclasses.fields(section):
@@ -126,14 +128,14 @@ def _to_config(section: Any) -> ml_collections.ConfigDict:
     return config
 
 
-def _method_config(method: Method) -> ml_collections.ConfigDict:
+def _method_config(method: Method) -> Config:
     """Makes the section of a preset: its name, and every number of any preset, open."""
     kinds = presets.number_types()
     numbers = {name: config_dict.placeholder(kind) for name, kind in kinds.items()}
     return ml_collections.ConfigDict({"name": method.name, **numbers})
 
 
-def _from_config(cls: type, config: ml_collections.ConfigDict, prefix: str) -> Any:
+def _from_config(cls: type, config: Config, prefix: str) -> Any:
     values = {}
     for field in dataclasses.fields(cls):
         if field.name not in config:
@@ -145,13 +147,13 @@ def _from_config(cls: type, config: ml_collections.ConfigDict, prefix: str) -> A
         if field.type is Method:
             values[field.name] = _resolve_method(value)
         elif isinstance(value, ml_collections.ConfigDict):
-            values[field.name] = _from_config(field.type, value, f"{prefix}{field.name}.")
+            values[field.name] = _from_config(_type_of(field), value, f"{prefix}{field.name}.")
         else:
             values[field.name] = _check_type(value, _type_of(field), prefix + field.name)
     return cls(**values)
 
 
-def _resolve_method(section: ml_collections.ConfigDict) -> Method:
+def _resolve_method(section: Config) -> Method:
     """Makes the method that a section names, with the numbers that it sets."""
     kinds = presets.number_types()
     if section.name not in presets.PRESETS:
@@ -178,7 +180,7 @@ def _check_type(value: Any, wanted: type, key: str) -> Any:
 
 def _type_of(field: dataclasses.Field) -> type:
     """The plain type of a field, `float` for `float | None`."""
-    options = [
+    options: list[Any] = [
         option
         for option in typing.get_args(field.type) or (field.type,)
         if option is not type(None)
@@ -186,7 +188,7 @@ def _type_of(field: dataclasses.Field) -> type:
     return options[0]
 
 
-def list_keys(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
+def list_keys(config: Config, prefix: str = "") -> list[str]:
     """Returns every key of a config as it is written on the command line, "training.steps"."""
     keys = []
     for name, value in config.items():

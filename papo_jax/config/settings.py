@@ -220,7 +220,7 @@ def to_dict(settings: Settings) -> dict[str, Any]:
         if field.name != "method"
     }
     plain = {
-        name: dataclasses.asdict(section) if dataclasses.is_dataclass(section) else section
+        name: section if isinstance(section, int) else dataclasses.asdict(section)
         for name, section in sections.items()
     }
     return {**plain, "method": method}

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
+from papo_jax.parallel import Array
 from papo_jax.rollout.generate import Completions, Prompts
 
 
@@ -59,9 +60,9 @@ class Grades(NamedTuple):
       kept: boolean, false on answers that are left out of the loss.
     """
 
-    rewards: jax.Array
-    right: jax.Array
-    kept: jax.Array
+    rewards: Array
+    right: Array
+    kept: Array
 
 
 class UpdateBatch(NamedTuple):

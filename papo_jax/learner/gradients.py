@@ -26,7 +26,7 @@ from papo_jax.methods import signals, token_random
 from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import LossSum
 from papo_jax.methods.phase import EntropyTrajectory
-from papo_jax.methods.token_batch import TokenBatch
+from papo_jax.methods.token_batch import UNFILLED, TokenBatch
 from papo_jax.models import Params
 
 Metrics = dict[str, jax.Array]
@@ -128,13 +128,13 @@ def compute_gradients(
 def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> LossContext:
     """Collects the arrays that an objective may read of each token, except current statistics."""
     mask, objective = batch.loss_mask, loss.method.objective
-    uniforms = token_weights = None
+    uniforms, token_weights = UNFILLED, None
     if objective.needs_token_uniforms:
         uniforms = token_random.token_uniforms(key, batch.sequences, mask.shape[1])
     if not objective.needs_full_minibatch:
         token_weights = objective.reduction(mask, loss.max_new_tokens).token_weights
     tokens = TokenBatch(
-        logprob=None,
+        logprob=UNFILLED,
         old_logprob=batch.old_logprob,
         weighted_advantages=batch.weighted_advantages,
         mask=mask,

@@ -90,6 +90,8 @@ def learn(
     # Advantages and weights, under the parameters that sampled: no update has been made yet.
     unit_parameter_polarity = None
     if learner.method.needs_parameter_polarity:
+        if learner.preconditioner is None:
+            raise ValueError(f"method.signal {learner.method.signal!r} needs a preconditioner")
         unit_parameter_polarity = compute_unit_parameter_polarity(
             state.params, learner.preconditioner(state.opt_state), rollout.trajectories, scorer
         )
@@ -115,7 +117,7 @@ def learn(
     return state._replace(step=state.step + 1), output
 
 
-def take_rows(batch: UpdateBatch, rows: jax.Array, mesh: Mesh | None = None) -> UpdateBatch:
+def take_rows(batch: UpdateBatch, rows: parallel.Array, mesh: Mesh | None = None) -> UpdateBatch:
     """Returns some rows of a batch, spread over the mesh as the batch is."""
     taken = jax.tree.map(lambda leaf: leaf[rows], batch)
     if mesh is None or mesh.size == 1:

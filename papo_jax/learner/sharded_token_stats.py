@@ -44,8 +44,7 @@ def token_stats(
     Returns:
       `TokenStats` of shape [B, T].
     """
-    spread = mesh is not None and mesh.size > 1
-    axis = _vocabulary_axis(mesh, unembedding) if spread else None
+    axis = _vocabulary_axis(mesh, unembedding)
 
     def local(hidden, unembedding, tokens, mask):
         return linear_token_stats(
@@ -58,7 +57,7 @@ def token_stats(
             implementation=implementation,
         )
 
-    if not spread:
+    if mesh is None or mesh.size == 1:
         return local(hidden, unembedding, tokens, mask)
     rows = PartitionSpec(parallel.RULES["batch"])
     specs = (rows, PartitionSpec(axis), rows, rows)
@@ -88,8 +87,7 @@ def token_loss(
     Returns:
       (loss [], `TokenStats` of shape [B, T] without gradient).
     """
-    spread = mesh is not None and mesh.size > 1
-    axis = _vocabulary_axis(mesh, unembedding) if spread else None
+    axis = _vocabulary_axis(mesh, unembedding)
 
     def local(hidden, unembedding, tokens, mask, context):
         return linear_token_loss(
@@ -103,7 +101,7 @@ def token_loss(
             axis_name=axis,
         )
 
-    if not spread:
+    if mesh is None or mesh.size == 1:
         return local(hidden, unembedding, tokens, mask, context)
 
     def on_device(*arguments):
@@ -116,7 +114,9 @@ def token_loss(
     return mapped(hidden, unembedding, tokens, mask, context)
 
 
-def _vocabulary_axis(mesh: Mesh, unembedding: jax.Array) -> str | None:
+def _vocabulary_axis(mesh: Mesh | None, unembedding: jax.Array) -> str | None:
     """The mesh axis that splits the vocabulary, or None if it stays whole."""
+    if mesh is None:
+        return None
     axis = parallel.partition_spec(mesh, ("vocabulary", None), unembedding.shape)[0]
     return axis if axis is not None and mesh.shape[axis] > 1 else None

@@ -6,6 +6,7 @@ in its signature and nowhere else; a preset binds those that differ with `functo
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -110,8 +111,8 @@ class Method:
 
     def number_types(self) -> dict[str, type]:
         """Returns the type of every number, name -> type."""
-        found = {field.name: field.type for field in dataclasses.fields(self)}
-        found = {name: found[name] for name in OWN_NUMBERS}
+        annotations = typing.get_type_hints(type(self))
+        found = {name: annotations[name] for name in OWN_NUMBERS}
         for rule in self._rules_by_name().values():
             found |= declared_numbers(rule)
         return found

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from papo_jax.methods.token_batch import TokenBatch
 
-Metrics = dict[str, tuple[jax.Array, jax.Array]]
+Metrics = dict[str, tuple[jax.Array, jax.Array | int]]
 
 
 class LossSum(NamedTuple):

@@ -3,11 +3,15 @@
 Shapes: B sequences, T time.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from kernels.token_stats import TokenStats
+
+# The default of a field that the trainer fills in before a rule reads it; the field is annotated
+# with what the rule then finds there.
+UNFILLED: Any = None
 
 
 class TokenBatch(NamedTuple):
@@ -37,15 +41,15 @@ class TokenBatch(NamedTuple):
     old_logprob: jax.Array
     weighted_advantages: jax.Array
     mask: jax.Array
-    entropy: jax.Array | None = None
-    unit_polarity: jax.Array | None = None
-    reference_logprob: jax.Array | None = None
-    polarity: jax.Array | None = None
-    accuracy: jax.Array | None = None
-    token_uniforms: jax.Array | None = None
-    adaptive_coefficient: jax.Array | None = None
-    rollout_entropy: jax.Array | None = None
-    past_entropy: jax.Array | None = None
+    entropy: jax.Array = UNFILLED
+    unit_polarity: jax.Array = UNFILLED
+    reference_logprob: jax.Array = UNFILLED
+    polarity: jax.Array = UNFILLED
+    accuracy: jax.Array = UNFILLED
+    token_uniforms: jax.Array = UNFILLED
+    adaptive_coefficient: jax.Array = UNFILLED
+    rollout_entropy: jax.Array = UNFILLED
+    past_entropy: jax.Array = UNFILLED
 
 
 class SampledTokens(NamedTuple):
@@ -64,7 +68,7 @@ class SampledTokens(NamedTuple):
     stats: TokenStats
     advantages: jax.Array
     mask: jax.Array
-    polarity: jax.Array | None = None
-    token_uniforms: jax.Array | None = None
-    rollout_entropy: jax.Array | None = None
-    unit_parameter_polarity: jax.Array | None = None
+    polarity: jax.Array = UNFILLED
+    token_uniforms: jax.Array = UNFILLED
+    rollout_entropy: jax.Array = UNFILLED
+    unit_parameter_polarity: jax.Array = UNFILLED

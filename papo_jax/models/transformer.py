@@ -9,20 +9,19 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from papo_jax.models import rope
 from papo_jax.models.kv_cache import KVCache
 from papo_jax.models.layers import MLP, Attention, AttentionContext, RMSNorm, draw_weight
 from papo_jax.models.model_config import ModelConfig
+from papo_jax.parallel import Array
 
 _REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
-Array = jax.Array | np.ndarray  # the host's until a jitted program takes it
 LayerKind = dict[str, jax.Array]  # of one layer: what differs between layers, [] booleans
 
 

@@ -15,7 +15,7 @@ from papo_jax.rollout.generate import Prompts
 from papo_jax.tasks.problem import Problem
 
 _DEFAULT_OPTIONS = ChatOptions()
-TokenIds = Sequence[int] | np.ndarray
+Integers = Sequence[int] | np.ndarray
 
 # Texts encoded at once, on all cores; their lists of ids are garbage before the next block.
 _BLOCK = 1024
@@ -104,7 +104,7 @@ class PromptStore:
                 f" positions; {max_positions} tokens are left for a prompt"
             )
 
-    def make_batch(self, indices: Sequence[int], *, multiple: int, max_slots: int) -> Prompts:
+    def make_batch(self, indices: Integers, *, multiple: int, max_slots: int) -> Prompts:
         """Returns some prompts, padded.
 
         Args:
@@ -144,7 +144,7 @@ def _encode_blocks(
         yield block, encoded
 
 
-def count_slots(encoded: Sequence[TokenIds], *, multiple: int, max_slots: int) -> int:
+def count_slots(encoded: Sequence[Integers], *, multiple: int, max_slots: int) -> int:
     """Returns P for these prompts: their longest rounded up, but never above `max_slots`.
 
     Rounding keeps the number of compiled shapes small.
@@ -158,9 +158,7 @@ def count_slots(encoded: Sequence[TokenIds], *, multiple: int, max_slots: int) -
     return min(-(-longest // multiple) * multiple, max_slots)
 
 
-def pad_prompts(
-    encoded: Sequence[TokenIds], identifiers: Sequence[int] | np.ndarray, slots: int
-) -> Prompts:
+def pad_prompts(encoded: Sequence[Integers], identifiers: Integers, slots: int) -> Prompts:
     """Pads prompts on the left to [N, slots]."""
     tokens = np.zeros((len(encoded), slots), np.int32)
     valid = np.arange(slots) >= slots - np.array([[len(ids)] for ids in encoded])

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import warnings
+from typing import cast
 
 import jax
 import orbax.checkpoint as ocp
@@ -73,7 +74,8 @@ class Checkpoints:
         broken = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                state = self._manager.restore(step, args=ocp.args.StandardRestore(example))
+                wanted = ocp.args.StandardRestore(example)
+                state = cast(TrainState, self._manager.restore(step, args=wanted))
             except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
                 broken.append(step)
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

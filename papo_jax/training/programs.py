@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh, NamedSharding
 
 from papo_jax import parallel
 from papo_jax.config.settings import Settings
@@ -63,7 +64,7 @@ def build_programs(
     Returns:
       `Programs`.
     """
-    mesh = scorer.mesh
+    mesh = _require_mesh(scorer)
     replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
     state_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
     param_shardings = state_shardings.params
@@ -77,13 +78,11 @@ def build_programs(
         max_new_tokens=settings.rollout.max_new_tokens,
         stop_tokens=policy.stop_tokens,
     )
-    weighted_shardings = WeightedAdvantages(*[batch_sharded] * len(WeightedAdvantages._fields))
-    output_shardings = LearnOutput(
-        weighted=weighted_shardings._replace(entropy_trajectory=replicated),
+    output_shardings = _shard_fields(
+        LearnOutput,
+        replicated,
+        weighted=_shard_fields(WeightedAdvantages, batch_sharded, entropy_trajectory=replicated),
         batch=batch_sharded,
-        plan=replicated,
-        metrics=replicated,
-        updates=replicated,
     )
     return Programs(
         sample=_bind_scorer(
@@ -104,7 +103,7 @@ def build_programs(
             scorer,
             in_shardings=(
                 state_shardings,
-                Rollout(trajectories=batch_sharded, stats=batch_sharded, entropy=replicated),
+                _shard_fields(Rollout, batch_sharded, entropy=replicated),
                 batch_sharded,
                 scorer_shardings,
             ),
@@ -139,7 +138,7 @@ def build_eval_sampler(
     Returns:
       The program, compiled on first use.
     """
-    mesh = scorer.mesh
+    mesh = _require_mesh(scorer)
     replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
 
     def sample(params, prompts: Prompts, key: jax.Array, scorer: PolicyScorer) -> Completions:
@@ -165,9 +164,26 @@ def build_eval_sampler(
 
 def shard_scorer(scorer: PolicyScorer) -> PolicyScorer:
     """Returns the shardings of the parameters that a scorer holds."""
-    shard = functools.partial(parallel.param_shardings, scorer.mesh, logical_axes=LOGICAL_AXES)
+    shard = functools.partial(
+        parallel.param_shardings, _require_mesh(scorer), logical_axes=LOGICAL_AXES
+    )
     reference = None if scorer.reference is None else shard(scorer.reference)
     return dataclasses.replace(scorer, frozen=shard(scorer.frozen), reference=reference)
+
+
+def _require_mesh(scorer: PolicyScorer) -> Mesh:
+    """Returns the mesh that a run's scorer always has."""
+    if scorer.mesh is None:
+        raise ValueError("the programs of a run need a scorer with a mesh")
+    return scorer.mesh
+
+
+def _shard_fields(structure: Any, sharding: NamedSharding, **others: Any) -> Any:
+    """Makes the shardings of a named tuple of arrays: the same tuple, one for all fields but some.
+
+    Untyped, since a sharding stands for a whole field here, whatever that is annotated as.
+    """
+    return structure(**{**dict.fromkeys(structure._fields, sharding), **others})
 
 
 def _bind_scorer(function: Callable, scorer: PolicyScorer, **jit_options) -> Callable:

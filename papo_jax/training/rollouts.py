@@ -7,7 +7,7 @@ Only those train. Source: DAPO, Yu et al. 2025, arXiv 2503.14476, equation 11, 0
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots, T completion slots.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -86,7 +86,7 @@ class RolloutBatch(NamedTuple):
         return Rollout(
             trajectories=self.trained.trajectories,
             stats=self.trained.stats,
-            entropy=np.float32(total / max(1.0, tokens)),
+            entropy=cast(jax.Array, np.float32(total / max(1.0, tokens))),  # moved by jit
         )
 
     @property
@@ -131,7 +131,7 @@ def is_informative(right: np.ndarray) -> np.ndarray:
     >>> is_informative(np.array([[True, True], [False, True], [False, False]])).tolist()
     [False, True, False]
     """
-    return right.any(axis=1) & ~right.all(axis=1)
+    return np.any(right, axis=1) & ~np.all(right, axis=1)
 
 
 def _mask_answers(trained: GradedRollout, method: Method) -> np.ndarray:
@@ -204,7 +204,7 @@ def _join_draws(draws: list[GradedRollout]) -> GradedRollout:
         stats=stats,
         texts=[text for draw in draws for text in draw.texts],
         judgments=[judgment for draw in draws for judgment in draw.judgments],
-        entropy_totals=sum(draw.entropy_totals for draw in draws),
+        entropy_totals=sum((draw.entropy_totals for draw in draws), start=np.zeros(2, np.float32)),
     )
 
 

@@ -116,9 +116,9 @@ def _save_skipped(workdir: pathlib.Path, output: LearnOutput, step: int) -> None
     for number in np.flatnonzero(np.asarray(output.updates["update/skipped"])):
         (workdir / "skipped").mkdir(exist_ok=True)
         minibatch = take_rows(output.batch, np.asarray(output.plan.rows[number]))
-        np.savez(
-            workdir / "skipped" / f"step_{step}_update_{number}.npz", **_name_arrays(minibatch)
-        )
+        path = workdir / "skipped" / f"step_{step}_update_{number}.npz"
+        # No array is called allow_pickle, the one keyword of savez that is not an array.
+        np.savez(path, **_name_arrays(minibatch))  # pyright: ignore[reportArgumentType]
 
 
 def _name_arrays(minibatch: UpdateBatch) -> dict[str, np.ndarray]:

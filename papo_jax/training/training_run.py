@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState, init_state
 from papo_jax.rollout.detokenize import detokenize_completions
 from papo_jax.rollout.generate import Completions, Prompts
-from papo_jax.rollout.prompts import PromptStore
+from papo_jax.rollout.prompts import Integers, PromptStore
 from papo_jax.telemetry import provenance
 from papo_jax.training import checkpoint, programs, run_directory, run_problems
 from papo_jax.training.learner_parts import LearnerParts, build_learner, load_policy
@@ -75,7 +75,7 @@ class TrainingRun:
         """Length of the longest prompt of all problems, tokens."""
         return max(self.store.max_length, self.evaluator.store.max_length)
 
-    def pad_prompts(self, identifiers: Sequence[int]) -> Prompts:
+    def pad_prompts(self, identifiers: Integers) -> Prompts:
         """Pads the prompts of some training problems, [N, P] with P one of a few lengths."""
         multiple = self.settings.rollout.prompt_multiple
         return self.store.make_batch(
