@@ -1,1 +1,1 @@
-"""Methods: the six places where one acts, as pure functions, and presets that combine them."""
+"""Methods: the rules by which one acts on a training step, and presets that combine them."""

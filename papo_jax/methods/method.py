@@ -1,7 +1,9 @@
 """A method as a value: a rule for each place where it acts, and its numbers.
 
-A rule is a pure function. Its numbers are its keyword-only arguments, declared with their defaults
-in its signature and nowhere else; a preset binds those that differ with `functools.partial`.
+A rule is a pure function. Its "numbers", which a config may change (floats and integers, but also
+flags and names of choices), are its keyword-only arguments of plain type, declared with their
+defaults in its signature and nowhere else; a preset binds those that differ with
+`functools.partial`.
 """
 
 import dataclasses
@@ -22,7 +24,6 @@ from papo_jax.methods.rule_numbers import (
     declared_numbers,
     unbind_function,
 )
-from papo_jax.methods.token_batch import SampledTokens
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,23 +33,24 @@ class Method:
     Attributes:
       objective: loss of a minibatch under the current policy.
       advantage_rule: rewards [N, G] -> advantages [N, G].
-      token_advantage_rule: `SampledTokens` -> advantages [B, T], or None to leave an answer's
-        tokens its advantage.
+      token_advantage_rule: `SampledTokens` -> advantages [B, T]; None to give all tokens of an
+        answer the answer's advantage.
       dropped_token_rule: `SampledTokens` -> [B, T] boolean, tokens that leave the loss and its
         denominator; or None.
       coefficient_rule: (coefficient, entropy, initial_entropy) -> coefficient, which moves the
         coefficient of an entropy bonus once a rollout; or None.
-      phase_rule: (trajectory, entropy) -> (trajectory, s), the phase signal.
-      weight_rule: PAPO's weights on advantages; lam = 0 leaves the objective as it is.
-      signal: what the weights follow, a name in `signals.SIGNALS`.
+      phase_rule: (`EntropyTrajectory`, entropy) -> (`EntropyTrajectory`, s), the phase signal.
+      weight_rule: PAPO's weights on advantages, by signal and phase, with the signature of
+        `reweighting.papo`; all 1 at the default lam = 0.
+      signal: the signal that the weights follow, a name in `signals.SIGNALS`.
       direction: multiplies s; -1 drives entropy away from its target.
       dead_band: nats per unit of logit step; a token with abs(T) within it is in neither branch.
-      pack: sequences of the loss fill minibatches one after another, so that fewer updates are
-        made; otherwise they are dealt out evenly.
-      overlong: share of the length limit that is penalized, 0 for none.
-      overlong_mask: truncated answers take no part in the loss.
-      refills: dynamic sampling, at most so many further draws of prompts while groups are all right
-        or all wrong.
+      pack: true to fill minibatches one after another with the sequences of the loss, so that fewer
+        updates are made where few are left; false to deal them out evenly.
+      overlong: the last share of the greatest length in which answers are penalized, 0 for none.
+      overlong_mask: true to leave truncated answers out of the loss.
+      refills: dynamic sampling: how many more times prompts may be drawn in a step, to replace
+        groups that are all right or all wrong.
       name: of the preset.
     """
 
@@ -69,12 +71,12 @@ class Method:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses a rule that binds what its function does not declare."""
+        """Raises `TypeError` for a rule that binds a number that its function does not declare."""
         for rule in self._rules_by_name().values():
             check_binding(rule)
 
     def __eq__(self, other: object) -> bool:
-        """Compares rules by their functions and numbers; two equal partials are not one object."""
+        """Compares rules by function and numbers, since partials compare by identity."""
         return isinstance(other, Method) and self._compared_values() == other._compared_values()
 
     def __hash__(self) -> int:
@@ -88,10 +90,11 @@ class Method:
         return found
 
     def with_numbers(self, **numbers: Any) -> "Method":
-        """Returns the method with other numbers; they may be traced.
+        """Returns the method with other numbers.
 
         Args:
-          **numbers: name -> value; a name that several rules declare is bound in each.
+          **numbers: name -> value, which may be traced; a name that several rules declare is bound
+            in each.
 
         Raises:
           ValueError: if the method has no such number.
@@ -131,18 +134,13 @@ class Method:
         """True if the signal takes a pass over the parameters."""
         return signals.SIGNALS[self.signal].needs_parameter_polarity
 
-    def token_advantages(self, tokens: SampledTokens) -> jax.Array:
-        """Returns A of every token, [B, T]."""
-        rule = self.token_advantage_rule
-        return tokens.advantages if rule is None else rule(tokens)
-
     def _compared_values(self) -> dict[Any, Any]:
         functions = {name: unbind_function(rule) for name, rule in self._rules_by_name().items()}
-        reduction = self.objective._replace(loss=functions["loss"])
-        return {**functions, "objective": reduction, "name": self.name, **self.numbers()}
+        unbound_objective = self.objective._replace(loss=functions["loss"])
+        return {**functions, "objective": unbound_objective, "name": self.name, **self.numbers()}
 
     def _rules_by_name(self) -> dict[str, Callable]:
-        """Every rule by its field's name; that of the objective as "loss"."""
+        """Returns every rule by its field's name, and the objective's loss as "loss"."""
         rules = {name: getattr(self, name) for name in RULES if getattr(self, name) is not None}
         return {**rules, "loss": self.objective.loss}
 
@@ -155,4 +153,5 @@ RULES = (
     "phase_rule",
     "weight_rule",
 )
+# Fields of `Method` that are numbers themselves.
 OWN_NUMBERS = ("signal", "direction", "dead_band", "pack", "overlong", "overlong_mask", "refills")

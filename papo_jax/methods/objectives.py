@@ -1,9 +1,11 @@
-"""Objectives: sums and counts; one division by the minibatch's count follows accumulation.
+"""Objectives: a loss as a sum over tokens and its count, which divides it after accumulation.
 
-Shapes: B sequences, T time; [B, T] float32 and a boolean mask. The importance ratio is
-r = exp(logprob - old_logprob).
+An objective's loss takes a `TokenBatch`, the `TokenReduction` that says how tokens are averaged
+and, as keywords with defaults, its numbers.
 
-An objective's loss takes a `TokenBatch` and, as keywords with defaults, its numbers.
+Shapes: B sequences, T time; [B, T] float32 and a boolean mask. In formulas r is the importance
+ratio exp(logprob - old_logprob), A the weighted advantage w A that the batch holds, and c and count
+are the reduction's.
 """
 
 import functools
@@ -20,11 +22,11 @@ Metrics = dict[str, tuple[jax.Array, jax.Array | int]]
 
 
 class LossSum(NamedTuple):
-    """The share of some sequences in the minibatch's loss.
+    """What some sequences contribute to the minibatch's loss.
 
     Attributes:
       total: [] sum of the loss, to be divided by the minibatch's count.
-      count: [] the denominator's share: sequences or tokens.
+      count: [] their contribution to that count: sequences or tokens.
       metrics: name -> (sum, count), averaged over the minibatch in the same way.
     """
 
@@ -38,7 +40,7 @@ class TokenReduction(NamedTuple):
 
     Attributes:
       token_weights: [B, T] c, 0 where the mask is false.
-      count: [] the denominator's share.
+      count: [] their contribution to the minibatch's count.
     """
 
     token_weights: jax.Array
@@ -46,16 +48,16 @@ class TokenReduction(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """A loss, how its tokens are averaged, and what the trainer has to know of it.
+    """A loss, how its tokens are averaged, and what it needs from the learner.
 
     Attributes:
       loss: (`TokenBatch`, `TokenReduction`, *, numbers) -> `LossSum`.
       reduction: (mask, max_new_tokens) -> `TokenReduction`.
-      needs_full_minibatch: whether a token's term depends on other tokens (a batch mean, a top
+      needs_full_minibatch: true if a token's term depends on other tokens (a batch mean, a top
         share, a sequence's ratio). Then the loss is computed on the whole minibatch, after a pass
-        of its own for the statistics; otherwise it is a sum over tokens under their weights, and is
+        of its own for the statistics. Otherwise it is a sum over tokens with their weights, and is
         computed on pieces of answers, chunk by chunk.
-      needs_token_uniforms: whether it chooses tokens at random, or breaks ties so.
+      needs_token_uniforms: true if the loss chooses tokens, or breaks ties, at random.
     """
 
     loss: Callable[..., LossSum]
@@ -82,25 +84,25 @@ class Objective(NamedTuple):
 
 
 def answer_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
-    """A mean over each answer, then over answers: c = 1 / |o_i|, count = answers."""
+    """Averages over each answer, then over answers: c = 1 / |o_i|, count = answers."""
     lengths = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
     return TokenReduction(mask / lengths.astype(jnp.float32), mask.any(axis=1).sum())
 
 
 def token_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
-    """A mean over all tokens: c = 1, count = tokens."""
+    """Averages over all tokens: c = 1, count = tokens."""
     return TokenReduction(mask.astype(jnp.float32), mask.sum())
 
 
 def limit_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
-    """A sum over each answer over the longest allowed: c = 1 / max_new_tokens, count = answers."""
+    """Divides each answer's sum by the greatest length: c = 1 / max_new_tokens, count = answers."""
     if max_new_tokens is None:
         raise ValueError("limit_mean needs max_new_tokens, the longest completion in tokens")
     return TokenReduction(mask.astype(jnp.float32) / max_new_tokens, mask.any(axis=1).sum())
 
 
 def answer_sum(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:
-    """A sum over each answer, a mean over answers: c = 1, count = answers."""
+    """Sums over each answer, then averages over answers: c = 1, count = answers."""
     return TokenReduction(mask.astype(jnp.float32), mask.any(axis=1).sum())
 
 
@@ -184,18 +186,17 @@ def log_likelihood(tokens: TokenBatch, reduction: TokenReduction) -> LossSum:
 def ratio_metrics(
     log_ratio: jax.Array, tokens: TokenBatch, *, zeroed: jax.Array, outside: jax.Array
 ) -> Metrics:
-    """Returns what every objective reports: two fractions and a divergence, name -> (sum, count).
+    """Returns the metrics of every objective with a ratio, name -> (sum, count).
 
-        clip/fraction       of the tokens with A != 0, those whose gradient the objective zeroes
-        clip/ratio_outside  tokens whose ratio is out of range, of all tokens
-        kl/old_new          k3 of the ratio, a mean over tokens, nats
+        clip/fraction       share of the tokens with A != 0 whose gradient the objective zeroes
+        clip/ratio_outside  share of all tokens whose ratio is out of range
+        kl/old_new          mean k3 of the ratio over all tokens, nats
 
     Args:
       log_ratio: [B, T] log r.
-      tokens: `TokenBatch` whose mask has the loss's tokens: those that the objective leaves out
-        included, those that a method dropped before not.
-      zeroed: [B, T] boolean, without a gradient.
-      outside: [B, T] boolean, out of range.
+      tokens: `TokenBatch`; all tokens in its mask count, those that the objective zeroes too.
+      zeroed: [B, T] boolean, true where a token has no gradient.
+      outside: [B, T] boolean, true where the ratio is out of range.
     """
     mask = tokens.mask
 
@@ -211,8 +212,8 @@ def ratio_metrics(
 
 
 def masked_log_ratio(tokens: TokenBatch) -> jax.Array:
-    """Returns log r, [B, T], and 0 outside the mask, whatever stands there."""
-    chex.assert_equal_shape(tokens[:4])
+    """Returns log r, [B, T], and 0 outside the mask, where the arrays may hold anything."""
+    chex.assert_equal_shape(tokens[:4])  # the fields that are always there
     return jnp.where(tokens.mask, tokens.logprob - tokens.old_logprob, 0.0)
 
 
@@ -236,8 +237,8 @@ def clipped_loss(
       low, high: bounds on r, numbers or [B, T].
 
     Returns:
-      (loss, zeroed, outside), [B, T]: the loss, where it has no gradient for being clipped, where r
-      is out of range.
+      (loss, zeroed, outside), [B, T]: the loss, true where the clip takes its gradient away, true
+      where r is out of range.
 
     >>> loss, zeroed, outside = clipped_loss(jnp.array([1.5, 0.5]), jnp.array([1.0, 1.0]), 0.8, 1.2)
     >>> loss.tolist(), zeroed.tolist(), outside.tolist()

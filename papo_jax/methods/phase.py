@@ -1,8 +1,8 @@
 """The phase signal s: above 0 where entropy is too low, below 0 where it is too high.
 
 The paper (arXiv 2605.11775) says that the empirical entropy trajectory serves as an online phase
-signal; how it becomes a number is our choice, in three forms. All of it is scalars that live in the
-training state.
+signal; how it becomes a number is our choice, in three forms (`PHASES`). What a form remembers of
+earlier rollouts is a few scalars in the training state.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,13 @@ FLOOR = 1e-6  # nats; keeps the divisions finite for a policy without entropy
 
 
 class EntropyTrajectory(NamedTuple):
-    """The entropy trajectory as far as the signal needs it; float32 scalars, nats.
+    """The entropies of the rollouts so far, as far as signals need them; float32 scalars, nats.
 
     Attributes:
       initial: H_0, the mean entropy of the first rollouts.
       ema: exponential moving average of the entropy.
-      switch: -1, 0 or +1, the branch that `switch` weighting favors until the other threshold is
-        crossed.
+      switch: -1, 0 or +1, the branch that `switch` weighting favors until entropy crosses the
+        opposite threshold; 0 before it has crossed any.
       count: int32, rollouts seen.
       entropy: of the last rollout.
       adaptive_coefficient: of an entropy bonus, where a method moves it
@@ -37,7 +37,7 @@ class EntropyTrajectory(NamedTuple):
 
 
 def init() -> EntropyTrajectory:
-    """Returns the state before the first rollout."""
+    """Returns the trajectory before the first rollout."""
     zero = jnp.zeros((), jnp.float32)
     return EntropyTrajectory(
         initial=zero,
@@ -65,14 +65,14 @@ def update(
     fixed: float = 1.0,
     hysteresis: float = 0.1,
 ) -> tuple[EntropyTrajectory, jax.Array]:
-    """Takes in one rollout's entropy and returns the signal for its update.
+    """Takes in one rollout's entropy and returns the signal for that rollout's updates.
 
         level   s = tanh((H_ref - H) / (tau H_0))
         trend   s = -tanh(kappa (H - EMA) / EMA), with the EMA before this rollout
         fixed   s = a constant
 
-    H_ref is `target` in nats, or a share of H_0 that goes from `target_start` to `target_end` in
-    `target_steps` rollouts. Our choice throughout (see the module).
+    H_ref is `target` in nats, or a share of H_0 that moves linearly from `target_start` to
+    `target_end` over `target_steps` rollouts. All of it is our choice (see the module).
 
     Args:
       state: from `init` or the last call.
@@ -80,13 +80,14 @@ def update(
         One that is not finite changes nothing and gives s = 0.
       phase: one of `PHASES`.
       target: H_ref in nats, or None for the share of H_0.
-      target_start, target_end, target_steps: the share's line.
+      target_start, target_end, target_steps: the share of H_0 at first and in the end, and the
+        rollouts in between.
       initial_rollouts: how many rollouts H_0 is the mean of; s = 0 until they are seen.
       tau: the level's width, in units of H_0.
       kappa: the trend's steepness.
       decay: of the EMA, per rollout.
       fixed: the constant.
-      hysteresis: h; `switch` turns where H leaves (1 - h, 1 + h) H_ref.
+      hysteresis: h; `switch` becomes +1 below (1 - h) H_ref and -1 above (1 + h) H_ref.
 
     Returns:
       (new state, s) with s [] in [-1, 1].
@@ -105,21 +106,22 @@ def update(
     seen = state.count.astype(jnp.float32)
 
     # H_0, and the target that it gives.
-    counts = state.count < initial_rollouts
-    initial = jnp.where(counts, (state.initial * seen + entropy) / (seen + 1.0), state.initial)
-    known = state.count + 1 >= initial_rollouts
+    is_initial = state.count < initial_rollouts
+    initial = jnp.where(is_initial, (state.initial * seen + entropy) / (seen + 1.0), state.initial)
+    is_known = state.count + 1 >= initial_rollouts
     progress = jnp.clip(seen / target_steps, 0.0, 1.0)
     share = target_start + (target_end - target_start) * progress
     reference = share * initial if target is None else jnp.asarray(target, jnp.float32)
 
-    # The branch of `switch` weighting stays between the two thresholds.
+    # `switch` keeps its value while entropy is between the two thresholds.
     switch = jnp.where(entropy < (1.0 - hysteresis) * reference, 1.0, state.switch)
     switch = jnp.where(entropy > (1.0 + hysteresis) * reference, -1.0, switch)
 
-    before = jnp.where(state.count == 0, entropy, state.ema)
+    # The signal in each form; the first rollout has no trend.
+    average = jnp.where(state.count == 0, entropy, state.ema)
     signal = {
         "level": jnp.tanh((reference - entropy) / (tau * jnp.maximum(initial, FLOOR))),
-        "trend": -jnp.tanh(kappa * (entropy - before) / jnp.maximum(before, FLOOR)),
+        "trend": -jnp.tanh(kappa * (entropy - average) / jnp.maximum(average, FLOOR)),
         "fixed": jnp.asarray(fixed, jnp.float32),
     }[phase]
 
@@ -127,10 +129,10 @@ def update(
     new = state._replace(
         initial=initial,
         ema=jnp.where(state.count == 0, entropy, decay * state.ema + (1.0 - decay) * entropy),
-        switch=jnp.where(known, switch, 0.0),
+        switch=jnp.where(is_known, switch, 0.0),
         count=state.count + 1,
         entropy=entropy,
     )
-    # A rollout without a finite entropy leaves no mark: NaN would stay in the average for good.
+    # A rollout without a finite entropy changes nothing: NaN would stay in the average for good.
     new = jax.tree.map(lambda after, earlier: jnp.where(finite, after, earlier), new, state)
-    return new, jnp.where(known & finite, signal, 0.0)
+    return new, jnp.where(is_known & finite, signal, 0.0)

@@ -25,8 +25,8 @@ def grpo() -> Method:
 def dapo() -> Method:
     """DAPO, Yu et al. 2025, arXiv 2503.14476: clip 0.2 / 0.28, token mean, dynamic sampling.
 
-    At most 10 draws more for a full batch. Their runs have 512 prompts x 16 answers a rollout and
-    16 updates of 512 answers. Their overlong mask, which goes with runs without the penalty, is
+    At most 10 further draws to fill a batch. The paper's runs have 512 prompts x 16 answers a
+    rollout, and 16 updates of 512 answers. Its overlong mask, an alternative to the penalty, is
     `overlong_mask`.
     """
     return Method(DAPO, overlong=0.2, refills=10)
@@ -35,20 +35,20 @@ def dapo() -> Method:
 def papo() -> Method:
     """PAPO, arXiv 2605.11775: DAPO's surrogate under polarity weights.
 
-    The rule's details are our reading. Without dynamic sampling, so that a step costs one draw:
-    also our choice.
+    The rule's details are our reading. That there is no dynamic sampling, so that a step costs one
+    draw, is our choice.
     """
     return dataclasses.replace(dapo(), refills=0, weight_rule=reweighting.papo)
 
 
 def papo_up() -> Method:
     """PAPO with s = +1 throughout: always towards more entropy; an ablation."""
-    return _papo_at(1.0)
+    return _papo_at_phase(1.0)
 
 
 def papo_down() -> Method:
     """PAPO with s = -1 throughout: always towards less entropy; an ablation."""
-    return _papo_at(-1.0)
+    return _papo_at_phase(-1.0)
 
 
 def papo_reversed() -> Method:
@@ -58,33 +58,33 @@ def papo_reversed() -> Method:
 
 def papo_sampled() -> Method:
     """PAPO by -A S alone, without the distributional correction C; an ablation."""
-    return _papo_by("sampled")
+    return _papo_with_signal("sampled")
 
 
 def papo_parameter() -> Method:
     """PAPO by parameter polarity, which sees the parameters that states share; ours."""
-    return _papo_by("parameter")
+    return _papo_with_signal("parameter")
 
 
 def papo_random() -> Method:
     """PAPO's weights permuted over the batch: the same histogram without information; the control.
 
-    (The histogram is the same but for the one factor that keeps the batch's pull.)
+    (The histogram is the same up to one factor, by which renormalizing keeps the batch's pull.)
     """
-    return _papo_by("random")
+    return _papo_with_signal("random")
 
 
 def papo_random_in_sign() -> Method:
     """PAPO's weights permuted among tokens of one sign of A; keeps the link with the advantage."""
-    return _papo_by("random_in_sign")
+    return _papo_with_signal("random_in_sign")
 
 
 def papo_random_in_probability() -> Method:
     """PAPO's weights permuted among tokens of one sign of A and one decile of p.
 
-    It tests polarity beyond rarity, as far as deciles tell.
+    It tells polarity from rarity, as far as deciles can.
     """
-    return _papo_by("random_in_probability")
+    return _papo_with_signal("random_in_probability")
 
 
 def papo_random_in_mass() -> Method:
@@ -92,20 +92,20 @@ def papo_random_in_mass() -> Method:
 
     The hardest control; ours.
     """
-    return _papo_by("random_in_mass")
+    return _papo_with_signal("random_in_mass")
 
 
 def sign_advantage() -> Method:
     """PAPO's weights by -sign(A): the comparator that needs no distribution; ours."""
-    return _papo_by("advantage_sign")
+    return _papo_with_signal("advantage_sign")
 
 
-def _papo_at(s: float) -> Method:
+def _papo_at_phase(s: float) -> Method:
     rule = functools.partial(phase.update, phase="fixed", fixed=s)
     return dataclasses.replace(papo(), phase_rule=rule)
 
 
-def _papo_by(signal: str) -> Method:
+def _papo_with_signal(signal: str) -> Method:
     return dataclasses.replace(papo(), signal=signal)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from papo_jax.methods import token_random
 
 WEIGHTINGS = ("sign", "graded", "balanced", "switch")
-FLOOR = 1e-12
+FLOOR = 1e-12  # of sigma_P, for a batch whose P are all 0
 
 
 def papo(
@@ -36,8 +36,9 @@ def papo(
         balanced       rho = M+ / (M+ + M-),  rho* = rho + lam s min(rho, 1 - rho),
                        w+ = rho* / rho,  w- = (1 - rho*) / (1 - rho)
 
-    then clipped to [w_min, w_max] and, if asked, multiplied by sum c |A| / sum c w |A|, so that
-    reweighting changes which tokens the loss pulls on and not how hard it pulls.
+    then clipped to [w_min, w_max] and, with `renormalize`, multiplied by sum c |A| / sum c w |A|.
+    That keeps the batch's pull, sum c w |A|: reweighting changes which tokens the loss acts on, and
+    not how strongly it acts.
 
     Source: PAPO, arXiv 2605.11775 (2026), for keeping both branches and reweighting advantages by
     an entropy phase signal; every formula above is our reading.
@@ -47,17 +48,17 @@ def papo(
         (`papo_jax.polarity.dead_banded`).
       advantages: [B, T].
       mask: [B, T] boolean, the generated tokens of the whole rollout batch.
-      s: [] the phase signal in [-1, 1]; for `switch` the state's `switch`.
+      s: [] the phase signal in [-1, 1]; for `switch` the entropy trajectory's `switch`.
       lam: strength in [0, 1). At 0 the weights are the mask, exactly.
       weighting: one of `WEIGHTINGS`.
       w_min, w_max: bounds before renormalizing.
-      renormalize: keep the batch's total pull, sum c w |A|.
-      token_weights: [B, T] the base loss's c; None for all equal.
-      key: if given, the weights are permuted among the tokens of each of the `strata` before they
-        are renormalized: the control with the same histogram, up to that one factor, and no
-        information beyond them.
-      sequences: [B] identities that the permutation is keyed by; None for the rows' numbers.
-      strata: [B, T] integers; None for a single one.
+      renormalize: whether to keep the batch's pull.
+      token_weights: [B, T] c, of the objective's reduction; None for all equal.
+      key: if given, the weights are permuted among the tokens of each stratum before they are
+        renormalized: a control with the same histogram, up to that one factor, and no information
+        but the stratum's.
+      sequences: [B] identities that the permutation is keyed by; None for the rows' indices.
+      strata: [B, T] integers, a stratum for each token; None for a single one.
 
     Returns:
       [B, T] float32 weights.
@@ -84,7 +85,7 @@ def papo(
         weights = 1.0 + lam * s * jnp.sign(polarity)
     weights = jnp.clip(weights, w_min, w_max)
 
-    # The random control.
+    # The random control permutes them.
     if key is not None:
         rows = jnp.arange(mask.shape[0]) if sequences is None else sequences
         strata = jnp.zeros(mask.shape, jnp.int32) if strata is None else strata
@@ -92,26 +93,26 @@ def papo(
             weights, mask, key, sequences=rows, strata=strata
         )
 
+    # Keep the batch's pull.
     if renormalize:
         pull = jnp.abs(advantages)
         if token_weights is not None:
             pull = pull * jnp.where(mask, token_weights, 0.0)
-        # before / after as 1 + (before - after) / after, so that weights of 1 stay exactly 1.
+        # The ratio before / after as 1 + (before - after) / after: weights of 1 stay exactly 1.
         surplus, after = ((1.0 - weights) * pull).sum(), (weights * pull).sum()
         scale = 1.0 + surplus / jnp.where(after > 0, after, 1.0)
         weights = weights * jnp.where(after > 0, scale, 1.0)
 
-    # `where` and not a product, so that lam = 0 gives back the mask bit for bit, whatever the
-    # signal holds.
+    # `where` and not a product: lam = 0 gives the mask bit for bit, even if the signal holds NaN.
     weights = jnp.where(mask, jnp.where(lam == 0, 1.0, weights), 0.0)
     return jax.lax.stop_gradient(weights).astype(jnp.float32)
 
 
 def _balance_branches(polarity: jax.Array, strength: jax.Array) -> jax.Array:
-    """Moves the expanding branch's share of the mass; without a second branch every weight is 1.
+    """Computes `balanced` weights, which move the expanding branch's share of the mass of P.
 
-    In ratios of the two masses, since 1 - rho rounds to 0 in float32 where one branch dwarfs the
-    other:
+    Where one branch is empty every weight is 1. Written in ratios of the two masses, since 1 - rho
+    rounds to 0 in float32 where one branch dwarfs the other:
 
         w+ = 1 + lam s min(1, M- / M+)    w- = 1 - lam s min(1, M+ / M-)
     """

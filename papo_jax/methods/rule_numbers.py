@@ -1,7 +1,7 @@
 """The numbers of a rule: its keyword-only arguments of plain type, with the values bound to them.
 
-They are read from signatures when methods are loaded, to declare config keys; no array is passed
-that way.
+A "number" is anything plain that a config may set: a float or an integer, a flag, a choice's name.
+Signatures are read when methods are loaded, to declare config keys; no array is passed that way.
 """
 
 import difflib
@@ -46,7 +46,7 @@ def bound_numbers(rule: Callable) -> dict[str, Number]:
 
 
 def bind_numbers(rule: Callable, numbers: Mapping[str, Any]) -> Callable:
-    """Binds those of some numbers that a rule declares; returns the rule where there is none."""
+    """Binds those of the numbers that a rule declares; returns the rule itself if it has none."""
     own = {name: numbers[name] for name in declared_numbers(rule) if name in numbers}
     return functools.partial(rule, **own) if own else rule
 
@@ -72,22 +72,24 @@ def check_binding(rule: Callable) -> None:
             near = difflib.get_close_matches(name, declared, n=1, cutoff=0)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             raise TypeError(f"{function.__name__}() declares no number {name!r}{hint}")
-        wanted = (int, float) if declared[name] is float else declared[name]
+        accepted = (int, float) if declared[name] is float else declared[name]
         if isinstance(value, jax.Array | type(None)):
-            continue  # traced by a study that compiles once for all values, or left open
-        if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
-            said = f"{name} = {value!r}; it must be of type {declared[name].__name__}"
-            raise TypeError(f"{function.__name__}() is bound to {said}")
+            continue  # a study that compiles once for all values traces it; None may be left open
+        if not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):
+            raise TypeError(
+                f"{function.__name__}() is bound to {name} = {value!r}; it must be of type"
+                f" {declared[name].__name__}"
+            )
 
 
 def _keyword_parameters(rule: Callable) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of the function that a rule binds."""
+    """Returns the keyword-only parameters of a rule's function."""
     parameters = inspect.signature(unbind_function(rule)).parameters
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
 def unbind_function(rule: Callable) -> Callable:
-    """Returns the function that a rule binds."""
+    """Returns the function under a rule's `functools.partial`, or the rule itself."""
     return rule.func if isinstance(rule, functools.partial) else rule
 
 

@@ -1,9 +1,11 @@
 """Signals that the weights follow: a number a token, positive where its update expands entropy.
 
-A signal takes `SampledTokens` and returns [B, T], 0 outside the mask. Shapes: B sequences, T time.
-P is set to 0 where abs(T) is within the dead band, other signals where they are at most 1e-6 of
-their root mean square over the batch. A random control takes P, and permutes the weights made of it
-within strata.
+A signal takes `SampledTokens` and returns [B, T], 0 outside the mask and where it is rounding
+noise: P where abs(T) is within the method's dead band, the other signals where they are at most
+1e-6 of their root mean square over the batch. A random control follows P, and the weights made of
+it are then permuted within strata.
+
+Shapes: B sequences, T time.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from kernels.token_stats import TokenStats
 from papo_jax import polarity
 from papo_jax.methods.token_batch import SampledTokens
 
-DEAD_BAND = 1e-6
+RELATIVE_BAND = 1e-6  # in units of a signal's root mean square
 
 
 class Signal(NamedTuple):
@@ -26,7 +28,7 @@ class Signal(NamedTuple):
       compute: `SampledTokens` -> [B, T].
       stratify: `SampledTokens` -> [B, T] integers, the strata that a random control permutes its
         weights within; None for a signal that is no control.
-      needs_parameter_polarity: whether `SampledTokens.unit_parameter_polarity` has to be there.
+      needs_parameter_polarity: true if it reads `SampledTokens.unit_parameter_polarity`.
     """
 
     compute: Callable[[SampledTokens], jax.Array]
@@ -43,7 +45,7 @@ def banded_polarity(
 
 
 def token_polarity(tokens: SampledTokens) -> jax.Array:
-    """Returns P, which comes with the tokens."""
+    """Returns P, which the tokens hold already."""
     return tokens.polarity
 
 
@@ -55,7 +57,7 @@ def sampled_contribution(tokens: SampledTokens) -> jax.Array:
 
 
 def parameter_polarity(tokens: SampledTokens) -> jax.Array:
-    """Computes A <grad log p(y), M grad Hbar>, polarity through the shared parameters: ours."""
+    """Computes A u = A <grad log p(y), M grad Hbar>, polarity through shared parameters: ours."""
     return _zero_within_band(tokens.advantages * tokens.unit_parameter_polarity, tokens.mask)
 
 
@@ -71,13 +73,13 @@ def negative_covariance(tokens: SampledTokens) -> jax.Array:
 
 
 def relative_surprisal(tokens: SampledTokens) -> jax.Array:
-    """Computes -A (log p + H); log p + H > 0 for tokens likelier than their state's on average."""
+    """Computes -A (log p + H); log p + H is above 0 for tokens less surprising than average."""
     stats = tokens.stats
     return _zero_within_band(-tokens.advantages * (stats.logprob + stats.entropy), tokens.mask)
 
 
 def single_stratum(tokens: SampledTokens) -> jax.Array:
-    """Puts all tokens together: also breaks the link with sign(A), which alone moves entropy."""
+    """Puts all tokens together: breaks even the link with sign(A), which alone moves entropy."""
     return jnp.zeros_like(sign_stratum(tokens))
 
 
@@ -89,7 +91,7 @@ def sign_stratum(tokens: SampledTokens) -> jax.Array:
 def probability_stratum(tokens: SampledTokens) -> jax.Array:
     """Puts tokens of one sign of A and one decile of p together.
 
-    What is left of a signal's effect beyond this control is polarity and not rarity.
+    An effect of P beyond this control's is due to polarity and not to rarity.
     """
     logprob = tokens.stats.logprob
     deciles = mass_tenths(logprob, jnp.ones_like(logprob), tokens.mask)
@@ -99,8 +101,8 @@ def probability_stratum(tokens: SampledTokens) -> jax.Array:
 def mass_stratum(tokens: SampledTokens) -> jax.Array:
     """Puts tokens of one sign of A and one tenth of the mass of abs(P) by p together.
 
-    The same as deciles where most tokens are nearly certain, and one decile would hold nearly all
-    that have a polarity.
+    In place of deciles of p where most tokens are nearly certain: there one decile would hold
+    nearly all tokens that have a polarity, and these strata split them.
     """
     tenths = mass_tenths(tokens.stats.logprob, jnp.abs(tokens.polarity), tokens.mask)
     return 10 * sign_stratum(tokens) + tenths
@@ -121,11 +123,11 @@ SIGNALS: dict[str, Signal] = {  # by method.signal
 
 
 def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns the tenth of the batch's mass that each token is in, in the order of their values.
+    """Sorts tokens by value and returns the tenth of the batch's mass that each one falls in.
 
     Args:
-      values: [B, T]; equal ones stay together.
-      mass: [B, T] at least 0; equal for deciles.
+      values: [B, T]; equal ones fall in the same tenth.
+      mass: [B, T] at least 0; all equal for deciles.
       mask: [B, T] boolean.
 
     Returns:
@@ -140,9 +142,9 @@ def mass_tenths(values: jax.Array, mass: jax.Array, mask: jax.Array) -> jax.Arra
     [[0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]]
     """
     order = jnp.argsort(jnp.where(mask, values, jnp.inf).reshape(-1))
-    held = jnp.cumsum(jnp.where(mask, mass, 0.0).reshape(-1)[order])
-    # The first token of a tenth is the first by which more is held than the tenths below it have.
-    first = jnp.searchsorted(10 * held, held[-1] * jnp.arange(1, 10), side="right")
+    cumulative = jnp.cumsum(jnp.where(mask, mass, 0.0).reshape(-1)[order])
+    # Tenth k begins at the first token with which the cumulative mass exceeds k tenths of all.
+    first = jnp.searchsorted(10 * cumulative, cumulative[-1] * jnp.arange(1, 10), side="right")
     edges = values.reshape(-1)[order][jnp.minimum(first, order.size - 1)]
     above = values[..., None] >= edges.reshape((1,) * values.ndim + (-1,))
     return above.sum(axis=-1).astype(jnp.int32)
@@ -156,6 +158,7 @@ def centered_product(first: jax.Array, second: jax.Array, mask: jax.Array) -> ja
 
 
 def _zero_within_band(signal: jax.Array, mask: jax.Array) -> jax.Array:
+    """Sets a signal to 0 outside the mask and where it is small beside its root mean square."""
     signal = jnp.where(mask, signal, 0.0)
     spread = jnp.sqrt(polarity.masked_mean(signal**2, mask))
-    return jnp.where(jnp.abs(signal) <= DEAD_BAND * spread, 0.0, signal)
+    return jnp.where(jnp.abs(signal) <= RELATIVE_BAND * spread, 0.0, signal)

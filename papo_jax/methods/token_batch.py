@@ -17,8 +17,8 @@ UNFILLED: Any = None
 class TokenBatch(NamedTuple):
     """Tokens under the current policy, as an objective sees them; [B, T] unless said otherwise.
 
-    Only the first four are always there; the trainer fills in the others. An objective that is a
-    sum over tokens receives pieces of answers as single rows.
+    Only the first four are always there; the learner fills in the others. An objective that is a
+    sum over tokens receives pieces of answers as single rows, B = 1, and may not look across them.
 
     Attributes:
       logprob: log p(y) under the current parameters, nats.

@@ -9,7 +9,7 @@ have the same one, the one that is laid out first comes first.)
 import jax
 import jax.numpy as jnp
 
-SLACK = 3e-7  # of the product; float32 rounds share x number, and 0.1 x 30 must ask for 3
+SLACK = 3e-7  # relative: float32 rounds share x number, and a share of 0.1 of 30 tokens must be 3
 
 
 def token_uniforms(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Array:
@@ -26,17 +26,18 @@ def token_uniforms(key: jax.Array, sequences: jax.Array, slots: int) -> jax.Arra
       [B, T] float32.
 
     >>> numbers = token_uniforms(jax.random.key(0), jnp.array([7, 3]), 4)
-    >>> swapped = token_uniforms(
-    ...     jax.random.key(0), jnp.array([3, 7]), 6
-    ... )  # another order, longer rows
+    >>> # The same numbers in another order of longer rows:
+    >>> swapped = token_uniforms(jax.random.key(0), jnp.array([3, 7]), 6)
     >>> bool((numbers == swapped[::-1, :4]).all())
     True
     """
-    of_sequence = jax.vmap(jax.random.fold_in, (None, 0))(key, sequences)
-    of_token = jax.vmap(lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(slots)))(
-        of_sequence
-    )
-    return jax.vmap(jax.vmap(jax.random.uniform))(of_token)
+
+    def fold_slots(sequence_key):
+        return jax.vmap(jax.random.fold_in, (None, 0))(sequence_key, jnp.arange(slots))
+
+    sequence_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, sequences)
+    token_keys = jax.vmap(fold_slots)(sequence_keys)
+    return jax.vmap(jax.vmap(jax.random.uniform))(token_keys)
 
 
 def select_lowest(uniforms: jax.Array, eligible: jax.Array, count: jax.Array | int) -> jax.Array:
@@ -65,9 +66,9 @@ def select_highest(
       values: [B, T].
       eligible: [B, T] boolean.
       count: [] integer.
-      ties: [B, T] from `token_uniforms`; of equal values the lowest numbers win, so that positions
-        in the batch do not matter. (The samples of one prompt often begin with the same token, and
-        so with the same values.)
+      ties: [B, T] from `token_uniforms`; of equal values those with the lowest numbers win, so that
+        positions in the batch do not matter. (Ties are common: the samples of one prompt often
+        begin with the same token, and so with the same values.)
 
     Returns:
       [B, T] boolean.
@@ -126,8 +127,9 @@ def permute_within_strata(
 ) -> jax.Array:
     """Permutes values at random among the tokens of each stratum.
 
-    The tokens in the order of (stratum, one random number) get the values in the order of (stratum,
-    another one). Both orders go through the strata one after another, so no value leaves its own.
+    The tokens in the order of (stratum, a first random number) get the values in the order of
+    (stratum, a second one). Both orders go through the strata one after another, so no value leaves
+    its stratum.
 
     Args:
       values: [B, T].
@@ -147,14 +149,14 @@ def permute_within_strata(
     >>> sorted(moved[0, ::2].tolist()), sorted(moved[0, 1::2].tolist())
     ([1.0, 3.0], [2.0, 4.0])
     """
-    slots = mask.shape[1]
-    outside = jnp.where(mask, strata, jnp.iinfo(jnp.int32).max).reshape(-1)
-    places, sources = (
-        jnp.lexsort(
-            (token_uniforms(jax.random.fold_in(key, number), sequences, slots).reshape(-1), outside)
-        )
-        for number in (0, 1)
-    )
-    flat = values.reshape(-1)
-    moved = flat.at[places].set(flat[sources]).reshape(values.shape)
+    # Tokens outside the mask form a last stratum.
+    flat_strata = jnp.where(mask, strata, jnp.iinfo(jnp.int32).max).reshape(-1)
+
+    def shuffle_strata(number: int) -> jax.Array:
+        uniforms = token_uniforms(jax.random.fold_in(key, number), sequences, mask.shape[1])
+        return jnp.lexsort((uniforms.reshape(-1), flat_strata))
+
+    targets, sources = shuffle_strata(0), shuffle_strata(1)
+    flat_values = values.reshape(-1)
+    moved = flat_values.at[targets].set(flat_values[sources]).reshape(values.shape)
     return jnp.where(mask, moved, values)

@@ -1,10 +1,10 @@
 """Adaptive entropy control: a bonus below a target entropy, its coefficient moved every rollout.
 
 Source: Skywork-OR1, He et al. 2025, arXiv 2505.22312, and its training scripts: target 0.2 nats,
-coefficient from 0, in [0, 0.005], 1e-4 a rollout. While the bonus is off, the coefficient is kept
-and goes down by its steps. That a rollout's entropy moves it before that rollout's updates is
-inferred from their code. TRL moves it at every optimizer step, by 0.005 up to 1; that is not
-followed. Their dynamic sampling is `refills`, 0 here.
+the coefficient starts at 0, stays in [0, 0.005] and moves by 1e-4 a rollout. While the bonus is
+off, the coefficient goes down in the same steps and is not reset. That a rollout's entropy moves it
+before that rollout's updates is inferred from their code. Not followed: TRL, which moves it at
+every optimizer step, by 0.005 up to 1. Their dynamic sampling is `refills`, 0 here.
 """
 
 import jax
@@ -38,8 +38,8 @@ def step_coefficient(
       entropy: [] of this rollout, nats; one that is not finite changes nothing.
       initial_entropy: [] not used.
       entropy_target: nats.
-      bonus_step: a rollout's change.
-      bonus_max: its bound; the other is 0.
+      bonus_step: the change at each rollout.
+      bonus_max: the upper bound; the lower one is 0.
 
     Returns:
       [] the new coefficient.

@@ -1,10 +1,10 @@
 """GSPO: one importance ratio for a whole answer.
 
 Source: Zheng et al. 2025, arXiv 2507.18071. Settings: clip 3e-4 / 4e-4, four minibatches a rollout,
-no KL term. verl's form (detached ratio times exp(log p - sg log p)) and TRL's (the ratio's own
-gradient) are the same gradient for an advantage that is one for the answer; under token weights
-they differ, and the first is followed. A mean of log ratios is
-small: left at verl's 0.2, the clip would hardly ever act.
+no KL term. verl's form (the detached ratio times exp(log p - sg log p)) and TRL's (the ratio with
+its own gradient) have the same gradient if all tokens of an answer have one advantage. Under token
+weights they differ, and verl's is followed. A mean of log ratios is small: left at verl's 0.2, the
+clip would hardly ever act.
 """
 
 import jax

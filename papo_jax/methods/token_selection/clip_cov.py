@@ -1,9 +1,9 @@
 """Clip-Cov: a few random tokens of high covariance of A and log p lose their gradient.
 
 Source: Cui et al. 2025, arXiv 2505.22617, and PRIME-RL/Entropy-Mechanism-of-RL: a share of 2e-4 of
-the tokens from those with 1 < Cov < 5, under the current policy; the ratio clip at 1 / 1, which
-only cuts ratios above 2. The paper says the batch, the code takes each micro-batch; here it is
-the whole minibatch. The chosen tokens stay in the denominator.
+all tokens, drawn from those with 1 < Cov < 5 under the current policy; the ratio clip at 1 / 1,
+which only cuts ratios above 2. The paper takes means and shares over the batch, its code over each
+micro-batch; here they are over the whole minibatch. The drawn tokens stay in the denominator.
 """
 
 import jax
@@ -35,10 +35,10 @@ def clip_cov_loss(
     clip_low: float = 1.0,
     clip_high: float = 1.0,
 ) -> LossSum:
-    """Computes the clipped surrogate without the tokens that are drawn.
+    """Computes the clipped surrogate without a random few tokens of high covariance.
 
         Cov_t = (A_t - mean A)(log p(y_t) - mean log p)
-        drawn: max(1, int(share N)) of those with low < Cov < high that are not clipped, or all
+        drawn: max(1, int(share N)) of the tokens with low < Cov < high that are not clipped, or all
         L = -1/N sum_t 1[not drawn] min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)
 
     Args:
