@@ -1,5 +1,4 @@
-"""PAPO and its ablations from rewards to weights, by hand: which signal each takes, which way, and
-what is permuted.
+"""PAPO and its ablations from rewards to weights, by hand: signals, directions, permutations.
 
 Three tokens in two answers. A = +1 for the first two, -1 for the third. H_0 = 1 and the rollout's
 entropy is 0.7, so that s = tanh((1 - 0.7) / 0.3) = tanh(1). Every sum of c abs(A) is 3, so that
@@ -103,8 +102,8 @@ def test_controls_move_weights_as_far_as_they_say():
 
 
 def test_objectives_are_given_what_they_ask_for():
-    """A loss that logs what it is given: entropies of this and earlier rollouts, the coefficient
-    that moves, the reduction, and the prompt's accuracy."""
+    # A loss that logs what it is given: entropies of this and earlier rollouts, the moving
+    # coefficient, the reduction, and the accuracy of the prompt.
 
     def loss(tokens: TokenBatch, reduction: TokenReduction) -> LossSum:
         logged = {

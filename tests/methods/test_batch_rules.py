@@ -1,7 +1,7 @@
-"""Objectives that look across the batch, by hand, with their presets' numbers, and their traps. Shapes:
-B sequences, T time.
+"""Objectives that look across the batch, by hand, with their presets' numbers, and their traps.
 
-Where nothing else is said the ratio is 1, a token's loss is -A and its slope in log p is -A.
+Shapes: B sequences, T time. Unless stated otherwise the ratio is 1, a token's loss is -A and its
+slope in log p is -A.
 """
 
 import functools
@@ -38,8 +38,11 @@ def value_and_slope(logprob, old, advantages, mask, known, numbers, *, name, opt
 
 
 def act(name, advantages, *, logprob=None, ratio=None, options=(), numbers=None, **known):
-    """Applies a preset's objective to one row of tokens beside padding: (`LossSum`, slope in log
-    p, metrics' sums)."""
+    """Applies a preset's objective to one row of tokens beside padding.
+
+    Returns:
+      (`LossSum`, slope in log p, metrics' sums).
+    """
     tokens = advantages.shape[1]
     slots = 8 if tokens < 8 else 1600
     logprob = np.full((1, tokens), -1.0) if logprob is None else logprob
@@ -248,8 +251,10 @@ class TestSteer:
 
 
 class TestBapo:
-    """Of two tokens the first has A = 1 and the second A < 0 and a ratio of 1/2, below every c_low:
-    it counts c_low abs(A)."""
+    """BAPO on two tokens, the first with A = 1.
+
+    The second has A < 0 and a ratio of 1/2, below every c_low: it counts c_low abs(A).
+    """
 
     @pytest.mark.parametrize(
         "name, ratio, negative, bounds",
@@ -288,8 +293,8 @@ class TestBapo:
     "name", [name for name in presets.PRESETS if presets.get(name).objective.needs_full_minibatch]
 )
 def test_a_rules_reduction_is_the_one_that_its_loss_uses(name):
-    """The weights are renormalized under the average, so it has to be the loss's own: at ratio 1,
-    of tokens that all pull alike."""
+    # The weights are renormalized under the reduction, so it has to be the loss's own: at ratio 1,
+    # of tokens that all pull alike.
     advantages, numbers = row(1, 1, 1, 1), {}
     if name == "high_entropy_tokens":
         numbers = {"entropy_share": 1.0}

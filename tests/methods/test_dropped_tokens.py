@@ -39,15 +39,21 @@ def weigh_and_loss(rollout, grades, numbers, *, name):
 
 
 class TestDropped:
-    """Clip_B, Clip_V and single branches, through the learner: what leaves, and over how many tokens
-    the loss is divided."""
+    """Clip_B, Clip_V and single branches, through the learner.
+
+    Which tokens leave, and by how many the loss is divided.
+    """
 
     @staticmethod
     def weighed(
-        name, *, entropy=np.zeros((2, 1)), unit=np.zeros((2, 1)), rewards=(1.0, 0.0), numbers=None
+        name, *, entropy=((0.0,), (0.0,)), unit=((0.0,), (0.0,)), rewards=(1.0, 0.0), numbers=None
     ):
-        """A right and a wrong answer, A = 1 and -1, unless said otherwise: (which tokens stay,
-        count, total of the loss)."""
+        """A right and a wrong answer, A = 1 and -1 unless stated otherwise.
+
+        Returns:
+          (which tokens stay, count, total of the loss).
+        """
+        entropy, unit = np.asarray(entropy), np.asarray(unit)
         (_, tokens), slots = np.broadcast_shapes(entropy.shape, unit.shape), 6
         mask = np.arange(slots) < np.full((2, 1), tokens)
         stats = TokenStats(

@@ -71,8 +71,10 @@ def score(policy, trajectories: Trajectories) -> TokenStats:
 # search for bounds ends is known. What is drawn beside it, an order, goes by the seed.
 @pytest.fixture(scope="module")
 def policy():
-    """(graph, parameters): one layer, peaked enough for log-probabilities and entropies to differ
-    from token to token."""
+    """(graph, parameters) of one layer.
+
+    Peaked enough for log-probabilities and entropies to differ from token to token.
+    """
     config = ModelConfig(
         architecture="qwen3",
         vocabulary_size=20,
@@ -133,8 +135,7 @@ def widened(array, fill, slots=3):
 
 
 def padded(batch: UpdateBatch) -> UpdateBatch:
-    """The same sequences with slots of no meaning left of the prompts and right of the
-    completions."""
+    """The same sequences with empty slots left of the prompts and right of the completions."""
     rows = batch.trajectories
     junk = np.full((ROWS, 4), 7, np.int32)
     return batch._replace(
@@ -160,8 +161,10 @@ def shuffled(batch: UpdateBatch) -> UpdateBatch:
 
 @pytest.fixture(scope="module")
 def gradient(policy, stored):
-    """(preset, layout of the batch, micro-batches, whole) -> (gradient as one vector, sums); once
-    for each objective."""
+    """(preset, layout of the batch, micro-batches, whole) -> (gradient as one vector, sums).
+
+    Compiled once for each objective.
+    """
     graph, params = policy
     layouts = {"stored": stored, "padded": padded(stored), "shuffled": shuffled(stored)}
 
@@ -228,14 +231,16 @@ SEPARABLE = [name for name in presets.PRESETS if name not in WHOLE]
 
 @each(SEPARABLE, quick=("cispo",))
 def test_both_ways_of_the_gradient(gradient, name):
-    """A sum over tokens may as well be computed on the whole minibatch; its token weights are then the
-    reduction's own."""
+    # A sum over tokens may as well be computed on the whole minibatch; its token weights are then
+    # the reduction's own.
     assert_same(gradient(name, whole=True), gradient(name), 1e-5)
 
 
 def token_slopes(name: str, batch: UpdateBatch, stats: TokenStats, sequences=None):
-    """(d total / d log p(y_t) [B, T], metrics) of given statistics; `sequences` in place of the
-    batch's own."""
+    """(d total / d log p(y_t) [B, T], metrics) of given statistics.
+
+    `sequences` replaces the batch's own.
+    """
     batch = batch if sequences is None else batch._replace(sequences=sequences)
     objective = coarse(name).objective
 
@@ -267,8 +272,7 @@ def current(policy, stored):
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_token_keeps_its_slope(stored, current, name):
-    """The same tokens are drawn, chosen, clipped: their slopes stay with them wherever they
-    stand."""
+    # The same tokens are drawn, chosen, clipped: their slopes stay with them wherever they stand.
     slopes, metrics = token_slopes(name, stored, current)
     moved, same = token_slopes(name, shuffled(stored), shuffled(current))
     np.testing.assert_array_equal(moved == 0, shuffled(slopes) == 0)
@@ -304,8 +308,10 @@ def test_the_draw_goes_by_identity_and_not_by_place(stored, current):
 
 @pytest.fixture(scope="module")
 def rollout(stored, current):
-    """A rollout, its grades and u: groups with right and wrong answers, one that is all right, an
-    answer left out."""
+    """A rollout, its grades and u.
+
+    Groups with right and wrong answers, one that is all right, and an answer that is left out.
+    """
     rewards = np.float32([[1, 0, 0, 0], [1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 1]])
     kept = np.ones(rewards.shape, bool)
     kept[3, 2] = False

@@ -1,5 +1,7 @@
-"""Objectives by hand, their gradients, and what must not matter: padding, micro-batches. Shapes: B
-sequences, T time."""
+"""Objectives by hand, their gradients, and what must not matter: padding, micro-batches.
+
+Shapes: B sequences, T time.
+"""
 
 import dataclasses
 import functools
@@ -223,7 +225,8 @@ class TestPresets:
 
     @pytest.mark.parametrize("name", presets.PRESETS)
     def test_every_array_that_an_objective_asks_for_exists(self, name):
-        # It has what `TokenBatch` has, which the trainer fills in; beyond that, numbers with defaults.
+        # It has what `TokenBatch` has, which the trainer fills in; beyond that, numbers with
+        # defaults.
         loss = presets.get(name).objective.loss
         first, second, *others = inspect.signature(loss).parameters.values()
         assert (first.name, second.name) == ("tokens", "reduction")

@@ -40,8 +40,7 @@ def advantages_of(name, rewards):
 
 
 def at_ratio_one(name, advantages, mask, **known):
-    """(`LossSum`, slopes in log p and in H) where every token has p = 1/2 as before, and 1
-    nat."""
+    """(`LossSum`, slopes in log p and in H) where every token has p = 1/2 as before, and 1 nat."""
     objective, half = presets.get(name).objective, np.full(mask.shape, np.log(0.5), np.float32)
 
     def total(logprob, entropy):

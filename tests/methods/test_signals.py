@@ -1,5 +1,7 @@
-"""Signals, random choices and random controls by hand, and what must not move them. Shapes: B
-sequences, T time."""
+"""Signals, random choices and random controls by hand, and what must not move them.
+
+Shapes: B sequences, T time.
+"""
 
 import functools
 import math
@@ -358,7 +360,7 @@ class TestControls:
             permute_within_strata, mask=mask, key=KEY, sequences=jnp.arange(40), strata=strata
         )
         np.testing.assert_array_equal(permute(strata), strata)
-        kept = {  # of each token's new value, whether it comes from the same sign and from the same decile
+        kept = {  # whether each token's new value comes from the same sign, or the same decile
             "sign": (np.sign(permute(advantages)) == np.sign(advantages))[mask].all(),
             "decile": (np.asarray(permute(decile)) == decile)[mask].all(),
         }

@@ -35,8 +35,7 @@ GIVEN = dict(
 
 
 class Found(NamedTuple):
-    """What an objective made of a batch: sums, slopes in log p and in H, (sum, count) of two of its
-    metrics."""
+    """What an objective makes of a batch: sums, slopes, and (sum, count) of two of its metrics."""
 
     total: float
     count: int
