@@ -266,16 +266,16 @@ def test_renormalizing_keeps_the_pressure(polarity, advantages, mask, s, weighti
     out = papo(
         polarity, advantages, mask, s, lam=0.5, weighting=weighting, token_weights=token_weights
     )
-    pressure = np.abs(token_weights * advantages, dtype=np.float64) * mask
-    np.testing.assert_allclose((pressure * out).sum(), pressure.sum(), rtol=1e-6, atol=1e-30)
+    pull = np.abs(token_weights * advantages, dtype=np.float64) * mask
+    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("key", [None, 0], ids=["plain", "random"])
 def test_renormalizing_with_equal_token_weights_and_after_the_permutation(key):
     polarity, advantages, mask = batch()
     out = papo(polarity, advantages, mask, 1.0, lam=0.5, key=None if key is None else make_key(key))
-    pressure = np.abs(advantages, dtype=np.float64) * mask
-    np.testing.assert_allclose((pressure * out).sum(), pressure.sum(), rtol=1e-6)
+    pull = np.abs(advantages, dtype=np.float64) * mask
+    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)

@@ -347,8 +347,8 @@ class TestControls:
             return np.sort(weights[mask]) / weights[mask].sum()
 
         np.testing.assert_allclose(shape(moved), shape(plain), rtol=1e-5)
-        pressure = [(weights * np.abs(advantages))[mask].sum() for weights in (plain, moved, mask)]
-        np.testing.assert_allclose(pressure[:2], pressure[2], rtol=1e-5)
+        pull = [(weights * np.abs(advantages))[mask].sum() for weights in (plain, moved, mask)]
+        np.testing.assert_allclose(pull[:2], pull[2], rtol=1e-5)
 
     def test_tokens_change_places_within_their_stratum(self, signal):
         stats, advantages, mask = batch()
