@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,10 @@ import pytest
 from tests.support.seeds import SEED
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples on every machine and in every run; under another PAPO_TEST_SEED new ones.
+hypothesis.settings.register_profile("stored", derandomize=SEED == 0, deadline=None)
+hypothesis.settings.load_profile("stored")
 
 
 @pytest.fixture(autouse=True)

@@ -199,10 +199,10 @@ class TestEveryImplementation:
     def test_a_frequent_token_and_a_hundred_rare_ones(self, name):
         # H = -0.9 ln 0.9 - 0.1 ln 0.001 = 0.7856
         # S_top = 0.9 (H + ln 0.9) = 0.6122, S_tail = 0.001 (H + ln 0.001) = -0.0061
-        # C = 0.9 S_top + 0.1 S_tail = 0.5504; T = C - S = -0.062 and +0.557
+        # C = 0.9 S_top + 0.1 S_tail = 0.5504; T = C - S = -0.0618 and +0.5565
         logits = np.log(np.array([[0.9] + [0.001] * 100] * 2, np.float32))
         stats = compute_stats(name, logits, np.array([0, 50]))
-        np.testing.assert_allclose(stats.unit_polarity, [-0.062, 0.557], atol=5e-4)
+        np.testing.assert_allclose(stats.unit_polarity, [-0.0618, 0.5565], atol=1e-4)
         np.testing.assert_allclose(stats.entropy, 0.7856, atol=1e-4)
 
     @pytest.mark.parametrize("name", IMPLEMENTATIONS)
@@ -388,7 +388,7 @@ def test_closed_form_gradient_of_the_reference():
     shift=hypothesis.strategies.floats(-100, 100, width=32),
     temperature=hypothesis.strategies.sampled_from([0.3, 0.7, 1.0, 3.0]),
 )
-@hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=60)
 def test_laws_of_any_distribution(logits, split, shift, temperature):
     vocabulary = len(logits)
     row = np.asarray(logits, np.float64)[None]

@@ -48,7 +48,7 @@ def test_groups_must_be_rows():
 tenths = hnp.arrays(np.int32, (3, 5), elements=st.integers(-10, 10))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tenths)
 def test_groups_are_centered_scaled_and_independent(rewards):
     rewards = rewards.astype(np.float32) / 10

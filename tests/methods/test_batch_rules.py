@@ -143,7 +143,8 @@ class TestCovariance:
             )[1]
             for gap in (0.0, 4e-7, 4e-5)
         ]
-        np.testing.assert_allclose(slopes[1], slopes[0], atol=1e-6)
+        # The slope -A r itself moves by 2 x 4e-7, and r is rounded by 1e-7.
+        np.testing.assert_allclose(slopes[1], slopes[0], atol=3e-6)
         assert np.abs(slopes[2] - slopes[0]).max() > 0.9
 
     @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_scan_equals_a_loop(name):
     assert int(final.count) == 5 and final.count.dtype == jnp.int32
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 12, width=32), min_size=1, max_size=5), st.sampled_from(phase.PHASES))
 def test_the_signal_is_finite_and_bounded(entropies, name):
     # an entropy of exactly 0, at first or later, is a policy that has collapsed: still no division

@@ -28,6 +28,8 @@ def floats(low, high):
 masks = hnp.arrays(bool, (B, T))
 weightings = st.sampled_from(WEIGHTINGS)
 phases = st.floats(-1, 1, width=32)
+# Sums of B T = 12 terms without a sign and two quotients: less than 16 roundings of 2^-23.
+ROUNDING = 16 * 2.0**-23
 
 
 def row(*values):
@@ -247,7 +249,7 @@ class TestAnyWeighting:
         np.testing.assert_array_equal(again, shuffled[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(floats(-2, 2), floats(-3, 3), masks, phases, st.floats(0, 0.5, width=32), weightings)
 def test_bounded_and_positive(polarity, advantages, mask, s, lam, weighting):
     out = np.asarray(papo_unscaled(polarity, advantages, mask, s, lam=lam, weighting=weighting))
@@ -259,7 +261,7 @@ def test_bounded_and_positive(polarity, advantages, mask, s, lam, weighting):
         assert s * (expanding.min() - contracting.max()) >= -1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(floats(-2, 2), floats(-3, 3), masks, phases, weightings, st.booleans())
 def test_renormalizing_keeps_the_pressure(polarity, advantages, mask, s, weighting, equal):
     token_weights = np.linspace(1.0 if equal else 0.1, 1.0, B * T, dtype=np.float32).reshape(B, T)
@@ -267,7 +269,7 @@ def test_renormalizing_keeps_the_pressure(polarity, advantages, mask, s, weighti
         polarity, advantages, mask, s, lam=0.5, weighting=weighting, token_weights=token_weights
     )
     pull = np.abs(token_weights * advantages, dtype=np.float64) * mask
-    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=1e-6, atol=1e-30)
+    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=ROUNDING, atol=1e-30)
 
 
 @pytest.mark.parametrize("key", [None, 0], ids=["plain", "random"])
@@ -275,16 +277,16 @@ def test_renormalizing_with_equal_token_weights_and_after_the_permutation(key):
     polarity, advantages, mask = batch()
     out = papo(polarity, advantages, mask, 1.0, lam=0.5, key=None if key is None else make_key(key))
     pull = np.abs(advantages, dtype=np.float64) * mask
-    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=1e-6)
+    np.testing.assert_allclose((pull * out).sum(), pull.sum(), rtol=ROUNDING)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(floats(-2, 2), floats(-3, 3), phases)
 def test_balanced_keeps_the_mass_of_polarity(polarity, advantages, s):
     # w+ M+ + w- M- = rho* M + (1 - rho*) M
     out = papo_unscaled(polarity, advantages, on(polarity), s, lam=0.5, weighting="balanced")
     mass = np.abs(polarity, dtype=np.float64)
-    np.testing.assert_allclose((out * mass).sum(), mass.sum(), rtol=2e-6, atol=1e-30)
+    np.testing.assert_allclose((out * mass).sum(), mass.sum(), rtol=ROUNDING, atol=1e-30)
 
 
 def test_unknown_weightings_are_refused():

@@ -96,13 +96,14 @@ def test_shape_of_completions():
 
 
 def test_a_stop_token_ends_a_completion_and_belongs_to_it():
-    out = run_generate()
+    outs = [run_generate(seed=seed) for seed in range(8)]
+    out = jax.tree.map(lambda *leaves: np.concatenate(leaves), *outs)
     lengths = out.action.sum(axis=1)
     stops = np.isin(out.tokens, STOPS) & out.action
     last = np.arange(MAX_NEW_TOKENS)[None] == lengths[:, None] - 1
     np.testing.assert_array_equal(stops, last & ~out.truncated[:, None])
     assert (lengths[out.truncated] == MAX_NEW_TOKENS).all()
-    assert 0 < out.truncated.sum() < len(lengths)  # both happen here
+    assert 0 < out.truncated.sum() < len(lengths)  # of 128 rows, about one in eight
     assert (lengths < MAX_NEW_TOKENS).any()
 
 
