@@ -1,4 +1,4 @@
-"""The mesh, and the one table that says where every array lives.
+"""The device mesh, and the one table of which array axis is split over which mesh axis.
 
 Axes of the mesh: `data` copies the parameters and splits the batch; `fsdp` splits both; `tensor`
 splits heads, the inner width and the vocabulary. One device is the mesh 1 x 1 x 1.
@@ -17,7 +17,7 @@ PyTree = Any
 Array = jax.Array | np.ndarray  # the host's until a jitted program takes it
 AXES = ("data", "fsdp", "tensor")
 
-# Logical axis -> mesh axes. Anything that is not named here is on every device whole.
+# Logical axis -> mesh axes. An axis that is not named here is whole on every device.
 RULES: Mapping[str, Any] = {
     "batch": ("data", "fsdp"),
     "width": "fsdp",
@@ -31,8 +31,8 @@ RULES: Mapping[str, Any] = {
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     """Makes the mesh over the first data x fsdp x tensor devices.
 
-    Axes are of the type Auto on purpose: the compiler places the collectives, and contractions over
-    a split axis need no annotation (jax 0.12's default, Explicit, refuses them).
+    Axes are of type Auto on purpose: the compiler places the collectives, and contractions over a
+    split axis need no annotation (jax 0.12's default type, Explicit, refuses them without one).
 
     Args:
       data: copies of the parameters.
@@ -64,12 +64,12 @@ def partition_spec(
 ) -> PartitionSpec:
     """Looks up the mesh axes of an array.
 
-    An axis whose size is no multiple of its part of the mesh stays whole (nine heads over two
-    devices): the answer is the same, only less is split.
+    A dimension that does not divide evenly stays whole (nine heads over two devices): results are
+    the same, only less is split.
 
     Args:
       mesh: from `make_mesh`.
-      logical: a name a dimension, or None.
+      logical: for each dimension the name of its logical axis, or None.
       shape: of the array.
 
     Returns:
@@ -87,12 +87,12 @@ def partition_spec(
 def param_shardings(
     mesh: Mesh, tree: PyTree, logical_axes: Mapping[str, tuple[str | None, ...]]
 ) -> PyTree:
-    """Gives every array of a tree of parameters, or of an optimizer state over them, its sharding.
+    """Returns the sharding of every array in a tree of parameters or of a state that holds them.
 
     Args:
       mesh: from `make_mesh`.
-      tree: arrays or shapes; a leaf's last key names the parameter. Leading axes beyond the table's
-        are stacked layers; a leaf that is no parameter (a count) is whole everywhere.
+      tree: arrays or shapes; a leaf's last key names the parameter. Leading axes that the table
+        does not name are stacked layers; a leaf that is no parameter (a count) is whole everywhere.
       logical_axes: parameter name -> logical axes.
 
     Returns:
@@ -115,12 +115,12 @@ def param_shardings(
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The sharding of arrays whose first axis is sequences, [B, ...]."""
+    """Returns the sharding of arrays whose first axis is sequences, [B, ...]."""
     return NamedSharding(mesh, PartitionSpec(RULES["batch"]))
 
 
 def replicated_sharding(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device holds whole."""
+    """Returns the sharding of arrays that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 

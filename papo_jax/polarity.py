@@ -5,9 +5,9 @@ that a first-order approximation gives a signed token-level quantity that splits
 sampled-token contribution and a distributional correction; the formulas here follow by calculus
 from dz = eta A (e_y - p).
 
-Training calls `entropy_polarity`, `sampled_contribution`, `dead_banded`, `branches` and
-`masked_mean`. The other functions are for notebooks, and the references against which
-`papo_jax.learner` is tested, which makes the same quantities micro-batch by micro-batch.
+Training calls `entropy_polarity`, `sampled_contribution`, `apply_dead_band`, `branches` and
+`masked_mean`. The other functions are for notebooks, and references for the tests of
+`papo_jax.learner`, which computes the same quantities micro-batch by micro-batch.
 
 Shapes: [...] any leading axes, usually [B, T] (sequences, time); V vocabulary. Entropy in nats.
 Everything works on arrays and is safe under `jax.jit`.
@@ -40,9 +40,7 @@ def unit_polarity(logits: jax.Array, tokens: jax.Array, *, temperature: float = 
     Returns:
       [...] nats per unit of logit step; gradient zero.
 
-    >>> print(
-    ...     unit_polarity(jnp.array([0.0, 0.0, 0.0]), jnp.array(1)).round(6)
-    ... )  # uniform: nothing to gain
+    >>> print(unit_polarity(jnp.zeros(3), jnp.array(1)).round(6))  # uniform: H is at its maximum
     0.0
     """
     return token_stats(logits, tokens, temperature=temperature).unit_polarity
@@ -116,10 +114,11 @@ def sampled_contribution(
     return -advantages * probability * (entropy + jnp.where(probability > 0, logprob, 0.0))
 
 
-def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
-    """Sets T to an exact zero where it is rounding noise: such a token joins neither branch.
+def apply_dead_band(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Array:
+    """Sets T to an exact zero where it is rounding noise, so that the token is in neither branch.
 
-    The band is our choice: T is a difference of near-equal numbers where p_y is near 1.
+    There is noise since T is a difference of nearly equal numbers where p_y is near 1. That there
+    is a band, and how wide, is our choice.
 
     Args:
       unit_polarity: [...] T.
@@ -128,7 +127,7 @@ def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Arr
     Returns:
       [...] T, or 0 where abs(T) <= dead_band.
 
-    >>> dead_banded(jnp.array([1e-7, 0.5])).tolist()
+    >>> apply_dead_band(jnp.array([1e-7, 0.5])).tolist()
     [0.0, 0.5]
     """
     return jnp.where(jnp.abs(unit_polarity) <= dead_band, 0.0, unit_polarity)
@@ -137,10 +136,10 @@ def dead_banded(unit_polarity: jax.Array, *, dead_band: float = 1e-6) -> jax.Arr
 def branches(
     polarity: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
 ) -> tuple[jax.Array, jax.Array]:
-    """Tells the expanding tokens from the contracting ones.
+    """Returns the masks of the expanding and of the contracting tokens.
 
-    The band is on P as it is given; for a band on abs(T), before A, give A x `dead_banded(T)` and a
-    band of 0.
+    The dead band is on P. For a band on T alone, give P = A `apply_dead_band(T)` and a dead band
+    of 0.
 
     Args:
       polarity: [...] P.
@@ -167,7 +166,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def predicted_entropy_change(polarity: jax.Array, mask: jax.Array, step_size: float) -> jax.Array:
-    """Predicts the change of the mean entropy that a step along the logits makes.
+    """Predicts the change of the mean entropy that a step of the logits makes.
 
         dH = eta mean_t P_t
 
@@ -229,9 +228,10 @@ def parameter_polarity(
 
         P^theta_t = A_t < grad log p(y_t), M grad Hbar >
 
-    Calculus, and ours: a gradient step with token weights w changes Hbar by eta / N sum_t w_t
-    P^theta_t to first order, cross-state effects included (loss -1/N sum w A log p, ratio 1, N and
-    Hbar over the same tokens). Exact for SGD; under Adam a frozen diagonal M is a heuristic.
+    The definition is ours. By calculus, a gradient step with token weights w changes Hbar by
+    eta / N sum_t w_t P^theta_t to first order, including what each token's update does to the
+    entropy of other states. (The loss is -1/N sum w A log p at ratio 1, N and Hbar are over the
+    same tokens.) Exact for SGD; under Adam a frozen diagonal M is a heuristic.
 
     Args:
       logprob_fn: params -> [B, T] log-probabilities of the tokens; must admit forward mode.
@@ -248,5 +248,5 @@ def parameter_polarity(
     direction = jax.grad(lambda theta: masked_mean(entropy_fn(theta), mask))(params)
     if preconditioner is not None:
         direction = jax.tree.map(jnp.multiply, preconditioner, direction)
-    along = jax.jvp(logprob_fn, (params,), (direction,))[1]
-    return jnp.where(mask, advantages * along, 0.0)
+    slopes = jax.jvp(logprob_fn, (params,), (direction,))[1]
+    return jnp.where(mask, advantages * slopes, 0.0)

@@ -158,7 +158,7 @@ def test_branches_and_dead_band():
     np.testing.assert_array_equal(
         negative, [[False, False, True, False], [False, False, False, False]]
     )
-    assert theory.dead_banded(jnp.array([2e-6, 1e-6, -1e-6, -2e-6])).tolist() == [
+    assert theory.apply_dead_band(jnp.array([2e-6, 1e-6, -1e-6, -2e-6])).tolist() == [
         2e-6,
         0.0,
         0.0,

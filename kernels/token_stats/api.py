@@ -23,7 +23,8 @@ from kernels.token_stats.varying_axes import mark_varying
 
 ONE_PASS_MODULES = {"chunked": chunked, "pallas_tpu": pallas_tpu, "pallas_gpu": pallas_gpu}
 KERNEL_OF_PLATFORM = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}
-# Logits; so few are in memory anyway, and plain operations on them have both derivative modes.
+# Logits up to which `token_stats` prefers "reference": so few fit in memory anyway, and plain
+# operations on them have both derivative modes.
 MAX_REFERENCE_LOGITS = 2**22
 MIN_KERNEL_VOCABULARY = 1024  # columns; fewer do not fill a block of an accelerator's kernel
 
@@ -51,7 +52,8 @@ def token_stats(
       temperature: tau > 0; only "reference" has a gradient in it.
       implementation: None (the best for the backend and the size) or a name in this module's table.
       mask: [...] boolean; where it is false, the statistics and the gradient are 0.
-      vocabulary_size: columns from here on, a checkpoint's padding, are outside the support.
+      vocabulary_size: the columns that are tokens; those beyond, a checkpoint's padding, are
+        outside the support. None for all V.
       axis_name: mesh axis over which the vocabulary is sharded, inside `jax.shard_map`; `logits` is
         this device's shard, while `tokens` and `vocabulary_size` refer to the whole vocabulary.
       interpret: run a Pallas kernel in the interpreter, on any backend.
@@ -84,7 +86,8 @@ def token_stats(
     if name == "reference":
         return reference.token_stats(logits, tokens, **options)
 
-    # Sum over this device's columns, then over the devices.
+    # Sum over this device's columns, then over the devices. Under a mesh, what the devices share
+    # gets its gradient summed over them.
     flat = jnp.asarray(logits).reshape(-1, logits.shape[-1])
     rows = make_token_rows(
         tokens, num_columns=logits.shape[-1], dtype=stats_dtype(logits), **options
@@ -118,7 +121,7 @@ def linear_token_stats(
       tokens: [...] integers.
       temperature: as in `token_stats`; so are `implementation`, `vocabulary_size`, `axis_name` and
         `interpret`.
-      mask: [...] boolean, as in `token_stats`; the cost is that of the active rows alone.
+      mask: [...] boolean, as in `token_stats`; the one-pass implementations skip rows outside it.
 
     Returns:
       `TokenStats` of shape [...], at least float32.

@@ -18,9 +18,10 @@ elsewhere,
     d log p_y / dz = (1_y - p) / tau        d logsumexp / dz = p / tau
     d H / dz = -p (H + log p) / tau
 
-T is wrapped in stop_gradient: it weights updates and is not optimized itself. A kernel loops over
-tiles of the vocabulary, keeps the sums of `sums.py` instead of p, and recomputes each tile in its
-backward pass.
+T is wrapped in stop_gradient: it weights updates and is not optimized itself.
+
+Here p is in memory. The one-pass implementations loop over tiles of the vocabulary instead, keep
+the sums of `sums.py`, and recompute each tile in their backward pass.
 """
 
 import functools
@@ -68,11 +69,11 @@ def token_stats(
     Args:
       logits: [..., V] of any float dtype; an entry of -inf is outside the support.
       tokens: [...] integers in [0, V).
-      temperature: tau > 0; that of the distribution that the sampler uses.
+      temperature: tau > 0, the sampler's.
       mask: [...] boolean; where it is false, the statistics and the gradient are 0. None is true
         everywhere.
-      vocabulary_size: columns from here on, which some checkpoints pad, are outside the support.
-        None for V.
+      vocabulary_size: the columns that are tokens; those beyond, which some checkpoints have as
+        padding, are outside the support. None for all V.
       axis_name: mesh axis over which the vocabulary is sharded; `logits` is this device's shard,
         while `tokens` and `vocabulary_size` refer to the whole vocabulary.
 

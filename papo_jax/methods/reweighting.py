@@ -45,7 +45,7 @@ def papo(
 
     Args:
       polarity: [B, T] P, an exact 0 where a token is in neither branch
-        (`papo_jax.polarity.dead_banded`).
+        (`papo_jax.polarity.apply_dead_band`).
       advantages: [B, T].
       mask: [B, T] boolean, the generated tokens of the whole rollout batch.
       s: [] the phase signal in [-1, 1]; for `switch` the entropy trajectory's `switch`.

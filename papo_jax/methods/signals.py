@@ -40,7 +40,7 @@ def banded_polarity(
     stats: TokenStats, advantages: jax.Array, mask: jax.Array, *, dead_band: float = 1e-6
 ) -> jax.Array:
     """Computes P = A T with the dead band on abs(T), [B, T]. Source: arXiv 2605.11775 (2026)."""
-    unit = polarity.dead_banded(stats.unit_polarity, dead_band=dead_band)
+    unit = polarity.apply_dead_band(stats.unit_polarity, dead_band=dead_band)
     return jnp.where(mask, polarity.entropy_polarity(unit, advantages), 0.0)
 
 

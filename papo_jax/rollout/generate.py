@@ -1,4 +1,4 @@
-"""Generation of completions: one prefill a prompt for all of its samples, then token by token.
+"""Generation of completions: one prefill for all samples of a prompt, then token by token.
 
 Shapes: N prompts, G samples a prompt, B = N G sequences, P prompt slots (padded on the left), T
 completion slots.
@@ -16,7 +16,7 @@ from papo_jax.models.kv_cache import KVCache
 from papo_jax.parallel import Array
 from papo_jax.rollout import sampling
 
-PAD = 0  # in slots that hold no token; no result depends on it
+PAD = 0  # in slots that hold no token; no result depends on its value
 
 
 class Prompts(NamedTuple):
@@ -25,8 +25,8 @@ class Prompts(NamedTuple):
     Attributes:
       tokens: [N, P] int32, padded on the left.
       valid: [N, P] boolean, false on padding.
-      identifiers: [N] int32; the key of a prompt's samples is folded from it, not from its index in
-        the batch.
+      identifiers: [N] int32, of the problems; the keys of a prompt's samples are folded from its
+        identifier, not from its index in the batch.
     """
 
     tokens: Array
@@ -55,11 +55,11 @@ class _LoopState(NamedTuple):
     """State of the generation loop.
 
     Attributes:
-      position: [] int32, of the next token among the completion slots.
-      hidden: [B, D], from which the next token is drawn.
-      cache: with all tokens before it.
-      running: [B] boolean, false once a stop token was drawn.
-      completions: so far.
+      position: [] int32, the completion slot of the next token.
+      hidden: [B, D], the hidden states that predict it.
+      cache: of all tokens before it.
+      running: [B] boolean, false once a row has drawn a stop token.
+      completions: so far; a row counts as truncated until it draws a stop token.
     """
 
     position: jax.Array
@@ -82,7 +82,7 @@ def generate(
 ) -> Completions:
     """Draws `samples` completions of each prompt.
 
-    Pure, to be jitted with the graph and the keyword arguments static. The key of a token is
+    Pure; jit it with the graph and the keyword arguments static. The key of a token is
     fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample does not change when
     the batch is laid out in another way.
 
@@ -92,7 +92,7 @@ def generate(
       prompts: N prompts.
       key: the rollout's PRNG key.
       samples: G.
-      max_new_tokens: T, the most tokens of a completion.
+      max_new_tokens: T, the longest completion, tokens.
       stop_tokens: tokens that end a completion.
       temperature: tau > 0 of the sampling distribution; 0 takes the likeliest token instead.
 
@@ -101,7 +101,7 @@ def generate(
     """
     model = nnx.merge(graph, params)
 
-    # Prefill: each prompt once, whose cache and last hidden state all of its samples share.
+    # Prefill each prompt once; all of its samples start from its cache and its last hidden state.
     empty_cache = kv_cache.init_cache(model.config, *prompts.tokens.shape)
     hidden, cache = model.append_to_cache(prompts.tokens, prompts.valid, empty_cache)
     cache = kv_cache.add_slots(kv_cache.repeat_rows(cache, samples), max_new_tokens)
@@ -110,6 +110,7 @@ def generate(
     stops = jnp.array(stop_tokens, jnp.int32)
 
     def draw_tokens(hidden, position):
+        """Draws each row's next token; returns it with its log-probability."""
         logits = jnp.einsum(
             "bd,vd->bv", hidden, model.unembedding_matrix(), preferred_element_type=jnp.float32
         )
@@ -139,13 +140,14 @@ def generate(
             position=position + 1,
             hidden=hidden[:, 0],
             cache=cache,
-            running=completions.truncated,
+            running=completions.truncated,  # the rows that have drawn no stop token yet
             completions=completions,
         )
 
     def is_unfinished(state: _LoopState) -> jax.Array:
         return (state.position < max_new_tokens) & state.running.any()
 
+    # Start with every row running and no token drawn.
     empty = Completions(
         tokens=jnp.full((rows, max_new_tokens), PAD, jnp.int32),
         action=jnp.zeros((rows, max_new_tokens), bool),

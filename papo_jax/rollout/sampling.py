@@ -14,10 +14,10 @@ import jax.numpy as jnp
 def sample_tokens(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     """Draws one token a row, exactly, from softmax(logits / temperature).
 
-    Two levels: first a block of about sqrt(V) tokens by its mass, then a token inside it, each by
-    Gumbel-max. That takes 2 sqrt(V) random numbers a row where one level takes V, which is most of
-    the time of generation on a CPU. A probability is as good as its float32 logarithm: no
-    cumulative sum rounds the rare ones away.
+    In two levels, each by Gumbel-max: first a block of about sqrt(V) tokens by its probability,
+    then a token inside it. That takes 2 sqrt(V) random numbers a row instead of V, which would be
+    most of the time of generation on a CPU. Probabilities are as accurate as their float32
+    logarithms: no cumulative sum rounds rare ones away.
 
     Args:
       keys: [B] PRNG keys, one a row: a row's draw depends on nothing else in the batch.
@@ -35,13 +35,13 @@ def sample_tokens(keys: jax.Array, logits: jax.Array, *, temperature: float = 1.
     rows, vocabulary = logits.shape
     block_size = math.isqrt(vocabulary - 1) + 1
 
-    # Tempered logits in blocks, the last one filled up with impossible tokens.
+    # Cut the tempered logits into blocks; impossible tokens fill up the last one.
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     logits = (logits - logits.max(axis=1, keepdims=True)) / temperature
     fill = ((0, 0), (0, -vocabulary % block_size))
     blocks = jnp.pad(logits, fill, constant_values=-jnp.inf).reshape(rows, -1, block_size)
 
-    # A block by its mass, then a token inside it.
+    # Draw a block by its probability, then a token inside it.
     keys = jax.vmap(jax.random.split)(keys)
     chosen = _sample_categorical(keys[:, 0], jax.nn.logsumexp(blocks, axis=2))
     inside = _sample_categorical(
@@ -58,7 +58,7 @@ def take_likeliest_tokens(logits: jax.Array) -> jax.Array:
 def _sample_categorical(keys: jax.Array, logits: jax.Array) -> jax.Array:
     """Draws an index a row, [B] keys and [B, n] -> [B].
 
-    Mode "high" keeps the tail below 2^-23 right.
+    Mode "high" draws tokens rarer than 2^-23 with their right probability too.
     """
 
     def draw_index(key, row):

@@ -26,13 +26,13 @@ class LearnerParts(NamedTuple):
     """The learner and its programs, before a state is there.
 
     Attributes:
-      policy: with its adapters, where it has any.
-      trained: its parameters that are trained, as they begin.
-      optimizer: of the run.
-      shapes: of the state.
-      shardings: of the state.
-      scorer: of the policy.
-      programs: jitted.
+      policy: the policy with its adapters, if it has any.
+      trained: the parameters that will be trained, at their initial values.
+      optimizer: the run's.
+      shapes: the training state's, as a `TrainState`.
+      shardings: the training state's.
+      scorer: the policy without those parameters.
+      programs: the jitted functions.
       eval_sampler: the program that samples the evaluation set.
     """
 
@@ -47,7 +47,7 @@ class LearnerParts(NamedTuple):
 
 
 def build_learner(settings: Settings, base: models.Policy, mesh: Mesh) -> LearnerParts:
-    """Attaches adapters and binds the programs that learn."""
+    """Attaches adapters and builds everything that a step of training calls."""
     policy = attach_adapters(settings, base, mesh)
     trained, scorer = make_scorer(settings, policy, mesh)
     if settings.method.needs_reference:

@@ -187,7 +187,10 @@ def _shard_fields(structure: Any, sharding: NamedSharding, **others: Any) -> Any
 
 
 def _bind_scorer(function: Callable, scorer: PolicyScorer, **jit_options) -> Callable:
-    """Jits a function whose last argument is the scorer, and binds that."""
+    """Jits a function whose last argument is the scorer, and binds that argument.
+
+    An argument and no closure: frozen parameters would otherwise be compiled in as constants.
+    """
     jitted = jax.jit(function, **jit_options)
     return lambda *arguments: jitted(*arguments, scorer)
 

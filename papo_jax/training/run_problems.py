@@ -1,4 +1,4 @@
-"""RunProblems of a run: those it trains on and its evaluation set, checked to be gradable."""
+"""Problems of a run: those it trains on and its evaluation set, checked to be gradable."""
 
 import dataclasses
 import itertools
