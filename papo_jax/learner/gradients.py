@@ -81,8 +81,9 @@ class LossFunction(NamedTuple):
         now = signals.banded_polarity(
             stats, tokens.weighted_advantages, tokens.mask, dead_band=self.method.dead_band
         )
-        acting = tokens.mask & (tokens.polarity != 0)
-        return (acting & (jnp.sign(now) == -jnp.sign(tokens.polarity))).sum(), acting.sum()
+        in_branch = tokens.mask & (tokens.polarity != 0)
+        flipped = in_branch & (jnp.sign(now) == -jnp.sign(tokens.polarity))
+        return flipped.sum(), in_branch.sum()
 
 
 def compute_gradients(
@@ -113,7 +114,7 @@ def compute_gradients(
         total = out.total
     else:
         gradients, (total, out, change) = _sum_over_microbatches(
-            _per_token_gradient(scorer, loss), params, batch, context, parts=parts
+            _fused_gradient(scorer, loss), params, batch, context, parts=parts
         )
 
     denominator = jnp.maximum(out.count, 1.0)
@@ -149,11 +150,11 @@ def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> Los
 def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext):
     """Returns ({"logprob": a, "entropy": h}, (`LossSum`, sum_t g T)) of the whole minibatch."""
 
-    def total_of(logprob, entropy):
+    def total_loss(logprob, entropy):
         out = loss(stats._replace(logprob=logprob, entropy=entropy), context)
         return out.total, out
 
-    slopes, out = jax.grad(total_of, argnums=(0, 1), has_aux=True)(stats.logprob, stats.entropy)
+    slopes, out = jax.grad(total_loss, argnums=(0, 1), has_aux=True)(stats.logprob, stats.entropy)
     mask = context.tokens.mask
     cotangents = {
         name: jnp.where(mask, slope, 0.0)
@@ -171,38 +172,38 @@ def _linearized_gradient(scorer: PolicyScorer) -> Callable:
         return (logprob * stats.logprob + entropy * stats.entropy).sum()
 
     def gradient(params: Params, rows: UpdateBatch, cotangents: dict[str, jax.Array]):
-        def loss_of(params):
+        def total_loss(params):
             return scorer.token_loss(
                 linear_loss, params, rows.trajectories, mask=rows.loss_mask, context=cotangents
             )[0]
 
-        return jax.grad(loss_of)(params), ()
+        return jax.grad(total_loss)(params), ()
 
     return gradient
 
 
-def _per_token_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
-    """Makes (params, rows, context) -> (gradient, (loss, `LossSum`, sum_t g T)), for a sum."""
+def _fused_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
+    """Makes (params, rows, context) -> (gradient, (loss, `LossSum`, sum_t g T)), in one pass."""
 
     def chunk_loss(stats: TokenStats, context: LossContext) -> jax.Array:
         """Computes the loss of a chunk as one row of tokens; weights come from whole answers."""
         return loss(*jax.tree.map(lambda leaf: leaf[None], (stats, context))).total
 
-    def total_of(params: Params, rows: UpdateBatch, context: LossContext):
+    def total_loss(params: Params, rows: UpdateBatch, context: LossContext):
         total, stats = scorer.token_loss(
             chunk_loss, params, rows.trajectories, mask=rows.loss_mask, context=context
         )
         # The pass gives the loss alone; count, metrics and slopes come from its statistics.
         out = loss(stats, context)
 
-        def total_at(logprob):
+        def detached_total(logprob):
             return loss(stats._replace(logprob=logprob), context).total
 
-        slope = jax.grad(total_at)(stats.logprob)
+        slope = jax.grad(detached_total)(stats.logprob)
         change = -jnp.where(context.tokens.mask, slope * stats.unit_polarity, 0.0).sum()
         return total, (total, out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
 
-    return jax.grad(total_of, has_aux=True)
+    return jax.grad(total_loss, has_aux=True)
 
 
 def _sum_over_microbatches(

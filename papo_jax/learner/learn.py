@@ -75,7 +75,7 @@ class LearnOutput(NamedTuple):
 def learn(
     state: TrainState, rollout: Rollout, grades: Grades, scorer: PolicyScorer, *, learner: Learner
 ) -> tuple[TrainState, LearnOutput]:
-    """Computes a rollout's weighted advantages and makes its updates, all in one scan.
+    """Computes a rollout's weighted advantages, and makes its updates in one scan.
 
     Args:
       state: before the step; its parameters sampled the rollout.

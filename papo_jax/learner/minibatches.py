@@ -66,7 +66,7 @@ def plan_updates(
 
 
 def put_kept_first(shuffled: jax.Array, kept: jax.Array) -> jax.Array:
-    """Moves the rows of the loss to the front of an order, [B], and leaves it as it is otherwise.
+    """Moves the rows of the loss to the front of an order, [B]; within both parts it stays.
 
     >>> order, kept = jnp.array([2, 0, 3, 1]), jnp.array([True, False, False, True])
     >>> put_kept_first(order, kept).tolist()

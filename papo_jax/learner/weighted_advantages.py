@@ -178,10 +178,10 @@ def _weight_metrics(weighted: WeightedAdvantages) -> Metrics:
     """Computes shares and masses of the two branches, and the weights' mean and bounds."""
     polarity, weights, mask = weighted.polarity, weighted.weights, weighted.loss_mask
     positive, negative = branches(polarity, mask, dead_band=0.0)
-    tokens, acting = jnp.maximum(mask.sum(), 1), positive.sum() + negative.sum()
+    tokens, in_branch = jnp.maximum(mask.sum(), 1), positive.sum() + negative.sum()
     return {
-        "polarity/positive_share": positive.sum() / jnp.maximum(acting, 1),
-        "polarity/neutral_share": 1.0 - acting / tokens,
+        "polarity/positive_share": positive.sum() / jnp.maximum(in_branch, 1),
+        "polarity/neutral_share": 1.0 - in_branch / tokens,
         "polarity/positive_mass": jnp.where(positive, polarity, 0.0).sum() / tokens,
         "polarity/negative_mass": jnp.where(negative, -polarity, 0.0).sum() / tokens,
         "weight/mean": masked_mean(weights, mask),

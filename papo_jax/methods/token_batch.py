@@ -9,7 +9,7 @@ import jax
 
 from kernels.token_stats import TokenStats
 
-# The default of a field that the trainer fills in before a rule reads it; the field is annotated
+# The default of a field that the learner fills in before a rule reads it; the field is annotated
 # with what the rule then finds there.
 UNFILLED: Any = None
 

@@ -96,9 +96,9 @@ def _diagnose(
     """Measures how the step changed entropy, beside the prediction: means and token groups."""
     weighted, trajectories = output.weighted, output.batch.trajectories
     change = run.programs.measure_entropy_change(before, state.params, trajectories)
-    # `loss_weights` divides by the whole rollout's count. A minibatch divides by its own, about
-    # 1 / minibatches of it, and each epoch visits a token once, so a token's weights over epochs x
-    # minibatches updates add up to that many times its `loss_weights`.
+    # `loss_weights` divides by the whole rollout's count. A minibatch divides by its own, about an
+    # equal share of that, and each epoch visits a token once: over all updates a token's weights
+    # add up to about `updates_made` times its `loss_weights`.
     predicted = updates_made * weighted.loss_weights * weighted.polarity
     return run.programs.summarize_entropy_change(
         {
