@@ -334,7 +334,7 @@ def weigh(name: str, arguments: dict):
         return jax.device_get(
             compute_weighted_advantages(
                 **given,
-                trajectory=LOW._replace(count=jnp.int32(3)),
+                entropy_trajectory=LOW._replace(count=jnp.int32(3)),
                 key=KEY,
                 method=coarse(name),
                 max_new_tokens=LIMIT,
