@@ -144,16 +144,12 @@ def generate(
             completions=completions,
         )
 
+    # Decode until every row has stopped.
     def is_unfinished(state: _LoopState) -> jax.Array:
         return (state.position < max_new_tokens) & state.running.any()
 
     # Start with every row running and no token drawn.
-    empty = Completions(
-        tokens=jnp.full((rows, max_new_tokens), PAD, jnp.int32),
-        action=jnp.zeros((rows, max_new_tokens), bool),
-        logprob=jnp.zeros((rows, max_new_tokens), jnp.float32),
-        truncated=jnp.ones((rows,), bool),
-    )
+    empty = _init_completions(rows, max_new_tokens)
     start = _LoopState(
         position=jnp.int32(0),
         hidden=jnp.repeat(hidden[:, -1], samples, axis=0),
@@ -162,6 +158,16 @@ def generate(
         completions=empty,
     )
     return jax.lax.while_loop(is_unfinished, decode_step, start).completions
+
+
+def _init_completions(rows: int, slots: int) -> Completions:
+    """Returns [rows, slots] completions without tokens."""
+    return Completions(
+        tokens=jnp.full((rows, slots), PAD, jnp.int32),
+        action=jnp.zeros((rows, slots), bool),
+        logprob=jnp.zeros((rows, slots), jnp.float32),
+        truncated=jnp.ones((rows,), bool),
+    )
 
 
 def _fold_sequence_keys(key: jax.Array, identifiers: Array, samples: int) -> jax.Array:

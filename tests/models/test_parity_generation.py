@@ -75,6 +75,7 @@ def check_ours(directory, asked: Prompts, wanted: np.ndarray, stop: int) -> None
         stop_tokens=(stop,),
         temperature=0,
     )
+
     np.testing.assert_array_equal(got.tokens, wanted)
     stopped = (wanted == stop).any(axis=1)
     np.testing.assert_array_equal(got.truncated, ~stopped)

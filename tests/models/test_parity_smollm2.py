@@ -67,6 +67,7 @@ def test_greedy_answer(both):
     )
     tokens = np.array([policy.tokenizer(text, add_special_tokens=False)["input_ids"]], np.int32)
     prompts = Prompts(tokens, np.ones(tokens.shape, bool), np.zeros(1, np.int32))
+
     run = jax.jit(
         generate,
         static_argnums=0,
@@ -82,6 +83,7 @@ def test_greedy_answer(both):
         stop_tokens=policy.stop_tokens,
         temperature=0,
     )
+
     wanted = model.generate(
         torch.tensor(tokens).long(),
         attention_mask=torch.ones(tokens.shape, dtype=torch.long),

@@ -77,6 +77,7 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
     )
     assert [ids.tolist() for ids in encoded] == expected
     assert [store[row].tolist() for row in range(len(store))] == expected and len(store) == 40
+
     rows = [11, 3, 39, 3]
     width = prompts.count_slots(
         [expected[row] for row in rows], multiple=8, max_slots=store.max_length

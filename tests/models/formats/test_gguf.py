@@ -266,6 +266,7 @@ def test_missing_and_left_over_parts(tmp_path):
         "no place.*blk.0.ffn_gate_inp",
         extra=[("blk.0.ffn_gate_inp.weight", np.ones((4, 64), np.float32))],
     )
+
     narrow = {
         "omit": ("add_feed_forward_length",),
         "prepare": lambda writer: writer.add_feed_forward_length(16),

@@ -242,6 +242,7 @@ def test_a_run_without_network(tmp_path):
         "rollout.prompts": 4,
         "evaluation.problems": 4,
     }
+
     command = [
         sys.executable,
         "run.py",
@@ -257,6 +258,7 @@ def test_a_run_without_network(tmp_path):
         text=True,
         timeout=120,
     )
+
     assert done.returncode == 2 and done.stdout == "", done
     assert done.stderr.startswith(
         "error: model.path: nobody/nothing is no directory here and not in the hub's cache"

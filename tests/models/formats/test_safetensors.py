@@ -70,6 +70,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
     tensors = write_foreign(tmp_path / "first", dtypes, shards)
     stored = safetensors_read.read_dtypes(tmp_path / "first")
     assert stored == dtypes
+
     _, shapes = make_abstract_model(ODD)
     params = hf_directory.read_params(tmp_path / "first", shapes)
     hf_directory.write_directory(
@@ -80,6 +81,7 @@ def test_what_is_read_and_written_again_is_the_same_to_the_bit(tmp_path, dtype, 
         dtypes=stored,
         shard_bytes=2**30 if shards == 1 else 10_000,
     )
+
     assert read_contents(tmp_path / "second") == {
         n: (t.dtype.name, t.tobytes()) for n, t in tensors.items()
     }
@@ -248,6 +250,7 @@ def test_shards_and_index_are_those_of_transformers(tmp_path):
         "metadata": {"total_size": 20},
         "weight_map": {"b": first, "c": first, "a": second, "d": third},
     }
+
     content = (tmp_path / third).read_bytes()
     header = (
         b'{"__metadata__":{"format":"pt"},"d":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
