@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from papo_jax.grading import Judgment, Pool
+from papo_jax.grading import Pool
 from tests.support.pools import MODULE
+from tests.support.verdicts import give_mixed_verdicts
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +32,6 @@ def stored_rollout():
 
 @pytest.fixture(scope="module")
 def mixed_verdicts():
-    """Judges every third answer right, so that every group teaches, whatever the policy drew.
-
-    For tests of runs in which something must be learned.
-    """
-
-    def judge(self, answers, **_):
-        return [
-            Judgment("right" if number % 3 == 0 else "wrong", None)
-            for number in range(len(answers))
-        ]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "judge", judge)
-        patch.setattr(
-            "papo_jax.training.run_problems.check_graders", lambda problems, pool, **_: problems
-        )
+    """Makes every group of a run teach, for tests of runs in which something must be learned."""
+    with give_mixed_verdicts():
         yield

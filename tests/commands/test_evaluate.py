@@ -9,6 +9,7 @@ import run
 from papo_jax.grading import Judgment, Pool
 from papo_jax.tasks import load
 from papo_jax.telemetry import runfiles
+from tests.support.seeds import SEED
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_training_keeps_raw_verdicts_and_what_made_them(trained):
         "samples": 4,
         "temperature": 1.0,
         "max_new_tokens": 8,
-        "seed": 0,
+        "seed": SEED,
     }
     assert (
         document["graders"]["names"] == ["integer"]

@@ -23,9 +23,12 @@ LORA = {
 }
 LORA_TARGETS = {"model.lora_targets": "q_proj+v_proj+down_proj"}
 
+# Every step teaches, whatever the policy draws.
+pytestmark = pytest.mark.usefixtures("mixed_verdicts")
+
 
 @pytest.fixture(scope="module")
-def trained(small, train, tmp_path_factory):
+def trained(small, train, mixed_verdicts, tmp_path_factory):
     place = tmp_path_factory.mktemp("lora")
     return *train(small({**LORA, **LORA_TARGETS}), place), place
 

@@ -28,6 +28,7 @@ from papo_jax.training.training_run import prepare_run
 from tests.support.seeds import make_key
 
 RIGHT, WRONG, MIXED = "RRRR", "WWWW", "RWWR"
+TEMPERATURE = 1.5
 
 
 class Scripted:
@@ -50,11 +51,16 @@ class Scripted:
 
 @pytest.fixture(scope="module")
 def prepare(small, tmp_path_factory):
-    """A function from what differs to a run of four prompts of four samples."""
+    """A function from what differs to a run of four prompts of four samples.
+
+    At its temperature the samples of a prompt are not all the same, so that verdicts that differ
+    make a gradient.
+    """
     with contextlib.ExitStack() as stack:
 
         def make(overrides):
-            settings = small({"method.name": "dapo", **overrides})
+            common = {"method.name": "dapo", "rollout.temperature": TEMPERATURE}
+            settings = small({**common, **overrides})
             made = prepare_run(settings, tmp_path_factory.mktemp("run"))
             return stack.enter_context(contextlib.closing(made))
 
@@ -150,7 +156,7 @@ def test_the_entropy_is_of_all_draws(prepared):
     stats, mask = found.drawn.stats, np.asarray(found.drawn.trajectories.action)
     assert mask.shape[0] == 32
     np.testing.assert_allclose(
-        found.drawn.entropy_totals, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-6
+        found.drawn.entropy_totals, [np.asarray(stats.entropy)[mask].sum(), mask.sum()], rtol=1e-5
     )
 
 
@@ -203,7 +209,7 @@ def test_what_is_left_out_is_as_if_it_were_not_there(prepared):
     few = jax.tree.map(lambda leaf: leaf[:8], batch)
     assert few.loss_mask.sum() == batch.loss_mask.sum() == batch.trajectories.action[:8].sum()
 
-    scorer = PolicyScorer(prepared.policy.graph)
+    scorer = PolicyScorer(prepared.policy.graph, temperature=TEMPERATURE)
     for objective in ("dapo", "grpo"):
         method = presets.get(objective, kl_coefficient=0.0)
         loss = LossFunction(method, 8, prepared.initial.entropy_trajectory)
@@ -242,7 +248,7 @@ def test_a_step_counts_the_prompts_it_drew_and_logs_all_of_them(prepared):
     )
     assert (row["grader/error"], row["grader/timeout"]) == (4 / 32, 1 / 32)
     np.testing.assert_allclose(
-        row["entropy"], found.drawn.entropy_totals[0] / found.drawn.entropy_totals[1], rtol=1e-6
+        row["entropy"], found.drawn.entropy_totals[0] / found.drawn.entropy_totals[1], rtol=1e-5
     )
     assert (
         row["tokens_per_second"] * 100 > np.asarray(found.drawn.trajectories.action).sum()
@@ -340,7 +346,7 @@ def test_weights_are_as_if_what_is_left_out_were_not_there(prepare):
         assert len(np.unique(np.asarray(few.weights)[some.action])) > 1
         for name in ("advantages", "weights", "polarity", "loss_weights"):
             np.testing.assert_allclose(
-                getattr(whole, name)[rows], getattr(few, name), rtol=1e-6, err_msg=name
+                getattr(whole, name)[rows], getattr(few, name), rtol=1e-5, err_msg=name
             )
             assert not np.asarray(getattr(whole, name))[~rows].any(), name
 
@@ -362,7 +368,7 @@ def test_both_reasons_to_leave_out_add_up():
 
 
 def test_the_same_prompt_is_answered_anew_in_every_draw_and_step(prepare):
-    prepared = prepare({"method.refills": 1, "task.train_size": 4, "rollout.temperature": 1.5})
+    prepared = prepare({"method.refills": 1, "task.train_size": 4, "rollout.temperature": 3.0})
     found = collect(prepared, [RIGHT] * 4, [RIGHT] * 4)
     scripted = dataclasses.replace(prepared, pool=Scripted([MIXED] * 4))
     later = collect_rollouts(scripted, prepared.initial, 1, Clock())
