@@ -227,7 +227,8 @@ def matmul_precision(*operands: jax.Array) -> jax.lax.Precision:
 
 def stats_dtype(*arrays: jax.Array) -> jnp.dtype:
     """Returns the dtype of the statistics of these operands: at least float32."""
-    return functools.reduce(jnp.promote_types, (array.dtype for array in arrays), jnp.float32)
+    dtypes = (array.dtype for array in arrays)
+    return functools.reduce(jnp.promote_types, dtypes, jnp.dtype(jnp.float32))
 
 
 def check_inputs(
