@@ -54,6 +54,15 @@ def assert_near(got, want):
         np.testing.assert_allclose(one, other, rtol=0, atol=bound)
 
 
-def params_change(after, before):
-    """What the parameters of a state moved by."""
-    return jax.tree.map(np.subtract, jax.device_get(after.params), jax.device_get(before.params))
+def assert_same_change(after, expected, before):
+    """Compares what the parameters of a state moved by, up to roundings of the parameters."""
+    largest = 0.0
+    for one, other, start in zip(
+        *(jax.tree.leaves(jax.device_get(state.params)) for state in (after, expected, before)),
+        strict=True,
+    ):
+        change = np.abs(other - start).max()
+        bound = ROUNDING * change + 4 * np.finfo(np.float32).eps * np.abs(other).max()
+        np.testing.assert_allclose(one, other, rtol=0, atol=bound)
+        largest = max(largest, change / bound)
+    assert largest > 100  # something moved, by far more than the bound
