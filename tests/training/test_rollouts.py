@@ -315,6 +315,19 @@ def test_figures_are_of_the_updates_that_were_made(prepared, monkeypatch):
     assert row["loss"] == float(output.updates["loss"][number])
 
 
+def test_packed_minibatches_that_are_not_due_are_no_figures(prepare):
+    """PSR learns from the right answers alone: five fill two of four minibatches."""
+    prepared = prepare({"method.name": "psr", "training.minibatches": 4})
+    spied, outputs = spy_on_learning(prepared, Scripted([RIGHT, "RWWW", WRONG, WRONG]))
+    _, record = train_step(spied, first_state(prepared), 0)
+    (output,), row = outputs, record.row
+    assert output.updates["update/tried"].tolist() == [True, True, False, False]
+    assert (row["update/made"], row["update/skipped"]) == (2, 0)
+    for name in ("loss", "grad_norm", "clip/fraction", "kl/old_new"):
+        assert row[name] == pytest.approx(output.updates[name][:2].mean()), name
+    assert row["grad_norm"] > 0
+
+
 def test_weights_are_as_if_what_is_left_out_were_not_there(prepare):
     for objective in (objectives.DAPO, objectives.GRPO):
         prepared = prepare({"method.name": "papo", "method.lam": 0.4, "method.phase": "fixed"})
