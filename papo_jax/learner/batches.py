@@ -44,11 +44,15 @@ class Rollout(NamedTuple):
         that the first update's ratios are 1 up to the rounding of one program.
       entropy: [] mean over all tokens that the policy drew in this step, nats; those of groups that
         dynamic sampling drew and did not train on are included.
+      reference_logprob: [B, T] under the reference policy of a KL term, nats, from the program that
+        gives `stats`, so that a policy which is its own reference has a KL of exactly 0; None for a
+        method without such a term.
     """
 
     trajectories: Trajectories
     stats: TokenStats
     entropy: jax.Array
+    reference_logprob: jax.Array | None = None
 
 
 class Grades(NamedTuple):

@@ -81,11 +81,14 @@ def learn(
       state: before the step; its parameters sampled the rollout.
       rollout: sampled sequences.
       grades: of its answers.
-      scorer: of the policy, with the reference's parameters where the objective has a KL term.
+      scorer: of the policy.
       learner: everything static.
 
     Returns:
       (state after the step, `LearnOutput`).
+
+    Raises:
+      ValueError: if the method needs a preconditioner or a reference that is not there.
     """
     # Advantages and weights, under the parameters that sampled: no update has been made yet.
     unit_parameter_polarity = None
@@ -106,7 +109,9 @@ def learn(
     )
 
     # Updates, epochs x minibatches, one after another.
-    batch = _make_batch(rollout, grades, weighted, scorer)
+    if learner.method.needs_reference and rollout.reference_logprob is None:
+        raise ValueError(f"method {learner.method.name!r} needs the rollout's reference_logprob")
+    batch = _make_batch(rollout, grades, weighted)
     state = state._replace(entropy_trajectory=weighted.entropy_trajectory)
     plan = learner.plan_updates(state, weighted.loss_mask.any(axis=1))
     update = functools.partial(_update_if_due, batch=batch, scorer=scorer, learner=learner)
@@ -125,14 +130,11 @@ def take_rows(batch: UpdateBatch, rows: parallel.Array, mesh: Mesh | None = None
     return jax.lax.with_sharding_constraint(taken, parallel.batch_sharding(mesh))
 
 
-def _make_batch(
-    rollout: Rollout, grades: Grades, weighted: WeightedAdvantages, scorer: PolicyScorer
-) -> UpdateBatch:
-    """Collects the arrays that updates read; scores the rollout under the reference, if any."""
-    old_logprob = rollout.stats.logprob
-    reference_logprob = old_logprob
-    if scorer.reference is not None:
-        reference_logprob = scorer.score(scorer.reference, rollout.trajectories).logprob
+def _make_batch(rollout: Rollout, grades: Grades, weighted: WeightedAdvantages) -> UpdateBatch:
+    """Collects the arrays that updates read."""
+    old_logprob, reference_logprob = rollout.stats.logprob, rollout.reference_logprob
+    if reference_logprob is None:
+        reference_logprob = old_logprob
     accuracy = grades.right.astype(jnp.float32).mean(axis=1)
     return UpdateBatch(
         trajectories=rollout.trajectories,

@@ -21,7 +21,7 @@ from papo_jax.models import Params, lora
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["frozen", "reference"],
+    data_fields=["frozen"],
     meta_fields=["graph", "temperature", "mesh", "microbatch"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,6 @@ class PolicyScorer:
     Attributes:
       graph: the model's graph definition.
       frozen: the parameters that are not trained, {} where all are.
-      reference: the trained parameters' values in the reference policy of a KL term; None where
-        there is none.
       temperature: the sampler's.
       mesh: the mesh that parameters and sequences are spread over; None for one device.
       microbatch: the number of sequences that one pass holds; None for all.
@@ -43,7 +41,6 @@ class PolicyScorer:
 
     graph: nnx.GraphDef
     frozen: Params = dataclasses.field(default_factory=dict)
-    reference: Params | None = None
     temperature: float = 1.0
     mesh: Mesh | None = None
     microbatch: int | None = None

@@ -1,6 +1,5 @@
 """The parts of a run's learner: policy, scorer, optimizer, shardings and jitted programs."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -32,6 +31,8 @@ class LearnerParts(NamedTuple):
       shapes: the training state's, as a `TrainState`.
       shardings: the training state's.
       scorer: the policy without those parameters.
+      reference: those parameters' values in the reference policy of a KL term; None where the
+        method has no such term.
       programs: the jitted functions.
       eval_sampler: the program that samples the evaluation set.
     """
@@ -42,6 +43,7 @@ class LearnerParts(NamedTuple):
     shapes: TrainState
     shardings: TrainState
     scorer: PolicyScorer
+    reference: models.Params | None
     programs: programs.Programs
     eval_sampler: Callable
 
@@ -50,10 +52,6 @@ def build_learner(settings: Settings, base: models.Policy, mesh: Mesh) -> Learne
     """Attaches adapters and builds everything that a step of training calls."""
     policy = attach_adapters(settings, base, mesh)
     trained, scorer = make_scorer(settings, policy, mesh)
-    if settings.method.needs_reference:
-        # Under LoRA these are the adapters alone, as they begin: the frozen weights serve the
-        # policy and its reference.
-        scorer = dataclasses.replace(scorer, reference=trained)
     optimizer = _make_optimizer(settings)
     shapes = jax.eval_shape(
         functools.partial(init_state, optimizer=optimizer, seed=settings.seed), trained
@@ -66,6 +64,9 @@ def build_learner(settings: Settings, base: models.Policy, mesh: Mesh) -> Learne
         shapes=shapes,
         shardings=parallel.param_shardings(mesh, shapes, LOGICAL_AXES),
         scorer=scorer,
+        # Under LoRA these are the adapters alone, as they begin: the frozen weights serve the
+        # policy and its reference.
+        reference=trained if settings.method.needs_reference else None,
         programs=programs.build_programs(policy, scorer, learner, shapes, settings),
         eval_sampler=programs.build_eval_sampler(policy, scorer, trained, settings),
     )

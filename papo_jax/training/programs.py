@@ -167,8 +167,7 @@ def shard_scorer(scorer: PolicyScorer) -> PolicyScorer:
     shard = functools.partial(
         parallel.param_shardings, _require_mesh(scorer), logical_axes=LOGICAL_AXES
     )
-    reference = None if scorer.reference is None else shard(scorer.reference)
-    return dataclasses.replace(scorer, frozen=shard(scorer.frozen), reference=reference)
+    return dataclasses.replace(scorer, frozen=shard(scorer.frozen))
 
 
 def _require_mesh(scorer: PolicyScorer) -> Mesh:

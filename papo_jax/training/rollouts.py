@@ -72,12 +72,15 @@ class RolloutBatch(NamedTuple):
       trained: N prompts out of them, informative groups first.
       kept: [N, G] boolean, false on the trained prompts' answers that the loss leaves out.
       draws: the number of draws.
+      reference_logprob: [B, T] of the trained prompts' answers under the reference policy of a KL
+        term, nats; None where the method has no such term.
     """
 
     drawn: GradedRollout
     trained: GradedRollout
     kept: np.ndarray
     draws: int
+    reference_logprob: jax.Array | None
 
     @property
     def rollout(self) -> Rollout:
@@ -87,6 +90,7 @@ class RolloutBatch(NamedTuple):
             trajectories=self.trained.trajectories,
             stats=self.trained.stats,
             entropy=cast(jax.Array, np.float32(total / max(1.0, tokens))),  # moved by jit
+            reference_logprob=self.reference_logprob,
         )
 
     @property
@@ -122,7 +126,16 @@ def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Cloc
     if len(draws) > 1:
         groups = np.argsort(~is_informative(drawn.right), kind="stable")[:prompts]
         trained = _select_groups(drawn, groups)
-    return RolloutBatch(drawn, trained, kept=_mask_answers(trained, method), draws=len(draws))
+    reference_logprob = None
+    if run.reference is not None:
+        reference_logprob = run.programs.score(run.reference, trained.trajectories).logprob
+    return RolloutBatch(
+        drawn,
+        trained,
+        kept=_mask_answers(trained, method),
+        draws=len(draws),
+        reference_logprob=reference_logprob,
+    )
 
 
 def is_informative(right: np.ndarray) -> np.ndarray:

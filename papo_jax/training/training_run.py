@@ -42,7 +42,9 @@ class TrainingRun:
       evaluations: the evaluations on file; None where the run is not evaluated.
       pool: the grading processes.
       mesh: the device mesh.
-      scorer: the policy with its frozen parameters, and a reference's.
+      scorer: the policy with its frozen parameters.
+      reference: the trained parameters' values in the reference policy of a KL term; None where the
+        method has no such term.
       programs: the jitted functions.
       checkpoints: the folder of checkpoints, open.
       initial: the state to start from: fresh, or the newest checkpoint. The first step donates it.
@@ -59,6 +61,7 @@ class TrainingRun:
     pool: grading.Pool
     mesh: Mesh
     scorer: PolicyScorer
+    reference: models.Params | None
     programs: programs.Programs
     checkpoints: checkpoint.Checkpoints
     initial: TrainState
@@ -156,6 +159,7 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         pool=pool,
         mesh=mesh,
         scorer=parts.scorer,
+        reference=parts.reference,
         programs=parts.programs,
         checkpoints=files.checkpoints,
         initial=initial,
@@ -229,7 +233,7 @@ def _restore_or_begin(settings: Settings, files: RunFiles, parts: LearnerParts) 
     if restored is not None:
         return restored
     params = parts.trained
-    if parts.scorer.reference is not None:
+    if parts.reference is not None:
         # `learn` donates the state, so a reference must not share its arrays.
         params = jax.tree.map(jnp.copy, params)
 

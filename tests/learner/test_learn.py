@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from papo_jax.learner.batches import Rollout, UpdateBatch
+from papo_jax.learner.learn import learn
 from papo_jax.learner.minibatches import UpdatePlan
-from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import Stream, stream_key
 from papo_jax.learner.update import update_minibatch
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
@@ -71,8 +71,9 @@ def update_one_by_one(state, batch: UpdateBatch, plan: UpdatePlan, scorer, *, le
 def test_updates_are_those_of_update_minibatch(state, rollout, scorer, policy, method):
     reference = None
     if method.needs_reference:
-        reference = jax.tree.map(lambda leaf: 1.01 * leaf, policy.params)
-        scorer = PolicyScorer(policy.graph, reference=reference)
+        params = jax.tree.map(lambda leaf: 1.01 * leaf, policy.params)
+        reference = compiled(scorer.score)(params, rollout.trajectories).logprob
+        rollout = rollout._replace(reference_logprob=reference)
     grades, learner = make_grades(REWARDS), make_learner(method, epochs=2)
     after, output = learn_once(state, rollout, grades, scorer, learner=learner)
 
@@ -85,13 +86,11 @@ def test_updates_are_those_of_update_minibatch(state, rollout, scorer, policy, m
         method=method,
         max_new_tokens=MAX_NEW_TOKENS,
     )
-    old_logprob = reference_logprob = rollout.stats.logprob
-    if reference is not None:
-        reference_logprob = compiled(scorer.score)(reference, rollout.trajectories).logprob
+    old_logprob = rollout.stats.logprob
     batch = UpdateBatch(
         trajectories=rollout.trajectories,
         old_logprob=old_logprob,
-        reference_logprob=reference_logprob,
+        reference_logprob=old_logprob if reference is None else reference,
         weighted_advantages=weighted.weights * weighted.advantages,
         loss_mask=weighted.loss_mask,
         polarity=weighted.polarity,
@@ -132,6 +131,17 @@ def test_packed_minibatches_that_are_not_due_are_not_made(state, rollout, scorer
     expected, _ = update_one_by_one(weighed, output.batch, output.plan, scorer, learner=learner)
     assert_same_change(after, expected, state)
     assert_near(after.opt_state, expected.opt_state)
+
+
+def test_a_kl_term_without_a_reference_is_refused(state, rollout, scorer):
+    learner = make_learner(presets.get("grpo"))
+    with pytest.raises(ValueError, match="'grpo' needs the rollout's reference_logprob"):
+        jax.eval_shape(
+            functools.partial(learn, scorer=scorer, learner=learner),
+            state,
+            rollout,
+            make_grades(REWARDS),
+        )
 
 
 # Rows of the first group, which is spoilt, in updates 0, 2, 3 and 4.

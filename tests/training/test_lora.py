@@ -48,14 +48,19 @@ def test_reference_is_the_base(small, trained):
     _, _, place = trained
     with contextlib.closing(prepare_run(small({**LORA, **LORA_TARGETS}), place)) as prepared:
         assert prepared.policy.config.lora == exported_adapters()
-        reference, programs = prepared.scorer.reference, prepared.programs
+        reference, programs = prepared.reference, prepared.programs
         assert jax.tree.structure(reference) == jax.tree.structure(
             prepared.initial.params
         )  # no weights of its own
         _, trajectories = programs.sample(reference, prepared.pad_prompts(range(4)), make_key(0))
         of_reference = programs.score(reference, trajectories)
         of_policy = programs.score(prepared.initial.params, trajectories)
-        rollout = Rollout(trajectories=trajectories, stats=of_policy, entropy=np.float32(1))
+        rollout = Rollout(
+            trajectories=trajectories,
+            stats=of_policy,
+            entropy=np.float32(1),
+            reference_logprob=of_reference.logprob,
+        )
         _, output = programs.learn(prepared.initial, rollout, make_grades(np.eye(4)))
     base = models.load(prepared.settings.model.path)
     tokens = np.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
@@ -80,14 +85,12 @@ def test_reference_is_the_base(small, trained):
 def test_a_fresh_policy_is_its_reference_and_shares_the_weights(small, tmp_path):
     settings = small({**LORA, "model.param_dtype": "bfloat16"})
     with contextlib.closing(prepare_run(settings, tmp_path)) as first:
-        reference = first.scorer.reference
+        reference = first.reference
         jax.tree.map(np.testing.assert_array_equal, first.initial.params, reference)
         assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
     other = small({**LORA, "model.param_dtype": "bfloat16", "seed": settings.seed + 1})
     with contextlib.closing(prepare_run(other, tmp_path / "other")) as second:
-        drawn, again = (
-            made.scorer.reference["blocks"]["mlp"]["up_lora_in"] for made in (first, second)
-        )
+        drawn, again = (made.reference["blocks"]["mlp"]["up_lora_in"] for made in (first, second))
         assert np.abs(drawn - again).max() > 0.1
     base = models.load(settings.model.path, param_dtype="bfloat16")
     adapted = lora.attach_adapters(base, exported_adapters(), make_key(0))

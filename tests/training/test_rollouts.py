@@ -434,3 +434,14 @@ def test_graders_that_all_fail_stop_the_run_with_code_3(
         said.startswith("error: not one of step 0's 16 answers could be judged")
         and said.count("\n") == 1
     )
+
+
+def test_a_policy_that_is_its_own_reference_has_no_kl_to_it(prepare):
+    """Both come from one program, so the log-ratio is exactly 0, also of chosen groups."""
+    prepared = prepare({"method.name": "grpo", "method.refills": 1})
+    batch = collect(prepared, [RIGHT, MIXED, MIXED, WRONG], [MIXED, MIXED, RIGHT, RIGHT])
+    rollout = batch.rollout
+    action = np.asarray(rollout.trajectories.action)
+    logprob = np.asarray(rollout.stats.logprob)
+    assert (logprob[action] < 0).any()
+    np.testing.assert_array_equal(np.asarray(rollout.reference_logprob)[action], logprob[action])

@@ -84,9 +84,7 @@ class Trainer:
         self.task, self.policy = task, policy
         # Other draws of prompts cost samples, and a length penalty means nothing here.
         self.method = presets.get(method, refills=0, overlong=0.0, **changes)
-        self.scorer = PolicyScorer(
-            graph=policy.graph, reference=policy.params if self.method.needs_reference else None
-        )
+        self.scorer = PolicyScorer(policy.graph)
         self.equals_token = policy.tokenizer.convert_tokens_to_ids("=")
         self.pool = toy_tasks.make_problems(task, "train", POOL)
         held_out = toy_tasks.make_problems(task, "held_out", 2 * EVAL_PROBLEMS)
@@ -199,6 +197,7 @@ class Trainer:
             trajectories=trajectories,
             stats=stats,
             entropy=masked_mean(stats.entropy, trajectories.action),
+            reference_logprob=self._score_reference(trajectories),
         )
         grades = Grades(rewards=rewards, right=rewards == 1, kept=jnp.ones(rewards.shape, bool))
         state, output = learn(
@@ -206,6 +205,12 @@ class Trainer:
         )
         metrics = _rollout_metrics(trajectories, truncated, rewards, output)
         return state, output.metrics | metrics | _update_metrics(output)
+
+    def _score_reference(self, trajectories: Trajectories) -> jax.Array | None:
+        """Scores a rollout under the base policy where the method has a KL term, [B, T] nats."""
+        if not self.method.needs_reference:
+            return None
+        return self.scorer.score(self.policy.params, trajectories).logprob
 
     def _make_learner(self, numbers: Numbers) -> Learner:
         """Returns the learner at the numbers of a run, which may be traced."""
