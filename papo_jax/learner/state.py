@@ -1,14 +1,13 @@
 """The training state: whatever resuming needs, and nothing else."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from papo_jax.methods import phase
-
-Params = dict[str, Any]
+from papo_jax.models import Params
 
 
 class TrainState(NamedTuple):

@@ -1,4 +1,4 @@
-"""A method as a value: a rule for each place where it acts, and its numbers.
+"""A method as a value: a rule for each point of the step where it acts, and its numbers.
 
 A rule is a pure function. Its "numbers", which a config may change (floats and integers, but also
 flags and names of choices), are its keyword-only arguments of plain type, declared with their
