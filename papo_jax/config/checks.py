@@ -5,8 +5,8 @@ from typing import Any
 from papo_jax.config.settings import Evaluation, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, reweighting, signals
+from papo_jax.methods.hyperparameters import unbind_function
 from papo_jax.methods.method import Method
-from papo_jax.methods.rule_numbers import unbind_function
 from papo_jax.models.lora import parse_lora_targets
 from papo_jax.models.model_config import LoraConfig
 
@@ -158,19 +158,19 @@ def _check_batch(settings: Settings) -> None:
 
 
 def _check_method(method: Method) -> None:
-    numbers: dict[str, Any] = method.numbers()
+    values: dict[str, Any] = method.hyperparameters()
     for key, choices in (
         ("weighting", reweighting.WEIGHTINGS),
         ("phase", phase.PHASES),
         ("signal", tuple(signals.SIGNALS)),
     ):
-        if numbers[key] not in choices:
-            raise InputError(f"method.{key} {numbers[key]!r} is none of {', '.join(choices)}")
-    _check_weights(lam=numbers["lam"], w_min=numbers["w_min"], w_max=numbers["w_max"])
+        if values[key] not in choices:
+            raise InputError(f"method.{key} {values[key]!r} is none of {', '.join(choices)}")
+    _check_weights(lam=values["lam"], w_min=values["w_min"], w_max=values["w_max"])
     for key in ("fixed", "direction"):
-        if not -1 <= numbers[key] <= 1:
-            raise InputError(f"method.{key} is {numbers[key]}; the phase signal is in [-1, 1]")
-    for key, value in numbers.items():
+        if not -1 <= values[key] <= 1:
+            raise InputError(f"method.{key} is {values[key]}; the phase signal is in [-1, 1]")
+    for key, value in values.items():
         if type(value) in (int, float) and key not in _CHECKED_ABOVE:
             _check_number(key, value)
     if unbind_function(method.advantage_rule) is advantages.signed and method.overlong > 0:
@@ -178,7 +178,7 @@ def _check_method(method: Method) -> None:
             f"method.overlong = {method.overlong} lowers rewards, and {method.name!r} takes rewards"
             " of 0 and 1; leave it out"
         )
-    _check_pairs(numbers)
+    _check_pairs(values)
 
 
 def _check_weights(*, lam: float, w_min: float, w_max: float) -> None:
@@ -233,15 +233,15 @@ def _check_number(key: str, value: float) -> None:
         raise InputError(f"method.{key} is {value}; it must be above 1")
 
 
-def _check_pairs(numbers: dict[str, Any]) -> None:
+def _check_pairs(values: dict[str, Any]) -> None:
     """Raises for a lower bound above its upper one.
 
     clip_low and clip_high are widths to both sides of 1, and no such pair.
     """
     for low, high in (("_low", "_high"), ("_min", "_max")):
-        for key in (key for key in numbers if key.endswith(low) and not key.startswith("clip_")):
+        for key in (key for key in values if key.endswith(low) and not key.startswith("clip_")):
             other = key.removesuffix(low) + high
-            if other in numbers and numbers[key] > numbers[other]:
+            if other in values and values[key] > values[other]:
                 raise InputError(
-                    f"method.{key} = {numbers[key]} is above method.{other} = {numbers[other]}"
+                    f"method.{key} = {values[key]} is above method.{other} = {values[other]}"
                 )

@@ -96,8 +96,8 @@ def from_dict(values: dict[str, Any], path: Any) -> Config:
       InputError: if a key is missing or unknown, or a value does not fit: another version wrote it.
     """
     config = default_config()
-    # Of the method, config.json has the numbers of its own preset; other presets' stay open.
-    method = {f"method.{name}" for name in ("name", *presets.number_types())}
+    # Of the method, config.json has its own preset's hyperparameters; other presets' stay open.
+    method = {f"method.{name}" for name in ("name", *presets.hyperparameter_types())}
     flat = {**dict.fromkeys(method), **flatten_dotted(values)}
     differing = flat.keys() ^ set(list_keys(config))
     if differing:
@@ -129,10 +129,10 @@ def _to_config(section: Any) -> Config:
 
 
 def _method_config(method: Method) -> Config:
-    """Makes the section of a preset: its name, and every number of any preset, open."""
-    kinds = presets.number_types()
-    numbers = {name: config_dict.placeholder(kind) for name, kind in kinds.items()}
-    return ml_collections.ConfigDict({"name": method.name, **numbers})
+    """Makes the section of a preset: its name, and every hyperparameter of any preset, open."""
+    kinds = presets.hyperparameter_types()
+    hyperparameters = {name: config_dict.placeholder(kind) for name, kind in kinds.items()}
+    return ml_collections.ConfigDict({"name": method.name, **hyperparameters})
 
 
 def _from_config(cls: type, config: Config, prefix: str) -> Any:
@@ -154,18 +154,18 @@ def _from_config(cls: type, config: Config, prefix: str) -> Any:
 
 
 def _resolve_method(section: Config) -> Method:
-    """Makes the method that a section names, with the numbers that it sets."""
-    kinds = presets.number_types()
+    """Makes the method that a section names, with the hyperparameters that it sets."""
+    kinds = presets.hyperparameter_types()
     if section.name not in presets.PRESETS:
         raise InputError(f"method.name {section.name!r} is none of {', '.join(presets.PRESETS)}")
-    numbers = {
+    hyperparameters = {
         name: _check_type(value, kinds[name], f"method.{name}")
         for name, value in section.items()
         if name != "name" and value is not None
     }
     try:
-        return presets.get(section.name, **numbers)
-    except ValueError as error:  # a number that the method does not have
+        return presets.get(section.name, **hyperparameters)
+    except ValueError as error:  # a hyperparameter that the method does not have
         raise InputError(f"{error}; leave it out or choose another method.name") from None
 
 

@@ -1,7 +1,7 @@
 """Every setting of a run, with its default: the one place where a config key is declared.
 
 `papo_jax.config.config_dict` turns them into an `ml_collections` config for the command line, and
-back. The numbers of a method are declared in its rules (`papo_jax.methods.method`).
+back. The hyperparameters of a method are declared in its rules (`papo_jax.methods.method`).
 """
 
 import dataclasses
@@ -212,8 +212,8 @@ class Settings:
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:
-    """Returns what `config.json` holds: every setting, the method as its preset and its numbers."""
-    method = {"name": settings.method.name, **settings.method.numbers()}
+    """Returns what `config.json` holds: every setting, a method by its name and hyperparameters."""
+    method = {"name": settings.method.name, **settings.method.hyperparameters()}
     sections = {
         field.name: getattr(settings, field.name)
         for field in dataclasses.fields(settings)

@@ -86,7 +86,7 @@ def compute_weighted_advantages(
 
     # PAPO's weights, by the signal and the phase: s itself, or the branch that `switch` is at.
     signal = signals.SIGNALS[method.signal]
-    switching = method.number("weighting") == "switch"
+    switching = method.hyperparameter("weighting") == "switch"
     phase = method.direction * (entropy_trajectory.switch if switching else s)
     reduction = method.objective.reduction(tokens.mask, max_new_tokens)
     weights = method.weight_rule(

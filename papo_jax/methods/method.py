@@ -1,7 +1,7 @@
-"""A method as a value: a rule for each point of the step where it acts, and its numbers.
+"""A method as a value: a rule for each point of the step where it acts, and its hyperparameters.
 
-A rule is a pure function. Its "numbers", which a config may change (floats and integers, but also
-flags and names of choices), are its keyword-only arguments of plain type, declared with their
+A rule is a pure function. Its hyperparameters, which a config may change (floats and integers, but
+also flags and names of choices), are its keyword-only arguments of plain type, declared with their
 defaults in its signature and nowhere else; a preset binds those that differ with
 `functools.partial`.
 """
@@ -15,15 +15,15 @@ from typing import Any
 import jax
 
 from papo_jax.methods import advantages, phase, reweighting, signals
-from papo_jax.methods.objectives import Objective
-from papo_jax.methods.rule_numbers import (
-    Number,
-    bind_numbers,
-    bound_numbers,
+from papo_jax.methods.hyperparameters import (
+    Hyperparameter,
+    bind_hyperparameters,
+    bound_hyperparameters,
     check_binding,
-    declared_numbers,
+    declared_hyperparameters,
     unbind_function,
 )
+from papo_jax.methods.objectives import Objective
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,63 +71,67 @@ class Method:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Raises `TypeError` for a rule that binds a number that its function does not declare."""
+        """Raises `TypeError` for a rule that binds a name that its function does not declare."""
         for rule in self._rules_by_name().values():
             check_binding(rule)
 
     def __eq__(self, other: object) -> bool:
-        """Compares rules by function and numbers, since partials compare by identity."""
+        """Compares rules by function and hyperparameters, since partials compare by identity."""
         return isinstance(other, Method) and self._compared_values() == other._compared_values()
 
     def __hash__(self) -> int:
         return hash(tuple(self._compared_values().items()))
 
-    def numbers(self) -> dict[str, Number]:
-        """Returns every number that a config may change, name -> value."""
-        found: dict[str, Number] = {name: getattr(self, name) for name in OWN_NUMBERS}
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        """Returns every hyperparameter that a config may change, name -> value."""
+        found: dict[str, Hyperparameter] = {
+            name: getattr(self, name) for name in OWN_HYPERPARAMETERS
+        }
         for rule in self._rules_by_name().values():
-            found |= bound_numbers(rule)
+            found |= bound_hyperparameters(rule)
         return found
 
-    def with_numbers(self, **numbers: Any) -> "Method":
-        """Returns the method with other numbers.
+    def with_hyperparameters(self, **values: Any) -> "Method":
+        """Returns the method with other hyperparameters.
 
         Args:
-          **numbers: name -> value, which may be traced; a name that several rules declare is bound
-            in each.
+          **values: of hyperparameters by name, which may be traced; a name that several rules
+            declare is bound in each.
 
         Raises:
-          ValueError: if the method has no such number.
+          ValueError: if the method has no such hyperparameter.
 
         >>> from papo_jax.methods import presets
-        >>> presets.get("clip_cov").with_numbers(covariance_share=0.01).number("covariance_share")
-        0.01
+        >>> presets.get("papo").with_hyperparameters(w_max=2.0).hyperparameter("w_max")
+        2.0
         """
-        unknown = sorted(numbers.keys() - self.numbers().keys())
+        unknown = sorted(values.keys() - self.hyperparameters().keys())
         if unknown:
             raise ValueError(f"method.{unknown[0]} means nothing to {self.name!r}")
-        own = {name: value for name, value in numbers.items() if name in OWN_NUMBERS}
-        rules = {name: bind_numbers(rule, numbers) for name, rule in self._rules_by_name().items()}
+        own = {name: value for name, value in values.items() if name in OWN_HYPERPARAMETERS}
+        rules = {
+            name: bind_hyperparameters(rule, values) for name, rule in self._rules_by_name().items()
+        }
         loss = rules.pop("loss")
         objective = self.objective._replace(loss=loss)
         return dataclasses.replace(self, objective=objective, **rules, **own)
 
-    def number_types(self) -> dict[str, type]:
-        """Returns the type of every number, name -> type."""
+    def hyperparameter_types(self) -> dict[str, type]:
+        """Returns the type of every hyperparameter, name -> type."""
         annotations = typing.get_type_hints(type(self))
-        found = {name: annotations[name] for name in OWN_NUMBERS}
+        found = {name: annotations[name] for name in OWN_HYPERPARAMETERS}
         for rule in self._rules_by_name().values():
-            found |= declared_numbers(rule)
+            found |= declared_hyperparameters(rule)
         return found
 
-    def number(self, name: str) -> Any:
-        """Returns one number, None if the method has none of that name."""
-        return self.numbers().get(name)
+    def hyperparameter(self, name: str) -> Any:
+        """Returns one hyperparameter, None if the method has none of that name."""
+        return self.hyperparameters().get(name)
 
     @property
     def needs_reference(self) -> bool:
         """True if the objective looks at a reference policy."""
-        return bool(self.number("kl_coefficient"))
+        return bool(self.hyperparameter("kl_coefficient"))
 
     @property
     def needs_parameter_polarity(self) -> bool:
@@ -137,7 +141,12 @@ class Method:
     def _compared_values(self) -> dict[Any, Any]:
         functions = {name: unbind_function(rule) for name, rule in self._rules_by_name().items()}
         unbound_objective = self.objective._replace(loss=functions["loss"])
-        return {**functions, "objective": unbound_objective, "name": self.name, **self.numbers()}
+        return {
+            **functions,
+            "objective": unbound_objective,
+            "name": self.name,
+            **self.hyperparameters(),
+        }
 
     def _rules_by_name(self) -> dict[str, Callable]:
         """Returns every rule by its field's name, and the objective's loss as "loss"."""
@@ -153,5 +162,13 @@ RULES = (
     "phase_rule",
     "weight_rule",
 )
-# Fields of `Method` that are numbers themselves.
-OWN_NUMBERS = ("signal", "direction", "dead_band", "pack", "overlong", "overlong_mask", "refills")
+# Fields of `Method` that are hyperparameters themselves.
+OWN_HYPERPARAMETERS = (
+    "signal",
+    "direction",
+    "dead_band",
+    "pack",
+    "overlong",
+    "overlong_mask",
+    "refills",
+)

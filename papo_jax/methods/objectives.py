@@ -1,7 +1,7 @@
 """Objectives: a loss as a sum over tokens and its count, which divides it after accumulation.
 
 An objective's loss takes a `TokenBatch`, the `TokenReduction` that says how tokens are averaged
-and, as keywords with defaults, its numbers.
+and, as keywords with defaults, its hyperparameters.
 
 Shapes: B sequences, T time; [B, T] float32 and a boolean mask. In formulas r is the importance
 ratio exp(logprob - old_logprob), A the weighted advantage w A that the batch holds, and c and count
@@ -51,7 +51,7 @@ class Objective(NamedTuple):
     """A loss, how its tokens are averaged, and what it needs from the learner.
 
     Attributes:
-      loss: (`TokenBatch`, `TokenReduction`, *, numbers) -> `LossSum`.
+      loss: (`TokenBatch`, `TokenReduction`, *, hyperparameters) -> `LossSum`.
       reduction: (mask, max_new_tokens) -> `TokenReduction`.
       needs_full_minibatch: true if a token's term depends on other tokens (a batch mean, a top
         share, a sequence's ratio). Then the loss is computed on the whole minibatch, after a pass
@@ -66,21 +66,21 @@ class Objective(NamedTuple):
     needs_token_uniforms: bool = False
 
     def __call__(
-        self, tokens: TokenBatch, *, max_new_tokens: int | None = None, **numbers
+        self, tokens: TokenBatch, *, max_new_tokens: int | None = None, **hyperparameters
     ) -> LossSum:
         """Computes the loss of whole answers.
 
         Args:
           tokens: `TokenBatch`.
           max_new_tokens: the longest completion that is allowed, for `limit_mean`.
-          **numbers: of the loss.
+          **hyperparameters: of the loss.
 
         >>> one = lambda x: jnp.array([[x]])
         >>> tokens = TokenBatch(one(jnp.log(2.0)), one(0.0), one(1.0), one(True))
         >>> round(float(DAPO(tokens, clip_high=0.3).total), 3)  # r = 2 is clipped to 1.3
         -1.3
         """
-        return self.loss(tokens, self.reduction(tokens.mask, max_new_tokens), **numbers)
+        return self.loss(tokens, self.reduction(tokens.mask, max_new_tokens), **hyperparameters)
 
 
 def answer_mean(mask: jax.Array, max_new_tokens: int | None = None) -> TokenReduction:

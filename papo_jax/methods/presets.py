@@ -11,9 +11,9 @@ from typing import Any
 
 from papo_jax.errors import InputError
 from papo_jax.methods import method_files, phase, reweighting
+from papo_jax.methods.hyperparameters import Hyperparameter
 from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import DAPO, GRPO
-from papo_jax.methods.rule_numbers import Number
 
 
 def grpo() -> Method:
@@ -130,33 +130,33 @@ PRESETS: dict[str, Callable[[], Method]] = {
 } | method_files.find_presets()
 
 
-def get(name: str, **numbers: Any) -> Method:
+def get(name: str, **hyperparameters: Any) -> Method:
     """Returns a method.
 
     Args:
       name: one of `PRESETS`.
-      **numbers: those that differ from the preset's.
+      **hyperparameters: those that differ from the preset's.
 
     Raises:
-      ValueError: if there is no such method, or it has no such number.
+      ValueError: if there is no such method, or it has no such hyperparameter.
 
-    >>> get("dapo").number("clip_high"), get("papo", lam=0.5).number("lam")
+    >>> get("dapo").hyperparameter("clip_high"), get("papo", lam=0.5).hyperparameter("lam")
     (0.28, 0.5)
     """
     if name not in PRESETS:
         raise ValueError(f"method.name {name!r} is none of {', '.join(PRESETS)}")
-    return dataclasses.replace(PRESETS[name](), name=name).with_numbers(**numbers)
+    return dataclasses.replace(PRESETS[name](), name=name).with_hyperparameters(**hyperparameters)
 
 
-def number_types() -> dict[str, type]:
-    """Returns every number that some preset has, name -> type: the config keys of a method.
+def hyperparameter_types() -> dict[str, type]:
+    """Returns every hyperparameter that some preset has, name -> type: the config keys of a method.
 
     Raises:
-      InputError: if two presets declare a number of one name with other types.
+      InputError: if two presets declare a hyperparameter of one name with other types.
     """
     found: dict[str, type] = {}
     for name in PRESETS:
-        for key, kind in get(name).number_types().items():
+        for key, kind in get(name).hyperparameter_types().items():
             if found.setdefault(key, kind) is not kind:
                 raise InputError(
                     f"{key} of the method {name!r} is of type {kind.__name__};"
@@ -165,10 +165,10 @@ def number_types() -> dict[str, type]:
     return found
 
 
-def numbers(name: str) -> dict[str, Number]:
-    """Returns the numbers of a preset, which a config may change.
+def hyperparameters(name: str) -> dict[str, Hyperparameter]:
+    """Returns the hyperparameters of a preset, which a config may change.
 
-    >>> sorted(set(numbers("clip_cov")) - set(numbers("reinforce")))
+    >>> sorted(set(hyperparameters("clip_cov")) - set(hyperparameters("reinforce")))
     ['clip_high', 'clip_low', 'covariance_high', 'covariance_low', 'covariance_share', 'epsilon']
     """
-    return get(name).numbers()
+    return get(name).hyperparameters()

@@ -23,7 +23,7 @@ def test_config_and_settings_are_the_same_thing():
 
 def test_variant_names_the_method_and_sets_keys():
     made = changed("dapo,lam=0.25,training.steps=7,remat=full")
-    assert made.method.name == "dapo" and made.method.number("lam") == 0.25
+    assert made.method.name == "dapo" and made.method.hyperparameter("lam") == 0.25
     assert made.training.steps == 7 and made.model.remat == "full"
     assert changed("") == settings.Settings()
     assert changed("seed=3").seed == 3
@@ -32,7 +32,7 @@ def test_variant_names_the_method_and_sets_keys():
 def test_variant_sets_what_was_none():
     assert changed("microbatch=8").training.microbatch == 8
     assert changed("task.path=a/b.jsonl").task.path == "a/b.jsonl"
-    assert changed("target=1").method.number("target") == 1.0
+    assert changed("target=1").method.hyperparameter("target") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_wrong_type_in_a_config_file():
 
 
 def test_method_numbers_are_the_preset_with_what_differs():
-    numbers = changed("papo,lam=0.1,clip_high=0.3").method.numbers()
+    numbers = changed("papo,lam=0.1,clip_high=0.3").method.hyperparameters()
     assert (numbers["lam"], numbers["clip_high"], numbers["clip_low"]) == (0.1, 0.3, 0.2)
-    assert changed("dapo").method.numbers()["lam"] == 0.0
+    assert changed("dapo").method.hyperparameters()["lam"] == 0.0
 
 
 def test_dictionary_survives_json():
@@ -100,7 +100,7 @@ def test_settings_survive_their_dictionary(variant):
     # Of the method its name and numbers, and so no file that may be moved.
     values = (value for key, value in whole["method"].items() if key != "name")
     assert not any("papo_jax" in str(value) for value in values)
-    assert whole["method"].keys() == {"name", *made.method.numbers()}
+    assert whole["method"].keys() == {"name", *made.method.hyperparameters()}
     assert config_dict.resolve_settings(config_dict.from_dict(whole, "config.json")) == made
 
 
@@ -200,7 +200,7 @@ def test_a_number_that_is_of_two_types_in_two_methods_is_said(monkeypatch):
         InputError,
         match="dual_clip of the method 'other' is of type int; another method's is of type float",
     ):
-        presets.number_types()
+        presets.hyperparameter_types()
 
 
 def test_default_passes_the_checks():

@@ -192,7 +192,7 @@ def test_jit_changes_nothing(gradient, batch):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_predicted_entropy_change_by_hand(scorer, params, gradient, batch, objective):
-    numbers, mask = presets.get(objective).numbers(), batch.trajectories.action
+    numbers, mask = presets.get(objective).hyperparameters(), batch.trajectories.action
     stats = scorer.token_stats(params, batch.trajectories)
     ratio, advantage = np.exp(stats.logprob - batch.old_logprob), batch.weighted_advantages
     # min(r A, clip(r) A) loses its gradient above the range where A > 0 and below it where A < 0.

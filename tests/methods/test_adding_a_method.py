@@ -40,7 +40,7 @@ sys.exit(run.main(sys.argv))
     re.DOTALL | re.MULTILINE,
 )
 # Of every method, whatever its loss.
-COMMON = Method(Objective(unclipped_surrogate, token_mean)).numbers().keys()
+COMMON = Method(Objective(unclipped_surrogate, token_mean)).hyperparameters().keys()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_table_has_the_numbers_of_the_presets(line):
     }
     for low, high in re.findall(r"clip ([\d.e-]+)(?: / ([\d.e-]+))?", settings):
         said |= {"clip_low": fractions.Fraction(low), "clip_high": fractions.Fraction(high or low)}
-    numbers = presets.numbers(names.split("`")[1])
+    numbers = presets.hyperparameters(names.split("`")[1])
     assert {key: float(value) for key, value in said.items()} == {
         key: pytest.approx(numbers[key]) for key in said
     }
@@ -107,7 +107,7 @@ def test_the_other_presets_of_a_row_differ_as_its_brackets_say(name, differs):
         if line.startswith("| `") and f"`{name}`" in line.split("|")[1]
     )
     first = line.split("`")[1]
-    numbers, beside = presets.numbers(name), presets.numbers(first)
+    numbers, beside = presets.hyperparameters(name), presets.hyperparameters(first)
     assert {
         key: numbers[key] for key in numbers if numbers[key] != beside[key] and key != "pack"
     } == differs
@@ -162,7 +162,7 @@ PLAIN = "Objective(dual_clip_loss, token_mean)"
             0,
             PLAIN,
             BOUND.format("dual_clp=2.0"),
-            r"dual_clip_loss\(\) declares no number 'dual_clp'; the nearest is 'dual_clip'",
+            r"dual_clip_loss\(\) declares no hyperparameter 'dual_clp'; the nearest is 'dual_clip'",
         ),
         (
             1,

@@ -58,7 +58,7 @@ def each(names, quick=QUICK):
 
 
 def coarse(name: str) -> Method:
-    own = presets.numbers(name)
+    own = presets.hyperparameters(name)
     return presets.get(name, **{key: value for key, value in COARSE.items() if key in own})
 
 

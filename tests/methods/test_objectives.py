@@ -216,7 +216,7 @@ class TestPresets:
         declared = {field.name for field in dataclasses.fields(Method)}
         for rule in [*filter(None, rules), method.objective.loss]:
             declared |= set(inspect.signature(rule).parameters)
-        numbers = method.numbers()
+        numbers = method.hyperparameters()
         assert set(numbers) <= declared
         assert numbers["phase"] in phase.PHASES and numbers["weighting"] in reweighting.WEIGHTINGS
         assert numbers["signal"] in signals.SIGNALS
@@ -236,7 +236,7 @@ class TestPresets:
     def test_published_settings(self):
         keys = ("clip_low", "clip_high", "kl_coefficient", "lam", "refills")
         settings = {
-            name: [presets.get(name).number(key) for key in keys]
+            name: [presets.get(name).hyperparameter(key) for key in keys]
             for name in ("grpo", "dapo", "papo")
         }
         assert settings == {
@@ -244,11 +244,14 @@ class TestPresets:
             "dapo": [0.2, 0.28, 0.0, 0.0, 10],
             "papo": [0.2, 0.28, 0.0, 0.2, 0],
         }
-        assert presets.numbers("papo") == presets.numbers("dapo") | {"lam": 0.2, "refills": 0}
+        assert presets.hyperparameters("papo") == presets.hyperparameters("dapo") | {
+            "lam": 0.2,
+            "refills": 0,
+        }
 
     def test_a_number_that_a_preset_does_not_bind_is_its_rules_default(self):
         defaults = inspect.signature(phase.update).parameters
-        numbers = presets.numbers("clip_cov")
+        numbers = presets.hyperparameters("clip_cov")
         for key in set(defaults) - {"state", "entropy"}:
             assert numbers[key] == defaults[key].default, key
         assert numbers["covariance_share"] == 2e-4  # as `clip_cov_loss` declares it
@@ -262,8 +265,8 @@ class TestPresets:
     def test_a_method_cannot_be_changed(self):
         with pytest.raises(dataclasses.FrozenInstanceError):
             presets.get("papo").refills = 3
-        assert presets.get("papo").with_numbers(lam=0.3).number("lam") == 0.3
-        assert presets.get("papo").number("lam") == 0.2
+        assert presets.get("papo").with_hyperparameters(lam=0.3).hyperparameter("lam") == 0.3
+        assert presets.get("papo").hyperparameter("lam") == 0.2
 
     def test_a_number_goes_to_every_rule_that_declares_it(self):
         method = presets.get("adaptive_entropy", entropy_target=0.5)
@@ -294,7 +297,10 @@ PRESETS = (faulty,)
 @pytest.mark.parametrize(
     "binding, complaint",
     [
-        ("own_shar=0.2", r"loss\(\) declares no number 'own_shar'; the nearest is 'own_share'"),
+        (
+            "own_shar=0.2",
+            r"loss\(\) declares no hyperparameter 'own_shar'; the nearest is 'own_share'",
+        ),
         ("own_share='0.2'", r"loss\(\) is bound to own_share = '0.2'; it must be of type float"),
         ("own_share=True", r"loss\(\) is bound to own_share = True; it must be of type float"),
         ("own_flag=1", r"loss\(\) is bound to own_flag = 1; it must be of type bool"),

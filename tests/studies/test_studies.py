@@ -406,7 +406,7 @@ def test_every_entry_of_the_studies_is_a_preset_with_these_numbers():
 
     for entry in [*control.ENTRIES, *branches.ENTRIES, *baselines.ENTRIES]:
         assert set(entry.numbers) | set(entry.choices) | set(entry.scaled or ()) <= set(
-            presets.numbers(entry.method)
+            presets.hyperparameters(entry.method)
         ), entry.label
 
 

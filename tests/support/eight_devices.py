@@ -23,7 +23,7 @@ from papo_jax.learner.learn import take_rows
 from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
-from papo_jax.methods.rule_numbers import bound_numbers, unbind_function
+from papo_jax.methods.hyperparameters import bound_hyperparameters, unbind_function
 from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
@@ -48,7 +48,7 @@ def distinct_objectives() -> list[str]:
     found = {}
     for name in presets.PRESETS:
         objective = presets.get(name).objective
-        numbers = tuple(sorted(bound_numbers(objective.loss).items()))
+        numbers = tuple(sorted(bound_hyperparameters(objective.loss).items()))
         found.setdefault((unbind_function(objective.loss), objective.reduction, numbers), name)
     return [name for name in found.values() if name != "dapo"]
 
@@ -68,7 +68,7 @@ def distinct_weights() -> list[str]:
             method.coefficient_rule,
         )
         functions = tuple(unbind_function(rule) if rule else None for rule in rules)
-        found.setdefault((functions, method.signal, method.number("lam") > 0), name)
+        found.setdefault((functions, method.signal, method.hyperparameter("lam") > 0), name)
     return list(found.values())
 
 

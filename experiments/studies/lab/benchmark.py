@@ -52,7 +52,7 @@ class MethodEntry(NamedTuple):
         """Lists the numbers of each strength, with equal names, so that they share a program."""
         if not self.scaled:
             return [self.numbers]
-        published = {name: presets.get(self.method).number(name) for name in self.scaled}
+        published = {name: presets.get(self.method).hyperparameter(name) for name in self.scaled}
         return [{**published, **self.numbers}, {**published, **self.numbers, **self.scaled}]
 
 

@@ -215,7 +215,7 @@ class Trainer:
     def _make_learner(self, numbers: Numbers) -> Learner:
         """Returns the learner at the numbers of a run, which may be traced."""
         own = {name: value for name, value in numbers.items() if name != "learning_rate"}
-        method = self.method.with_numbers(**own)
+        method = self.method.with_hyperparameters(**own)
         return Learner(
             method=method,
             optimizer=make_optimizer(numbers["learning_rate"]),

@@ -1,7 +1,8 @@
-"""The numbers of a rule: its keyword-only arguments of plain type, with the values bound to them.
+"""Hyperparameters of a rule: its keyword-only arguments of plain type, with their bound values.
 
-A "number" is anything plain that a config may set: a float or an integer, a flag, a choice's name.
-Signatures are read when methods are loaded, to declare config keys; no array is passed that way.
+A hyperparameter is anything plain that a config may set: a float or an integer, a flag, the name of
+a choice. Signatures are read when methods are loaded, to declare config keys; no array is passed
+that way.
 """
 
 import difflib
@@ -13,15 +14,15 @@ from typing import Any
 
 import jax
 
-Number = bool | int | float | str | None
+Hyperparameter = bool | int | float | str | None
 PLAIN = (bool, int, float, str)
 
 
-def declared_numbers(rule: Callable) -> dict[str, type]:
-    """Returns the name and the type of every number that a rule declares.
+def declared_hyperparameters(rule: Callable) -> dict[str, type]:
+    """Returns the name and the type of every hyperparameter that a rule declares.
 
     >>> def loss(tokens, *, clip_low: float = 0.2, target: float | None = None, key=None): ...
-    >>> declared_numbers(loss)
+    >>> declared_hyperparameters(loss)
     {'clip_low': <class 'float'>, 'target': <class 'float'>}
     """
     found = {}
@@ -33,21 +34,23 @@ def declared_numbers(rule: Callable) -> dict[str, type]:
     return found
 
 
-def bound_numbers(rule: Callable) -> dict[str, Number]:
-    """Returns the value of every number of a rule: what is bound, else the signature's default.
+def bound_hyperparameters(rule: Callable) -> dict[str, Hyperparameter]:
+    """Returns the value of each hyperparameter of a rule: the bound one, else the default.
 
     >>> def loss(tokens, *, clip_low: float = 0.2, clip_high: float = 0.28): ...
-    >>> bound_numbers(functools.partial(loss, clip_high=0.3))
+    >>> bound_hyperparameters(functools.partial(loss, clip_high=0.3))
     {'clip_low': 0.2, 'clip_high': 0.3}
     """
     bound = rule.keywords if isinstance(rule, functools.partial) else {}
     parameters = _keyword_parameters(rule)
-    return {name: bound.get(name, parameters[name].default) for name in declared_numbers(rule)}
+    return {
+        name: bound.get(name, parameters[name].default) for name in declared_hyperparameters(rule)
+    }
 
 
-def bind_numbers(rule: Callable, numbers: Mapping[str, Any]) -> Callable:
-    """Binds those of the numbers that a rule declares; returns the rule itself if it has none."""
-    own = {name: numbers[name] for name in declared_numbers(rule) if name in numbers}
+def bind_hyperparameters(rule: Callable, values: Mapping[str, Any]) -> Callable:
+    """Binds those of the values that a rule declares; returns the rule itself if there is none."""
+    own = {name: values[name] for name in declared_hyperparameters(rule) if name in values}
     return functools.partial(rule, **own) if own else rule
 
 
@@ -57,9 +60,9 @@ def check_binding(rule: Callable) -> None:
     >>> def loss(tokens, *, clip_low: float = 0.2): ...
     >>> check_binding(functools.partial(loss, clip_lo=0.1))
     Traceback (most recent call last):
-    TypeError: loss() declares no number 'clip_lo'; the nearest is 'clip_low'
+    TypeError: loss() declares no hyperparameter 'clip_lo'; the nearest is 'clip_low'
     """
-    function, declared = unbind_function(rule), declared_numbers(rule)
+    function, declared = unbind_function(rule), declared_hyperparameters(rule)
     for name, parameter in _keyword_parameters(rule).items():
         if (
             name in declared
@@ -71,7 +74,7 @@ def check_binding(rule: Callable) -> None:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1, cutoff=0)
             hint = f"; the nearest is {near[0]!r}" if near else ""
-            raise TypeError(f"{function.__name__}() declares no number {name!r}{hint}")
+            raise TypeError(f"{function.__name__}() declares no hyperparameter {name!r}{hint}")
         accepted = (int, float) if declared[name] is float else declared[name]
         if isinstance(value, jax.Array | type(None)):
             continue  # a study that compiles once for all values traces it; None may be left open
