@@ -112,10 +112,17 @@ def _diagnose(
 
 
 def _save_skipped(workdir: pathlib.Path, output: LearnOutput, step: int) -> None:
-    """Writes every minibatch whose update was not finite to a file, to find the cause in."""
-    for number in np.flatnonzero(np.asarray(output.updates["update/skipped"])):
+    """Writes every minibatch whose update was not finite to a file, to find the cause in.
+
+    The file is named by the number of the update among those that were tried.
+    """
+    tried = np.flatnonzero(np.asarray(output.updates["update/tried"]))
+    skipped = np.asarray(output.updates["update/skipped"])
+    for number, planned in enumerate(tried):
+        if not skipped[planned]:
+            continue
         (workdir / "skipped").mkdir(exist_ok=True)
-        minibatch = take_rows(output.batch, np.asarray(output.plan.rows[number]))
+        minibatch = take_rows(output.batch, np.asarray(output.plan.rows[planned]))
         path = workdir / "skipped" / f"step_{step}_update_{number}.npz"
         # No array is called allow_pickle, the one keyword of savez that is not an array.
         np.savez(path, **_name_arrays(minibatch))  # pyright: ignore[reportArgumentType]
