@@ -225,7 +225,8 @@ def _check_number(key: str, value: float) -> None:
         )
     if value == float("inf") and key != "dual_clip" and not key.endswith("_high"):
         raise InputError(f"method.{key} is {value}; it must be finite")
-    if (key in _ABOVE_ZERO or key.startswith("clip_")) and value == 0:
+    above_zero = key in _ABOVE_ZERO or key.startswith("clip_") or key.endswith("_temperature")
+    if above_zero and value == 0:
         raise InputError(f"method.{key} is 0; it must be above 0")
     if key in _FROM_ONE and value < 1:
         raise InputError(f"method.{key} is {value}; it must be at least 1")

@@ -72,6 +72,7 @@ class LossFunction(NamedTuple):
             adaptive_coefficient=self.entropy_trajectory.adaptive_coefficient,
             rollout_entropy=self.entropy_trajectory.entropy,
             past_entropy=self.entropy_trajectory.ema,
+            dual_clip=self.method.dual_clip,
         )
         out = objective.loss(tokens, reduction)
         return out._replace(metrics={**out.metrics, "polarity/flipped": flips})

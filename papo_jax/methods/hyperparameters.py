@@ -25,13 +25,22 @@ def declared_hyperparameters(rule: Callable) -> dict[str, type]:
     >>> declared_hyperparameters(loss)
     {'clip_low': <class 'float'>, 'target': <class 'float'>}
     """
-    found = {}
-    for name, parameter in _keyword_parameters(rule).items():
-        options = typing.get_args(parameter.annotation) or (parameter.annotation,)
-        plain = [option for option in options if option in PLAIN]
-        if plain and all(option in (*PLAIN, type(None)) for option in options):
-            found[name] = plain[0]
-    return found
+    kinds = {
+        name: plain_type(parameter.annotation)
+        for name, parameter in _keyword_parameters(rule).items()
+    }
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def plain_type(annotation: Any) -> type | None:
+    """Returns the type of a hyperparameter's annotation, which may allow None too; or None.
+
+    >>> plain_type(float | None), plain_type(dict)
+    (<class 'float'>, None)
+    """
+    options = typing.get_args(annotation) or (annotation,)
+    kinds = [option for option in options if option is not type(None)]
+    return kinds[0] if kinds and all(kind in PLAIN for kind in kinds) else None
 
 
 def bound_hyperparameters(rule: Callable) -> dict[str, Hyperparameter]:

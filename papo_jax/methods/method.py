@@ -21,6 +21,7 @@ from papo_jax.methods.hyperparameters import (
     bound_hyperparameters,
     check_binding,
     declared_hyperparameters,
+    plain_type,
     unbind_function,
 )
 from papo_jax.methods.objectives import Objective
@@ -47,6 +48,8 @@ class Method:
       dead_band: nats per unit of logit step; a token with abs(T) within it is in neither branch.
       pack: true to fill minibatches one after another with the sequences of the loss, so that fewer
         updates are made where few are left; false to deal them out evenly.
+      dual_clip: the greatest importance ratio of a token with A < 0, above which it has no
+        gradient; None for no such bound.
       overlong: the last share of the greatest length in which answers are penalized, 0 for none.
       overlong_mask: true to leave truncated answers out of the loss.
       refills: dynamic sampling: how many more times prompts may be drawn in a step, to replace
@@ -65,6 +68,7 @@ class Method:
     direction: float = 1.0
     dead_band: float = 1e-6
     pack: bool = False
+    dual_clip: float | None = None
     overlong: float = 0.0
     overlong_mask: bool = False
     refills: int = 0
@@ -119,7 +123,7 @@ class Method:
     def hyperparameter_types(self) -> dict[str, type]:
         """Returns the type of every hyperparameter, name -> type."""
         annotations = typing.get_type_hints(type(self))
-        found = {name: annotations[name] for name in OWN_HYPERPARAMETERS}
+        found = {name: plain_type(annotations[name]) for name in OWN_HYPERPARAMETERS}
         for rule in self._rules_by_name().values():
             found |= declared_hyperparameters(rule)
         return found
@@ -168,6 +172,7 @@ OWN_HYPERPARAMETERS = (
     "direction",
     "dead_band",
     "pack",
+    "dual_clip",
     "overlong",
     "overlong_mask",
     "refills",

@@ -20,6 +20,11 @@ from papo_jax.methods.token_batch import TokenBatch
 
 Metrics = dict[str, tuple[jax.Array, jax.Array | int]]
 
+# Nats. Beyond it a log-ratio is held, without gradient: at 88 nats a float32 ratio is infinite, and
+# infinity times A = 0, or times a clip's 0 slope, is NaN for every token of the minibatch. verl and
+# OpenRLHF hold it at 20 too.
+LOG_RATIO_BOUND = 20.0
+
 
 class LossSum(NamedTuple):
     """What some sequences contribute to the minibatch's loss.
@@ -139,12 +144,13 @@ def clipped_surrogate(
     (-1.28, 1.0)
     """
     log_ratio = masked_log_ratio(tokens)
-    loss, zeroed, outside = clipped_loss(
-        jnp.exp(log_ratio), tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
+    ratio, held = bounded_ratio(log_ratio, tokens)
+    loss, clipped, outside = clipped_loss(
+        ratio, tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
     )
     if kl_coefficient:
         loss += kl_coefficient * reference_kl(tokens)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=zeroed, outside=outside)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | held, outside=outside)
     return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
 
 
@@ -161,9 +167,9 @@ def unclipped_surrogate(tokens: TokenBatch, reduction: TokenReduction) -> LossSu
       `LossSum`.
     """
     log_ratio = masked_log_ratio(tokens)
-    nowhere = jnp.zeros(tokens.mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=nowhere, outside=nowhere)
-    loss = -jnp.exp(log_ratio) * tokens.weighted_advantages
+    ratio, held = bounded_ratio(log_ratio, tokens)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=held, outside=jnp.zeros_like(held))
+    loss = -ratio * tokens.weighted_advantages
     return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
 
 
@@ -217,6 +223,40 @@ def masked_log_ratio(tokens: TokenBatch) -> jax.Array:
     return jnp.where(tokens.mask, tokens.logprob - tokens.old_logprob, 0.0)
 
 
+def bounded_ratio(log_ratio: jax.Array, tokens: TokenBatch) -> tuple[jax.Array, jax.Array]:
+    """Computes the importance ratio of each token under the bounds that no token may pass.
+
+        r = exp(log r),  log r held within `LOG_RATIO_BOUND`;  r <= dual_clip where A < 0
+
+    A ratio that is held has no gradient. The dual clip is Ye et al.'s 2020, arXiv 1912.09729:
+    max(min(r A, clip(r) A), c A) where A < 0, which is PPO's surrogate of min(r, c).
+
+    Args:
+      log_ratio: [B, T] from `masked_log_ratio`, or another log r with its gradient.
+      tokens: `TokenBatch`.
+
+    Returns:
+      (r [B, T], held [B, T] boolean: true where a bound holds it).
+
+    >>> one = lambda x: jnp.array([[x]])
+    >>> tokens = TokenBatch(one(90.0), one(0.0), one(0.0), one(True))
+    >>> [float(value[0, 0]) for value in bounded_ratio(masked_log_ratio(tokens), tokens)]
+    [485165184.0, 1.0]
+    """
+    log_ratio, held = hold_log_ratio(log_ratio)
+    ratio = jnp.exp(log_ratio)
+    if tokens.dual_clip is not None:
+        heavy = (tokens.weighted_advantages < 0) & (ratio > tokens.dual_clip)
+        held, ratio = held | heavy, jnp.where(heavy, tokens.dual_clip, ratio)
+    return ratio, held
+
+
+def hold_log_ratio(log_ratio: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns (log r held within `LOG_RATIO_BOUND`, without gradient there; where it is held)."""
+    held = jnp.abs(log_ratio) >= LOG_RATIO_BOUND
+    return jnp.where(held, jnp.sign(log_ratio) * LOG_RATIO_BOUND, log_ratio), held
+
+
 def masked_sum(reduction: TokenReduction, values: jax.Array, mask: jax.Array) -> jax.Array:
     """Returns sum c values over the mask, [], float32."""
     return (reduction.token_weights * jnp.where(mask, values, 0.0)).sum()
@@ -250,7 +290,11 @@ def clipped_loss(
 
 
 def k3(log_ratio: jax.Array) -> jax.Array:
-    """Returns r - 1 - log r >= 0, Schulman's estimate of a KL divergence from samples, nats."""
+    """Returns r - 1 - log r >= 0, Schulman's estimate of a KL divergence from samples, nats.
+
+    Without gradient, and constant, where log r is beyond `LOG_RATIO_BOUND`.
+    """
+    log_ratio, _ = hold_log_ratio(log_ratio)
     return jnp.expm1(log_ratio) - log_ratio
 
 

@@ -35,6 +35,7 @@ class TokenBatch(NamedTuple):
       adaptive_coefficient: [] the coefficient that the method's `coefficient_rule` moves.
       rollout_entropy: [] mean entropy of the rollout under the policy that sampled it, nats.
       past_entropy: [] moving average of the rollouts' entropies, this one included, nats.
+      dual_clip: [] the greatest importance ratio of a token with A < 0; None for no such bound.
     """
 
     logprob: jax.Array
@@ -50,6 +51,7 @@ class TokenBatch(NamedTuple):
     adaptive_coefficient: jax.Array = UNFILLED
     rollout_entropy: jax.Array = UNFILLED
     past_entropy: jax.Array = UNFILLED
+    dual_clip: jax.Array | float | None = None
 
 
 class SampledTokens(NamedTuple):

@@ -20,7 +20,7 @@ from papo_jax.methods.token_batch import TokenBatch
 
 ROOT = pathlib.Path(run.__file__).parent
 PAGE = (ROOT / "docs/methods.md").read_text()
-NAME = "dual_clip_ppo"
+NAME = "sapo"
 
 # `run.py`, with one more folder that methods are looked for in.
 RUN = """
@@ -128,22 +128,25 @@ def test_objective_by_hand(file):
         weighted_advantages=np.float32([[-1, -1, 1, -1]]),
         mask=np.ones((1, 4), bool),
     )
-    out = preset().objective(tokens, dual_clip=3.0)
-    # -(-3) for the ratio 5 that is cut at 3, -(-2), -1.2 for the ratio that PPO's clip holds, -(-1)
-    np.testing.assert_allclose(out.total, 3 + 2 - 1.2 + 1, rtol=1e-6)
-    assert out.count == 4
-    assert [float(number) for number in out.metrics["clip/fraction"]] == [2.0, 4.0]
+    out = preset().objective(tokens, right_temperature=0.5, wrong_temperature=2.0)
+    # A mean over four tokens. A = -1: 2 / (1 + e^-8), 2 / (1 + e^-2) and 1 for the ratios 5, 2 and
+    # 1; A = 1: -8 / (1 + e^-2) for the ratio 5.
+    sigmoid_two, sigmoid_eight = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(-8.0))
+    expected = (2 * sigmoid_eight + 2 * sigmoid_two - 8 * sigmoid_two + 1) / 4
+    np.testing.assert_allclose(out.total, expected, rtol=1e-6)
+    assert out.count == 1
+    assert [float(number) for number in out.metrics["clip/fraction"]] == [0.0, 4.0]
 
 
 def test_a_step_with_the_added_method(file, command_line, tmp_path):
-    overrides = {"method.name": NAME, "method.dual_clip": 2.5, "training.steps": 1}
+    overrides = {"method.name": NAME, "method.wrong_temperature": 1.5, "training.steps": 1}
     flags = command_line(tmp_path / "run", overrides)[1:]
     done = subprocess.run(
         [sys.executable, "-c", RUN, file.parent, *flags], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     method = json.loads((tmp_path / "run" / "config.json").read_text())["method"]
-    assert (method["name"], method["dual_clip"], method["clip_low"]) == (NAME, 2.5, 0.2)
+    assert (method["name"], method["wrong_temperature"], method["dual_clip"]) == (NAME, 1.5, None)
     assert "papo_jax" not in str(method)  # no file, which may be moved
     (row,) = (
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -151,8 +154,8 @@ def test_a_step_with_the_added_method(file, command_line, tmp_path):
     assert row["grad_norm"] > 0 and row["update/skipped"] == 0 and np.isfinite(row["loss"])
 
 
-BOUND = "Objective(functools.partial(dual_clip_loss, {}), token_mean)"
-PLAIN = "Objective(dual_clip_loss, token_mean)"
+BOUND = "Objective(functools.partial(sapo_loss, {}), answer_mean)"
+PLAIN = "Objective(sapo_loss, answer_mean)"
 
 
 @pytest.mark.parametrize(
@@ -161,22 +164,23 @@ PLAIN = "Objective(dual_clip_loss, token_mean)"
         (
             0,
             PLAIN,
-            BOUND.format("dual_clp=2.0"),
-            r"dual_clip_loss\(\) declares no hyperparameter 'dual_clp'; the nearest is 'dual_clip'",
+            BOUND.format("right_temperatur=2.0"),
+            r"sapo_loss\(\) declares no hyperparameter 'right_temperatur'; the nearest is"
+            " 'right_temperature'",
         ),
         (
             1,
             PLAIN,
-            BOUND.format("dual_clip='3'"),
-            r"dual_clip_loss\(\) is bound to dual_clip = '3'; it must be of type float",
+            BOUND.format("right_temperature='3'"),
+            r"sapo_loss\(\) is bound to right_temperature = '3'; it must be of type float",
         ),
         (
             2,
-            "dual_clip: float = 3.0",
-            "dual_clip: float",
-            r"dual_clip_loss\(\) gives 'dual_clip' no default and nothing binds it",
+            "right_temperature: float = 1.0",
+            "right_temperature: float",
+            r"sapo_loss\(\) gives 'right_temperature' no default and nothing binds it",
         ),
-        (3, f"return Method({PLAIN})", "return None", r"dual_clip_ppo\(\) returns no Method"),
+        (3, f"return Method({PLAIN})", "return None", r"sapo\(\) returns no Method"),
         (4, "import jax.numpy as jnp", "import jax.nmpy as jnp", "No module named 'jax.nmpy'"),
     ],
     ids=["misspelled", "another type", "no default", "no method", "import"],
@@ -196,11 +200,13 @@ def test_a_faulty_file_is_refused_when_it_is_loaded(
 def test_a_number_of_another_type_ends_a_run_in_one_line(tmp_path, command_line):
     folder = tmp_path / "methods"
     folder.mkdir()
-    (folder / f"{NAME}.py").write_text(CODE.replace("dual_clip: float = 3.0", "dual_clip: int = 3"))
+    (folder / f"{NAME}.py").write_text(
+        CODE.replace("right_temperature: float = 1.0", "tau: int = 1")
+    )
     flags = command_line(tmp_path / "run")[1:]
     done = subprocess.run(
         [sys.executable, "-c", RUN, folder, *flags], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert f"dual_clip of the method '{NAME}' is of type int" in done.stderr
+    assert f"tau of the method '{NAME}' is of type int" in done.stderr
     assert not (tmp_path / "run").exists()

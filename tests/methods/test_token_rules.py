@@ -62,11 +62,12 @@ def act(
     ratio, advantages, probability = (
         np.asarray(array, np.float32) for array in (ratio, advantages, probability)
     )
-    logprob, objective = np.log(probability), presets.get(name, **(changes or {})).objective
+    method = presets.get(name, **(changes or {}))
+    logprob, objective = np.log(probability), method.objective
     reduction = objective.reduction(mask, max_new_tokens)
     if token_weights is not None:
         reduction = reduction._replace(token_weights=token_weights)
-    known = {"reference_logprob": logprob, **GIVEN, **given}
+    known = {"reference_logprob": logprob, "dual_clip": method.dual_clip, **GIVEN, **given}
 
     def total(logprob, entropy):
         old = np.log(probability / ratio)

@@ -23,6 +23,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
@@ -64,7 +65,7 @@ def bapo_loss(
     """
     mask, weighted = tokens.mask, tokens.weighted_advantages
     log_ratio = masked_log_ratio(tokens)
-    ratio = jnp.exp(log_ratio)
+    ratio, held = bounded_ratio(log_ratio, tokens)
     lows, highs = _bound_path(low_first, low_min, low_max, high_min, high_max, bound_step)
     fixed_ratio = jax.lax.stop_gradient(ratio)
 
@@ -79,7 +80,7 @@ def bapo_loss(
     low, high = lows[chosen], highs[chosen]
 
     loss, clipped, outside = clipped_loss(ratio, weighted, low, high)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped, outside=outside)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | held, outside=outside)
     metrics |= {"bounds/low": (low, 1), "bounds/high": (high, 1)}
     return LossSum(masked_sum(reduction, loss, mask), reduction.count, metrics)
 

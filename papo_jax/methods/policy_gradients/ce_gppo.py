@@ -14,6 +14,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     masked_log_ratio,
     masked_sum,
     ratio_metrics,
@@ -30,13 +31,12 @@ def ce_gppo_loss(
     above_beta: float = 1.0,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
-    dual_clip: float = 10.0,
 ) -> LossSum:
     """Computes the surrogate whose clipped tokens pass a bounded gradient on.
 
         l = beta1 (1 - low) / sg(r) r A     where A < 0 and r < 1 - low
             beta2 (1 + high) / sg(r) r A    where A > 0 and r > 1 + high
-            r A                             elsewhere; where A < 0, not below dual_clip A
+            r A                             elsewhere
         L = -1/N sum_t l
 
     Args:
@@ -44,29 +44,26 @@ def ce_gppo_loss(
       reduction: `token_mean`.
       below_beta, above_beta: beta1 and beta2.
       clip_low, clip_high: the ratio's range is 1 - clip_low to 1 + clip_high.
-      dual_clip: above this ratio a token with A < 0 has no gradient.
 
     Returns:
       `LossSum` whose count is the number of tokens.
     """
     weighted, log_ratio = tokens.weighted_advantages, masked_log_ratio(tokens)
-    ratio, low, high = jnp.exp(log_ratio), 1.0 - clip_low, 1.0 + clip_high
+    (ratio, held), low, high = bounded_ratio(log_ratio, tokens), 1.0 - clip_low, 1.0 + clip_high
     # 1, with the ratio's relative slope.
     unit = jnp.exp(log_ratio - jax.lax.stop_gradient(log_ratio))
     below, above = (weighted < 0) & (ratio < low), (weighted > 0) & (ratio > high)
     passed = jnp.where(
         below, below_beta * low * unit, jnp.where(above, above_beta * high * unit, ratio)
     )
-    cut = (weighted < 0) & (ratio > dual_clip)
-    loss = -jnp.where(cut, dual_clip, passed) * weighted
     outside = (ratio < low) | (ratio > high)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=cut, outside=outside)
-    return LossSum(masked_sum(reduction, loss, tokens.mask), reduction.count, metrics)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=held & ~below & ~above, outside=outside)
+    return LossSum(masked_sum(reduction, -passed * weighted, tokens.mask), reduction.count, metrics)
 
 
 def ce_gppo() -> Method:
     """CE-GPPO, arXiv 2509.20712: beta 0.75 and 1, clip 0.2, dual clip 10, token mean."""
-    return Method(Objective(ce_gppo_loss, token_mean))
+    return Method(Objective(ce_gppo_loss, token_mean), dual_clip=10.0)
 
 
 PRESETS = (ce_gppo,)

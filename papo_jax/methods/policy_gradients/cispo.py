@@ -14,6 +14,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     masked_log_ratio,
     masked_sum,
     ratio_metrics,
@@ -44,7 +45,7 @@ def cispo_loss(
       `LossSum` whose count is the number of tokens.
     """
     mask, log_ratio = tokens.mask, masked_log_ratio(tokens)
-    ratio = jnp.exp(log_ratio)
+    ratio, _ = bounded_ratio(log_ratio, tokens)  # a weight: held, it still pulls
     pull = jnp.clip(ratio, weight_low, weight_high) * tokens.weighted_advantages
     pull = jax.lax.stop_gradient(jnp.where(mask, pull, 0.0))
     outside = (ratio < weight_low) | (ratio > weight_high)

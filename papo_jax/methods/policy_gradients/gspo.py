@@ -16,7 +16,9 @@ from papo_jax.methods.objectives import (
     Objective,
     TokenReduction,
     answer_mean,
+    bounded_ratio,
     clipped_loss,
+    hold_log_ratio,
     masked_log_ratio,
     masked_sum,
     ratio_metrics,
@@ -46,14 +48,17 @@ def gspo_loss(
     """
     mask, logprob = tokens.mask, tokens.logprob
     log_ratio = masked_log_ratio(tokens)
-    answer_log_ratio = (reduction.token_weights * log_ratio).sum(axis=1, keepdims=True)
+    # Held token by token, so that one of them cannot be the whole mean.
+    answer_log_ratio = (reduction.token_weights * hold_log_ratio(log_ratio)[0]).sum(
+        axis=1, keepdims=True
+    )
     # Zero, with the slope of the token's own log-probability.
     own_slope = jnp.where(mask, logprob - jax.lax.stop_gradient(logprob), 0.0)
-    ratio = jnp.exp(jax.lax.stop_gradient(answer_log_ratio) + own_slope)
-    loss, zeroed, outside = clipped_loss(
+    ratio, held = bounded_ratio(jax.lax.stop_gradient(answer_log_ratio) + own_slope, tokens)
+    loss, clipped, outside = clipped_loss(
         ratio, tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
     )
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=zeroed, outside=outside)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | held, outside=outside)
     return LossSum(masked_sum(reduction, loss, mask), reduction.count, metrics)
 
 

@@ -7,7 +7,6 @@ micro-batch; here they are over the whole minibatch. The drawn tokens stay in th
 """
 
 import jax
-import jax.numpy as jnp
 
 from papo_jax.methods import token_random
 from papo_jax.methods.method import Method
@@ -15,6 +14,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
@@ -53,9 +53,9 @@ def clip_cov_loss(
     """
     mask, weighted = tokens.mask, tokens.weighted_advantages
     log_ratio = masked_log_ratio(tokens)
-    loss, clipped, outside = clipped_loss(
-        jnp.exp(log_ratio), weighted, 1.0 - clip_low, 1.0 + clip_high
-    )
+    ratio, held = bounded_ratio(log_ratio, tokens)
+    loss, clipped, outside = clipped_loss(ratio, weighted, 1.0 - clip_low, 1.0 + clip_high)
+    clipped |= held
     covariance = jax.lax.stop_gradient(centered_product(weighted, tokens.logprob, mask))
     inside = (covariance > covariance_low) & (covariance < covariance_high)
     drawn = token_random.select_lowest(

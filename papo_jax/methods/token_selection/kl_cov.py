@@ -17,6 +17,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     masked_log_ratio,
     masked_sum,
     ratio_metrics,
@@ -59,9 +60,11 @@ def kl_cov_loss(
         ties=tokens.token_uniforms,
     )
     distance = jnp.where(jnp.abs(log_ratio) > ROUNDING, jnp.abs(log_ratio), 0.0)
-    loss = -jnp.exp(log_ratio) * weighted + jnp.where(penalized, penalty * distance, 0.0)
-    nowhere = jnp.zeros(mask.shape, bool)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=nowhere, outside=nowhere)
+    ratio, held = bounded_ratio(log_ratio, tokens)
+    loss = -ratio * weighted + jnp.where(penalized, penalty * distance, 0.0)
+    metrics = ratio_metrics(
+        log_ratio, tokens, zeroed=held & ~penalized, outside=jnp.zeros_like(held)
+    )
     metrics["selected/tokens"] = (penalized.sum(), 1)
     return LossSum(masked_sum(reduction, loss, mask), reduction.count, metrics)
 

@@ -18,6 +18,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
@@ -58,9 +59,8 @@ def stare_loss(
     """
     mask, weighted = tokens.mask, tokens.weighted_advantages
     log_ratio = masked_log_ratio(tokens)
-    loss, clipped, outside = clipped_loss(
-        jnp.exp(log_ratio), weighted, 1.0 - clip_low, 1.0 + clip_high
-    )
+    ratio, held = bounded_ratio(log_ratio, tokens)
+    loss, clipped, outside = clipped_loss(ratio, weighted, 1.0 - clip_low, 1.0 + clip_high)
     surprisal = -jax.lax.stop_gradient(tokens.logprob)
 
     def select_surprising(side: jax.Array) -> jax.Array:
@@ -71,7 +71,7 @@ def stare_loss(
     wrong = select_surprising(mask & (weighted < 0))
     weights = jnp.where(right, right_weight, jnp.where(wrong, wrong_weight, 1.0))
     weights = jnp.where(tokens.rollout_entropy < entropy_target, weights, 1.0)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped, outside=outside)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | held, outside=outside)
     metrics["selected/tokens"] = ((mask & (weights != 1.0)).sum(), 1)
     return LossSum(masked_sum(reduction, weights * loss, mask), reduction.count, metrics)
 

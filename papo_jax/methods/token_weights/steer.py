@@ -14,6 +14,7 @@ from papo_jax.methods.objectives import (
     LossSum,
     Objective,
     TokenReduction,
+    bounded_ratio,
     clipped_loss,
     masked_log_ratio,
     masked_sum,
@@ -49,22 +50,23 @@ def steer_loss(
       `LossSum` whose count is the number of tokens.
     """
     log_ratio = masked_log_ratio(tokens)
+    ratio, held = bounded_ratio(log_ratio, tokens)
     loss, clipped, outside = clipped_loss(
-        jnp.exp(log_ratio), tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
+        ratio, tokens.weighted_advantages, 1.0 - clip_low, 1.0 + clip_high
     )
-    weights = damping_weights(tokens, log_ratio, damping_min, omega_floor)
-    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped, outside=outside)
+    weights = damping_weights(tokens, ratio, damping_min, omega_floor)
+    metrics = ratio_metrics(log_ratio, tokens, zeroed=clipped | held, outside=outside)
     return LossSum(masked_sum(reduction, weights * loss, tokens.mask), reduction.count, metrics)
 
 
 def damping_weights(
-    tokens: TokenBatch, log_ratio: jax.Array, damping_min: float, omega_floor: float
+    tokens: TokenBatch, ratio: jax.Array, damping_min: float, omega_floor: float
 ) -> jax.Array:
     """Computes the weights of `steer_loss`, [B, T] in [damping_min, 1], without gradient."""
     mask, logprob = tokens.mask, tokens.logprob
     probability = jnp.exp(jnp.where(mask, logprob, 0.0))
     # p / p_old is the ratio, which does not overflow where p_old underflows.
-    omega = tokens.weighted_advantages * jnp.exp(log_ratio) * (1.0 - probability)
+    omega = tokens.weighted_advantages * ratio * (1.0 - probability)
     omega = omega * (logprob + tokens.entropy)
     size = jnp.where(mask, jnp.abs(omega), 0.0)
     rate = -jnp.log(damping_min) / jnp.maximum(size.max(), omega_floor)
