@@ -123,7 +123,8 @@ class Method:
     def hyperparameter_types(self) -> dict[str, type]:
         """Returns the type of every hyperparameter, name -> type."""
         annotations = typing.get_type_hints(type(self))
-        found = {name: plain_type(annotations[name]) for name in OWN_HYPERPARAMETERS}
+        own = {name: plain_type(annotations[name]) for name in OWN_HYPERPARAMETERS}
+        found = {name: kind for name, kind in own.items() if kind is not None}
         for rule in self._rules_by_name().values():
             found |= declared_hyperparameters(rule)
         return found

@@ -11,8 +11,10 @@ from typing import NamedTuple, cast
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
+from papo_jax import parallel
 from papo_jax.evaluation.judging import judge_completions
 from papo_jax.grading.judgment import Judgment
 from papo_jax.learner.batches import Grades, Rollout, Trajectories
@@ -125,7 +127,8 @@ def collect_rollouts(run: TrainingRun, state: TrainState, step: int, clock: Cloc
     trained = drawn
     if len(draws) > 1:
         groups = np.argsort(~is_informative(drawn.right), kind="stable")[:prompts]
-        trained = _select_groups(drawn, groups)
+        # On the devices once, and not again for every program that reads it.
+        trained = _move_to_devices(_select_groups(drawn, groups), run.mesh)
     reference_logprob = None
     if run.reference is not None:
         reference_logprob = run.programs.score(run.reference, trained.trajectories).logprob
@@ -228,6 +231,14 @@ def _widen_prompts(trajectories: Trajectories, width: int) -> Trajectories:
         prompt_tokens=np.pad(np.asarray(trajectories.prompt_tokens), padding),
         prompt_valid=np.pad(np.asarray(trajectories.prompt_valid), padding),
     )
+
+
+def _move_to_devices(rollout: GradedRollout, mesh: Mesh) -> GradedRollout:
+    """Moves the arrays that the learner reads onto the mesh."""
+    trajectories, stats = jax.device_put(
+        (rollout.trajectories, rollout.stats), parallel.batch_sharding(mesh)
+    )
+    return rollout._replace(trajectories=trajectories, stats=stats)
 
 
 def _select_groups(drawn: GradedRollout, groups: np.ndarray) -> GradedRollout:

@@ -34,12 +34,23 @@ def rollout_metrics(batch: RolloutBatch, weighted: WeightedAdvantages) -> dict[s
         "length/truncated": np.asarray(drawn.completions.truncated).mean(),
         "rollout/draws": batch.draws,
         "rollout/informative": is_informative(right).mean(),
+        "rollout/informative_by_length": _informative_by_length(batch.trained, weighted).mean(),
         "rollout/kept": np.asarray(weighted.loss_mask).any(axis=1).mean(),
         "grader/error": verdicts[ERROR] / len(drawn.judgments),
         "grader/timeout": reasons[TIMEOUT] / len(drawn.judgments),
         "kl/sampler_trainer": (np.expm1(gap) - gap).mean(),  # k3, as in methods.objectives
         "logprob_gap/max": np.abs(gap).max(),
     }
+
+
+def _informative_by_length(trained: GradedRollout, weighted: WeightedAdvantages) -> np.ndarray:
+    """Tells which trained groups have one verdict and still teach, by their lengths alone, [N].
+
+    The penalty on long answers parts such a group's rewards, and dividing by the group's deviation
+    gives their advantages the size of those between right and wrong.
+    """
+    advantages = np.asarray(weighted.answer_advantages).reshape(trained.right.shape)
+    return ~is_informative(trained.right) & (np.ptp(advantages, axis=1) > 0)
 
 
 def list_samples(

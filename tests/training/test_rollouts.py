@@ -445,3 +445,32 @@ def test_a_policy_that_is_its_own_reference_has_no_kl_to_it(prepare):
     logprob = np.asarray(rollout.stats.logprob)
     assert (logprob[action] < 0).any()
     np.testing.assert_array_equal(np.asarray(rollout.reference_logprob)[action], logprob[action])
+
+
+def test_chosen_groups_are_moved_to_the_devices_once(prepared):
+    """Every program that reads them takes the same arrays, and none uploads them again."""
+    found = collect(prepared, [RIGHT, MIXED, WRONG, MIXED], [MIXED, WRONG, MIXED, MIXED])
+    leaves = jax.tree.leaves((found.rollout.trajectories, found.rollout.stats))
+    assert all(isinstance(leaf, jax.Array) for leaf in leaves)
+
+
+def test_groups_that_teach_by_their_lengths_alone_are_counted(prepare):
+    """All right, of different lengths: the penalty parts them; a mixed group is none of these."""
+    prepared = prepare(
+        {"method.name": "papo", "method.overlong": 1.0, "task.difficulty": 3, "seed": 5}
+    )
+    scripted = dataclasses.replace(prepared, pool=Scripted([RIGHT, WRONG, MIXED, RIGHT]))
+    _, record = train_step(scripted, first_state(prepared), 0)
+    state, pool = first_state(prepared), Scripted([RIGHT, WRONG, MIXED, RIGHT])
+    found = collect_rollouts(dataclasses.replace(prepared, pool=pool), state, 0, Clock())
+    lengths = np.asarray(found.trained.trajectories.action).sum(axis=1).reshape(4, 4)
+    parted = (np.ptp(lengths, axis=1) > 0) & [True, True, False, True]
+    assert parted.any()
+    assert record.row["rollout/informative_by_length"] == parted.mean()
+    assert record.row["rollout/informative"] == 0.25
+
+    # Without the penalty, none.
+    plain = prepare({"method.name": "papo", "method.overlong": 0.0, "task.difficulty": 3})
+    scripted = dataclasses.replace(plain, pool=Scripted([RIGHT, WRONG, MIXED, RIGHT]))
+    _, record = train_step(scripted, first_state(plain), 0)
+    assert record.row["rollout/informative_by_length"] == 0
