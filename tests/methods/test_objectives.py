@@ -333,3 +333,20 @@ sys.exit(run.main(["run.py", "--workdir=unused"]))
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert "faulty_rule cannot be used" in line and "own_share" in line
+
+
+@pytest.mark.parametrize(
+    "reduction, weights, count",
+    [
+        (objectives.answer_mean, [[0.5, 0.5, 0], [0, 0, 0], [0, 0, 1]], 2),
+        (objectives.token_mean, [[1, 1, 0], [0, 0, 0], [0, 0, 1]], 3),
+        (objectives.limit_mean, [[0.1, 0.1, 0], [0, 0, 0], [0, 0, 0.1]], 2),
+        (objectives.answer_sum, [[1, 1, 0], [0, 0, 0], [0, 0, 1]], 2),
+    ],
+)
+def test_reductions_by_hand(reduction, weights, count):
+    """Answers of two, no and one tokens, at most ten long: one without tokens counts nowhere."""
+    mask = np.array([[True, True, False], [False] * 3, [False, False, True]])
+    found = reduction(mask, 10)
+    np.testing.assert_allclose(found.token_weights, weights, rtol=1e-6)
+    assert found.count == count

@@ -174,6 +174,27 @@ def test_samples_and_seeds_differ():
     np.testing.assert_array_equal(first.tokens, run_generate(seed=0).tokens)
 
 
+def test_tokens_of_one_sequence_have_keys_of_their_own():
+    """From a flat distribution neighbors are equal one time in V; under one key, always."""
+    graph, params = make_model()
+    flat = jax.tree.map(jnp.zeros_like, params)
+    prompts = make_prompts()
+    out = compiled(
+        graph,
+        flat,
+        prompts,
+        make_key(0),
+        samples=32,
+        max_new_tokens=MAX_NEW_TOKENS,
+        stop_tokens=(),
+        temperature=1.0,
+    )
+    tokens = np.asarray(out.tokens)
+    for distance in range(1, MAX_NEW_TOKENS):
+        equal = (tokens[:, distance:] == tokens[:, :-distance]).mean()
+        assert equal < 3 / CONFIG.vocabulary_size, distance
+
+
 def test_the_loop_ends_when_every_sequence_has():
     """No output shows it, so the loop's condition is read: it also asks whether any row runs."""
     program = jax.make_jaxpr(

@@ -474,3 +474,17 @@ def test_groups_that_teach_by_their_lengths_alone_are_counted(prepare):
     scripted = dataclasses.replace(plain, pool=Scripted([RIGHT, WRONG, MIXED, RIGHT]))
     _, record = train_step(scripted, first_state(plain), 0)
     assert record.row["rollout/informative_by_length"] == 0
+
+
+def test_each_refill_answers_a_problem_anew(prepare):
+    """Four problems, so that each of three draws asks them all: no two give the same tokens."""
+    prepared = prepare({"method.refills": 2, "task.train_size": 4, "rollout.max_new_tokens": 8})
+    drawn = collect(prepared, [RIGHT] * 4, [WRONG] * 4, [RIGHT] * 4).drawn
+    found = {}
+    for index, problem in enumerate(drawn.problems):
+        tokens = np.asarray(drawn.completions.tokens)[4 * index : 4 * index + 4]
+        found.setdefault(problem.identifier, []).append(tokens)
+    assert len(found) == 4 and all(len(draws) == 3 for draws in found.values())
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        same = [(draws[first] == draws[second]).all(axis=1).mean() for draws in found.values()]
+        assert np.mean(same) < 0.5, (first, second)
