@@ -1,0 +1,1 @@
+"""Wording of answers: characters, LaTeX's decoration, numbers in digits and in words, choices."""
