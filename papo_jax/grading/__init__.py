@@ -7,7 +7,7 @@ Heavy packages (sympy, math-verify) load when a formula is first compared, and J
 'right'
 """
 
-from papo_jax.grading.integer_grader import extract_integer
+from papo_jax.grading.integer_extraction import extract_integer
 from papo_jax.grading.judgment import Judgment
 from papo_jax.grading.registry import GRADERS, grade, judge, versions
 from papo_jax.grading.workers.pool import Pool

@@ -2,6 +2,8 @@
 
 import re
 
+from papo_jax.grading.wording.multipliers import find_multiplier
+
 _LONGEST_GAP = 60  # characters between two numbers that may still be alternatives
 _PAUSE = r"[\s,;:.!?()*_`'\"|&$/=…\-\u2212\u2013]*"
 _HEDGES = "|".join(
@@ -12,8 +14,41 @@ _ONLY_HEDGES = re.compile(
     rf"{_PAUSE}(?:(?:{_HEDGES})(?![A-Za-z]){_PAUSE})+(?:[a-z]\s*=\s*)?", re.IGNORECASE
 )
 _NEGATED = re.compile(r"(?<![A-Za-z])(?:not|isn't|minus|negative)\s+[*_`$]*$", re.IGNORECASE)
-_SCALED = re.compile(
-    r"\s*(?:hundred|thousand|million|billion|trillion|dozen)s?(?![A-Za-z])", re.IGNORECASE
+
+_LONGEST_BOUND = 24  # characters of the words that make a bound of a number
+_BOUND_BEFORE = re.compile(
+    r"(?:(?<![A-Za-z])(?:at (?:the )?(?:least|most|minimum|maximum)"
+    r"|(?:no |not )?(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older) than"
+    r"|over|under|above|below|beyond|exceeds|exceeding|up to|between|from|within|not|never"
+    r"|m(?:in|ax)(?:imum)?(?: of)?|plus or minus|plus/minus|as (?:many|much|few|little) as"
+    r"|sqrt|log|ln|sin|cos|tan|abs|floor|ceil)"
+    r"|[<≤≥⩽⩾≦≧≠≮≯≲≳±∓¬|√∛∜∑∏∫]=?|(?<![-=>])>=?|!=|\+/-|-/\+"
+    r"|\\(?:leqq?|geqq?|[lg]eqslant|le|ge|lt|gt|neq?|ll|gg|pm|mp|not|sqrt|ln|log|sin|cos|tan))"
+    r"\s*[({\[*_`$]{0,4}\s*$"
+    r"|(?<![A-Za-z])[A-Za-z]\s*[-+*/×÷^]\s*[({]?$"  # x + 8
+    r"|[0-9]\s*(?:to|and|through|thru|until|till)\s+$",
+    re.IGNORECASE,
+)
+_OTHER_NUMBER = r"[({\[*_`$\\]{0,3}\s*[-+]?\s*[$€£]?[0-9¼-¾⅐-⅞]"
+_CHANGED_AFTER = re.compile(
+    r"\*\*\s*[0-9(]|[*_`$)}\]]{0,4}+(?:"
+    # It goes on: a factorial, a root, another base, a product, an imaginary number.
+    r"\s*(?:![^=]|!$|[π√^×÷‰±∓]|\\(?:pi|sqrt|times|cdot|div|pm|mp|over|choose)(?![A-Za-z])"
+    r"|pi(?![A-Za-z])|sqrt|\(base|base [0-9]|_\{?[0-9])"
+    r"|i(?![A-Za-z])|\s*i\s*$|\([0-9]|[A-Za-z]\s*[-+*^]\s*[0-9(]"
+    r"|\s*[-+*]\s*\(?(?![aI] )[A-Za-z](?![A-Za-z])"
+    # A bound.
+    r"|\s*(?:or|and) (?:more|less|fewer|greater|higher|lower|above|below|up|over|under|older)"
+    r"|\s*at (?:least|most)(?![A-Za-z])|\s*(?:minimum|maximum)(?![A-Za-z])|\s*\+(?![0-9 ])"
+    # Words of arithmetic.
+    r"|\s*(?:squared|cubed|factorial|choose|mod(?:ulo)?|multiplied|divided|raised"
+    r"|to the [a-z0-9]* ?power)(?![A-Za-z])"
+    r"|\s*(?:plus|minus|times|over|point|x)(?![A-Za-z])\s*[0-9(]"
+    r"|\s*and (?:a|one|two|three)[ -](?:half|third|quarter|fourth|fifth)"
+    # A second number: a range, a list, a ratio, a mixed number.
+    rf"|\s*(?:to|through|thru|until|till|and|or|vs\.?|versus)\s+{_OTHER_NUMBER}"
+    rf"|\s*(?:[-,;&|/:~〜…]|\.\.+)\s*{_OTHER_NUMBER}|\s+[$]?[0-9¼-¾⅐-⅞])",
+    re.IGNORECASE,
 )
 
 
@@ -25,7 +60,23 @@ def negates_or_scales(before: str, after: str) -> bool:
     >>> negates_or_scales("does not matter: ", " apples")
     False
     """
-    return _NEGATED.search(before[-_LONGEST_GAP:]) is not None or _SCALED.match(after) is not None
+    if _NEGATED.search(before[-_LONGEST_GAP:]):
+        return True
+    return find_multiplier(after[:_LONGEST_GAP], 0, counting=False) is not None
+
+
+def is_changed_by_context(before: str, after: str) -> bool:
+    """Returns True if what stands at a number makes it a bound, a range or a part of a term.
+
+    Only for a text that is marked as the answer: running text says "at least 8 buses" too.
+
+    >>> [is_changed_by_context(before, "") for before in ("at least ", "x > ", "=> ", "about ")]
+    [True, True, False, False]
+    >>> [is_changed_by_context("", after) for after in ("!", " to 9", " or more", " apples")]
+    [True, True, True, False]
+    """
+    is_bounded = _BOUND_BEFORE.search(before[-_LONGEST_BOUND:]) is not None
+    return is_bounded or _CHANGED_AFTER.match(after[:_LONGEST_GAP]) is not None
 
 
 def joins_alternatives(between: str) -> bool:

@@ -83,6 +83,25 @@ def find_boxed_answer(text: str) -> str | None:
     return last["bare"] if last["bare"] else braced_content(text, last.end())
 
 
+def find_text_after_hashes(text: str) -> str | None:
+    """Returns what follows the last `####`; None without one.
+
+    Where nothing follows, the last ones may close what the ones before opened: "#### 42 ####".
+
+    >>> find_text_after_hashes("#### 42 apples"), find_text_after_hashes("#### 42 ####")
+    (' 42 apples', ' 42 ')
+    """
+    before, hashes, after = text.rpartition(HASHES)
+    if not hashes:
+        return None
+    if not after.strip(_DECORATION + "#."):
+        _, opened, enclosed = before.rstrip("#").rpartition(HASHES)
+        content = enclosed.strip()
+        if opened and content and "\n" not in content:
+            return enclosed
+    return after
+
+
 def find_marked_answer(text: str) -> str | None:
     """Returns what a text marks as its final answer.
 
@@ -104,8 +123,8 @@ def find_marked_answer(text: str) -> str | None:
     if boxed is not None:
         return boxed
 
-    _, hashes, after = text.rpartition(HASHES)
-    return _first_line(after) if hashes else _find_phrased_answer(text)
+    after = find_text_after_hashes(text)
+    return find_phrased_answer(text) if after is None else _first_line(after)
 
 
 def strip_decoration(text: str) -> str:
@@ -135,7 +154,7 @@ def braced_content(text: str, start: int) -> str | None:
     return None
 
 
-def _find_phrased_answer(text: str) -> str | None:
+def find_phrased_answer(text: str) -> str | None:
     """Returns what follows the last "Answer:", "The answer is" or the like."""
     last = _last_match(_PHRASE, text)
     if last is None:

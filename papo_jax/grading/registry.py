@@ -20,7 +20,7 @@ from papo_jax.grading.integer_grader import judge_integer
 from papo_jax.grading.judgment import ERROR, Judgment
 from papo_jax.grading.math_answers.math_grader import judge_math
 
-VERSION = 2  # raised when any verdict may change
+VERSION = 3  # raised when any verdict may change
 _GRADERS = {
     "integer": judge_integer,
     "exact": judge_exact,
@@ -90,7 +90,7 @@ def warm_up(grader: str) -> None:
 def versions() -> dict[str, str]:
     """Returns the versions that a verdict depends on; "absent" for what is not installed.
 
-    For example {"papo_jax.grading": "2", "math-verify": "0.9.0", ...}.
+    For example {"papo_jax.grading": "3", "math-verify": "0.9.0", ...}.
     """
     found = {"papo_jax.grading": str(VERSION)}
     for name in ("math-verify", "latex2sympy2_extended", "sympy"):

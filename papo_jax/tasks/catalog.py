@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from papo_jax.errors import InputError
-from papo_jax.grading.integer_grader import canonical_integer
+from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import files, mixture, templates
 from papo_jax.tasks.dataset import Dataset
 from papo_jax.tasks.dataset_reader import locate_files, read_problems
@@ -151,8 +151,6 @@ def _digest_code() -> str:
 
     Rows that other code made must not be served in its name.
     """
-    sources = [
-        *sorted(Path(__file__).parent.rglob("*.py")),
-        Path(inspect.getfile(canonical_integer)),
-    ]
+    packages = (Path(__file__).parent, Path(inspect.getfile(canonical_integer)).parent)
+    sources = [path for package in packages for path in sorted(package.rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

@@ -6,7 +6,8 @@ import pytest
 
 from papo_jax.grading import grade
 from papo_jax.grading.final_answer import TAIL_CHARACTERS
-from papo_jax.grading.integer_grader import canonical_integer, extract_integer
+from papo_jax.grading.integer_extraction import extract_integer
+from papo_jax.grading.wording.numerals import canonical_integer
 
 ANSWERS = [
     # the last number

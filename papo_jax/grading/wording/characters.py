@@ -7,6 +7,8 @@ grader that knew only some would drop the others, and pay -37 as 37.
 '-37, -37, -37'
 """
 
+import re
+
 # Unicode's category Pd (dash punctuation), and the minus signs and dashes of other categories.
 # Subscript and superscript minus are not among them: they begin no number.
 DASHES = (
@@ -29,11 +31,12 @@ _PLAIN = str.maketrans(
     dict.fromkeys(DASHES, "-")
     | dict.fromkeys(_PLUS_SIGNS, "+")
     | dict.fromkeys(SPACES, " ")
-    | dict.fromkeys(_INVISIBLE, "")
     | {"\uff05": "%", "\uff04": "$", "\uff03": "#"}
 )
+# Not between two digits or letters, where they stay: 4 and 2 with one between them are not 42.
+_REMOVABLE = re.compile(rf"(?<![0-9A-Za-z])[{_INVISIBLE}]+|[{_INVISIBLE}]+(?![0-9A-Za-z])")
 
 
 def replace_characters(text: str) -> str:
     """Writes dashes as hyphens and spaces as spaces, and leaves invisible characters out."""
-    return text if text.isascii() else text.translate(_PLAIN)
+    return text if text.isascii() else _REMOVABLE.sub("", text).translate(_PLAIN)

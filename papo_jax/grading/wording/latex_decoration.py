@@ -3,7 +3,7 @@ r"""LaTeX's decoration: fonts, sizes, colors and boxes around an answer, which c
 >>> unwrap_decoration(r"{\bf 5}"), unwrap_decoration(r"\textcolor{red}{\mathbf{5}}")
 ('{ 5}', '5')
 >>> unwrap_decoration(r"\color{blue}{5}\phantom{9}")
-'{5}'
+'5 '
 """
 
 import re
@@ -11,10 +11,17 @@ import re
 _UNWRAPPED = """
     text textbf textit textrm textsf texttt textsc textsl textup textmd textnormal emph mbox hbox
     mathrm mathbf mathit mathsf mathtt mathnormal mathop mathord boldsymbol symbf bm pmb bold
-    operatorname underline uline ensuremath fbox framebox
+    operatorname underline uline ensuremath
 """.split()
 # Commands whose last argument is shown, and those that come before it.
-_UNWRAPPED_LAST = {"textcolor": 1, "colorbox": 1, "fcolorbox": 2, "href": 1, "scalebox": 1}
+_UNWRAPPED_LAST = {
+    "textcolor": 1,
+    "color": 1,
+    "colorbox": 1,
+    "fcolorbox": 2,
+    "href": 1,
+    "scalebox": 1,
+}
 _DROPPED_WITH_ARGUMENT = """
     color phantom hphantom vphantom hspace vspace label tag fontsize pagecolor definecolor
 """.split()
@@ -43,22 +50,41 @@ _DROPPED = re.compile(rf"{_any_of(_DROPPED_WITH_ARGUMENT)}{_OPTION}(?:\{{[^{{}}]
 _SWITCH = re.compile(_any_of(_SWITCHES))
 
 
-def unwrap_decoration(text: str, *, around: str = "") -> str:
+def unwrap_decoration(text: str) -> str:
     r"""Takes decoration off: what is shown stays, and what is hidden or names a color goes.
 
     Args:
       text: LaTeX; plain text comes back as it is.
-      around: stands on both sides of what a command with an argument showed.
 
-    >>> unwrap_decoration(r"7\text{ cm}", around=" ")
-    '7  cm '
+    Returns:
+      The text; two words or two numbers that a command kept apart have a space between them.
+
+    >>> unwrap_decoration(r"7\text{cm}\mathbf{4}"), unwrap_decoration(r"\text{41}\text{42}")
+    ('7cm4', '41 42')
     """
     if "\\" not in text:
         return text
-    text = _SWITCH.sub(" ", _DROPPED.sub("", text))
+    text = _show_arguments(_SWITCH.sub(" ", text))
+    return _show_arguments(_DROPPED.sub("", text))
+
+
+def _show_arguments(text: str) -> str:
+    """Replaces commands by the arguments that they show, from the innermost on."""
     for _ in range(_MAX_DEPTH):
-        plainer = _WRAPPER.sub(lambda match: f"{around}{match[match.lastindex or 0]}{around}", text)
+        plainer = _WRAPPER.sub(_show_argument, text)
         if plainer == text:
             break
         text = plainer
     return text
+
+
+def _show_argument(match: re.Match[str]) -> str:
+    shown = match[match.lastindex or 0]
+    text, start, end = match.string, match.start(), match.end()
+    before, after = text[max(start - 1, 0) : start], text[end : end + 1]
+    is_followed = _are_alike(shown[-1:], after) or (after == "\\" and shown[-1:].isdigit())
+    return (" " if _are_alike(before, shown[:1]) else "") + shown + (" " if is_followed else "")
+
+
+def _are_alike(first: str, second: str) -> bool:
+    return (first.isdigit() and second.isdigit()) or (first.isalpha() and second.isalpha())

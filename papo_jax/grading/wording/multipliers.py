@@ -41,7 +41,7 @@ _SYMBOLS = frozenset("k K M MM B T".split())  # whose case matters
 _FOLDED = {word.casefold(): factor for word, factor in MULTIPLIERS.items() if word not in _SYMBOLS}
 _MAX_GAP = 12  # characters between a number and its multiplier
 _GAP = rf"(?:[\s\-*_`${{}}(]|\\[ ;:]){{0,{_MAX_GAP}}}"
-_WORD = re.compile(rf" ?(?P<sign>[万萬亿億千百])|{_GAP}(?P<word>[^\W\d_]+)")
+_WORD = re.compile(rf" ?(?P<sign>[万萬亿億千百])|{_GAP}(?P<word>[^\W\d_]+)(?![&'’]|\.[A-Za-z])")
 
 
 class Multiplier(NamedTuple):

@@ -6,7 +6,7 @@ openai/gsm8k (parquet). A row is {"question": ..., "answer": "reasoning #### 72"
 
 from collections.abc import Mapping
 
-from papo_jax.grading.integer_grader import canonical_integer
+from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text

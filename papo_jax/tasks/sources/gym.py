@@ -18,7 +18,7 @@ from pathlib import Path
 
 from papo_jax.errors import InputError
 from papo_jax.grading.final_answer import TAIL_CHARACTERS
-from papo_jax.grading.integer_grader import canonical_integer
+from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.problem import Problem, ProblemSplits
 from papo_jax.tasks.sources import gym_table

@@ -6,7 +6,7 @@ grader is "integer", else "math"; `grader=` of `tasks.load` names another.
 
 from collections.abc import Mapping
 
-from papo_jax.grading.integer_grader import canonical_integer
+from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.dataset import Dataset, Example
 from papo_jax.tasks.files import read_text, read_text_or_number

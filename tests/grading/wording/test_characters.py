@@ -24,4 +24,5 @@ def test_every_space_of_unicode_but_those_that_end_a_line_is_one():
 
 
 def test_what_nobody_sees_goes():
-    assert replace_characters("-\u200b3\u20607\ufeff") == "-37"
+    assert replace_characters("-\u200b37\ufeff \u202d5\u202c") == "-37 5"
+    assert replace_characters("4\u200b2") == "4\u200b2"  # where it keeps two digits apart
