@@ -53,6 +53,75 @@ def test_approximate(reference, answer, verdict):
     assert len(answer) <= TAIL_CHARACTERS
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["about 4.5 × 10^33 erg/s", "4.5 x 10^33 erg s^{-1}", "approximately 4.5e33 ergs per second"]
+    + [r"roughly 4.5 \times 10^{33} erg/s", "4.5×10³³", "0.45 × 10**34 erg / s"],
+)
+@pytest.mark.parametrize(
+    "frame", ["It is {}.", "The luminosity comes to {}", "#### {}", "Answer: {}", r"\boxed{{{}}}"]
+)
+def test_scientific_notation_is_read_wherever_it_stands(text, frame):
+    assert grade("approximate", "4.5e33", frame.format(text)) == "right"
+    assert grade("approximate", "4.5e32", frame.format(text)) == "wrong"
+    assert grade("approximate", "-4.5e33", frame.format(text)) == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "verdict"),
+    [
+        ("0.25", "0.25k", "wrong"),
+        ("250", "0.25k", "right"),
+        ("5000000", "5 million", "right"),
+        ("5", "5 million", "wrong"),
+        ("5000000", "$5m", "right"),
+        ("5", "$5 m$", "right"),
+        ("4.5", "4.5 score", "wrong"),
+        ("4.5", "4.5 pairs", "wrong"),
+        ("4.5", "4.5 lakh", "wrong"),
+        ("4.5", "4.5 dozen", "wrong"),
+        ("54", "4.5 dozen", "right"),
+        ("300", "300 K", "right"),
+        ("4.5", "4.5 T", "right"),
+        ("4.5", "4.5 km", "right"),
+        ("12500", "12 500 J", "right"),
+        ("12500", "12'500 J", "right"),
+        ("1250000", "12,50,000", "right"),
+        ("12", "12 500", "wrong"),
+        ("-3.2", "\uff0d3.2", "right"),
+        ("3.2", "\uff0d3.2", "wrong"),
+        ("3.2", "\u20133.2", "wrong"),
+        ("3.2", "\u2212 3.2", "wrong"),
+        ("3.2", "minus 3.2", "wrong"),
+        ("3.2", "\uff13.2", "wrong"),
+        ("4.5", "> 4.5", "wrong"),
+        ("4.5", "±4.5", "wrong"),
+        ("4.5", "4.5 to 5.5", "wrong"),
+        ("4.5", "at least 4.5", "wrong"),
+        ("4.5", "4.5 or more", "wrong"),
+        ("4.5", "4.5!", "wrong"),
+        ("5", "five", "right"),
+        ("5", "five or six", "wrong"),
+        ("4.5", r"\textcolor{red}{4.5}", "right"),
+        ("4.5", r"\mathsf{4.5}\,\mathrm{m}", "right"),
+        ("5 million", "5e6", "right"),
+    ],
+)
+def test_multipliers_signs_and_bounds(reference, text, verdict):
+    for frame in ("#### {}", "Answer: {}", r"\boxed{{{}}}"):
+        assert grade("approximate", reference, frame.format(text)) == verdict, frame
+
+
+def test_running_text():
+    assert grade("approximate", "5000000", "They need 5 million.") == "right"
+    assert grade("approximate", "3.2", "It is －3.2.") == "wrong"
+    assert grade("approximate", "-3.2", "It is －3.2.") == "right"
+    assert grade("approximate", "4.5", "It is 3.5 or 4.5") == "wrong"
+    assert grade("approximate", "4.5", "It is not 4.5") == "wrong"
+    assert grade("approximate", "4.5", "It takes 4.5 seconds in all.") == "right"
+    assert grade("approximate", "4.5", "It is 4.5 m/s^2.") == "right"
+
+
 def test_votes():
     assert (
         judge("approximate", "4.5", "Answer: 4.50 m").answer

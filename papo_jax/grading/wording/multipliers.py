@@ -38,6 +38,7 @@ MULTIPLIERS = (
 # Words that count things as often as they scale a number: seven pairs of shoes, a score of seven.
 COUNTING_WORDS = frozenset("pair pairs score gross ten tens half grand".split())
 _SYMBOLS = frozenset("k K M MM B T".split())  # whose case matters
+_UNIT_SYMBOLS = frozenset("K M B T".split())  # kelvin, mol/L, bytes, tesla
 _FOLDED = {word.casefold(): factor for word, factor in MULTIPLIERS.items() if word not in _SYMBOLS}
 _MAX_GAP = 12  # characters between a number and its multiplier
 _GAP = rf"(?:[\s\-*_`${{}}(]|\\[ ;:]){{0,{_MAX_GAP}}}"
@@ -52,7 +53,7 @@ class Multiplier(NamedTuple):
 
 
 def find_multiplier(
-    text: str, start: int, *, counting: bool = True, money: bool = False
+    text: str, start: int, *, counting: bool = True, money: bool = False, units: bool = False
 ) -> Multiplier | None:
     """Finds the multipliers that directly follow a number, such as "hundred thousand".
 
@@ -61,6 +62,7 @@ def find_multiplier(
       start: where the number ends.
       counting: also the words of `COUNTING_WORDS`, which running text uses otherwise.
       money: the number has a sign of currency, so that m and b are millions and billions.
+      units: the number is a measurement, where K, M, B and T are units.
 
     Returns:
       The product of all of them, or None where there is none.
@@ -70,7 +72,8 @@ def find_multiplier(
         word = match["word"] or match["sign"]
         found = _find_factor(word, counting=counting, money=money)
         is_option = word in _SYMBOLS and "(" in match[0]  # as in "7 (B)"
-        if found is None or is_option:
+        is_unit = units and word in _UNIT_SYMBOLS
+        if found is None or is_option or is_unit:
             break
         factor, end = factor * found, match.end()
     return Multiplier(factor, end) if end > start else None

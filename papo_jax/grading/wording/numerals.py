@@ -34,6 +34,7 @@ NUMERAL = re.compile(
     r"(?P<exponent>[eE][-+]?[0-9]+)?"
     r"|(?P<foreign>(?=[^\x00-\x7f])\d+|[¼-¾⅐-⅞])"  # no integers here, but numbers all the same
 )
+_SEPARATED = re.compile(rf"(?<![0-9.,])(?:{_GROUPED})")
 _INSIDE_A_TERM = re.compile(  # the rest of 1/2, 1.2.3, 10^5, \frac12, 52_8, √8
     r"(?:[0-9]\s*/\s*|[0-9]\.|\^\{?|\}\{|\\sqrt\{?|√\(?|[0-9A-Za-z}]_\{?)$"
 )
@@ -95,6 +96,15 @@ def read_numeral(match: re.Match[str], *, counting: bool = True) -> str | None:
     digits = whole.lstrip("0") or "0"
     sign = match["sign"] or match["spaced"] or ""
     return "-" + digits if "-" in sign and digits != "0" else digits
+
+
+def join_digit_groups(text: str) -> str:
+    """Takes the separators out of the grouped digits of a text.
+
+    >>> join_digit_groups("12 500 and 1,25,000.5")
+    '12500 and 125000.5'
+    """
+    return _SEPARATED.sub(lambda match: re.sub("[^0-9]", "", match[0]), text)
 
 
 def _is_part_of_another(match: re.Match[str]) -> bool:
