@@ -2,13 +2,16 @@
 
 from papo_jax.grading import final_answer
 from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
+from papo_jax.grading.wording.choices import are_equal_choices
+from papo_jax.grading.wording.latex_decoration import unwrap_decoration
 
 
 def judge_exact(reference: str, completion: str) -> Judgment:
     r"""Compares the whole completion, or else the answer that it marks, with the reference.
 
     Args:
-      reference: the right answer; white space at its ends does not matter.
+      reference: the right answer; white space at its ends does not matter. A capital letter is
+        met by that letter with the text of its option too: "E: twelve".
       completion: text of the policy, already truncated by `final_answer.truncate_to_tail`.
 
     Returns:
@@ -26,5 +29,8 @@ def judge_exact(reference: str, completion: str) -> Judgment:
 
     if not reference or len(reference) > final_answer.TAIL_CHARACTERS:
         return Judgment(ERROR, logged, f"a reference answer of {len(reference)} characters")
-    is_same = reference in (answer, final_answer.strip_decoration(answer))
+    plain = unwrap_decoration(answer)
+    phrased = final_answer.find_phrased_answer(plain) or plain  # "The answer is" inside a box
+    written = (answer, *map(final_answer.strip_decoration, (answer, plain, phrased)))
+    is_same = reference in written or any(are_equal_choices(reference, text) for text in written)
     return Judgment(RIGHT if is_same else WRONG, logged)

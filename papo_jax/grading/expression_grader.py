@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from papo_jax.grading import final_answer
 from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
+from papo_jax.grading.wording.characters import replace_characters
+from papo_jax.grading.wording.latex_decoration import unwrap_decoration
 
 _MAX_CHARACTERS = 500  # of an expression
 _MAX_DEPTH = 30  # brackets within brackets; Python's parser itself fails at about 100
@@ -28,11 +30,13 @@ _MAX_EXPONENT = 64
 _REMOVED = r"\left \right \! \, \; $ \( \) \[ \]".split()
 _REPLACED = (
     {r"\dfrac": r"\frac", r"\tfrac": r"\frac"}
-    | {r"\times": "*", r"\cdot": "*", r"\div": "/"}
-    | {"×": "*", "·": "*", "÷": "/", "\u2212": "-", "\u2013": "-"}
+    | {r"\times": "*", r"\cdot": "*", r"\ast": "*", r"\div": "/"}
+    | dict.fromkeys("×·⋅∙∗✕⨯✖", "*")
+    | dict.fromkeys("÷∕⁄➗", "/")
     | {"^": "**", "[": "(", "]": ")"}
 )
 _FRACTION = re.compile(r"\\frac\{([^{}]*)\}\{([^{}]*)\}")
+_LETTER_TIMES = re.compile(r"(?<=[0-9)}])\s*[xX]\s*(?=[0-9({\\])")
 _ALLOWED = re.compile(r"[0-9.+\-*/() ]+")  # no letter: no name, no 0x10, no 1j, no 1e9
 _POWER = re.compile(r"\^|\*\*")  # where the numbers are given, they are joined by + - * / alone
 _IMPLICIT_PRODUCT = re.compile(  # 2(3+4), which Python takes for a call
@@ -66,6 +70,8 @@ def judge_expression(reference: str, completion: str) -> Judgment:
     """
     marked = final_answer.find_marked_answer(completion)
     answer = final_answer.last_line(completion) if marked is None else marked
+    answer = unwrap_decoration(answer)
+    answer = final_answer.find_phrased_answer(answer) or answer  # "The answer is" inside a box
     answer = final_answer.strip_decoration(answer)
     logged = "".join(answer.split())[:MAX_ANSWER_CHARACTERS] or None
 
@@ -103,6 +109,7 @@ def _translate_to_python(text: str) -> str:
     if len(text) > _MAX_CHARACTERS:
         raise _NotArithmetic(f"longer than {_MAX_CHARACTERS} characters")
 
+    text = _LETTER_TIMES.sub("*", replace_characters(text))
     for symbol in _REMOVED:
         text = text.replace(symbol, "")
     for symbol, replacement in _REPLACED.items():
