@@ -13,44 +13,35 @@ True
 """
 
 import re
-from typing import Any, NamedTuple
 
+from papo_jax.grading.math_answers.congruences import split_congruence
+from papo_jax.grading.math_answers.parsed_answer import (
+    NAME,
+    ParsedAnswer,
+    is_deeply_nested,
+    is_one_group,
+    split_top_level,
+)
 from papo_jax.grading.math_answers.rationals import parse_rational
+from papo_jax.grading.math_answers.real_sets import (
+    Interval,
+    is_empty_set,
+    parse_conditions,
+    parse_inequality,
+    parse_real_set,
+    strip_set_builder,
+)
 
-_MAX_DEPTH = 20  # brackets within brackets
 _LIST = re.compile(r"[,;]")
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx)(?![A-Za-z])")
 _UNION = re.compile(r"\\cup(?![A-Za-z])")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])")
 _CELL = re.compile("&")
+_UNIT_TAIL = re.compile(r"(?<=\S)(?:«[^«»]*»(?:\^\{?-?[0-9]\}?)?|\^\\circ)$")
 _NEGATED = re.compile(r"^-\(([0-9./]+|\\frac\{[0-9]+\}\{[0-9]+\})\)$")
 _MATRIX = re.compile(
     r"[\[(]?\\begin\{([pbvBV]?)(matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\2\}[\])]?"
 )
-_LETTER = r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|rho|sigma|omega))"
-_NAME = re.compile(
-    rf"{_LETTER}(?:_(?:[A-Za-z0-9]|\{{[A-Za-z0-9]+\}}))?'?"  # x, a_1, f(x,y)
-    rf"(?:\({_LETTER}(?:,{_LETTER})*\))?"
-    r"|\\(?:angle|triangle|overline|vec|mathbf)(?:\{?[A-Za-z]{1,2}\}?|«[A-Z]+»)"
-    rf"|{_LETTER}_\{{«[a-z]+»\}}"
-    rf"|\({_LETTER}(?:,{_LETTER})+\)|«[A-Za-z ]+»"
-)
-_OPENING, _CLOSING = "([{", ")]}"
-_MIRRORED = {">": "<", r"\ge": r"\le"}  # relations, when their sides change places
-
-
-class ParsedAnswer(NamedTuple):
-    r"""An answer, or a part of one.
-
-    Attributes:
-      kind: "value", "list" (a,b), "set" \{a,b\}, "union", "matrix", "determinant", "row",
-        "equation", "relation", the two brackets of a tuple or interval, or "named" (x=a).
-      parts: the `ParsedAnswer`s within; of a "value" or "relation" its text, of an "equation" the
-        texts of its sides, of a "named" the name and one `ParsedAnswer`.
-    """
-
-    kind: str
-    parts: tuple[Any, ...]
 
 
 def parse_answer(text: str) -> ParsedAnswer:
@@ -65,24 +56,25 @@ def parse_answer(text: str) -> ParsedAnswer:
     return ParsedAnswer("value", (text,)) if is_deeply_nested(text) else _parse(text)
 
 
-def is_deeply_nested(text: str) -> bool:
-    """Returns True if more than 20 brackets stand within each other, as in no honest answer."""
-    depth = max_depth = 0
-    for character in text:
-        depth += (character in _OPENING) - (character in _CLOSING)
-        max_depth = max(max_depth, depth)
-    return max_depth > _MAX_DEPTH
-
-
 def _parse(text: str) -> ParsedAnswer:
+    # Sets and classes that are written as one value.
+    if is_empty_set(text):
+        return ParsedAnswer("value", (r"\emptyset",))
+    intervals = parse_real_set(text)
+    if intervals is not None:
+        return _make_union(intervals)
+
     # Separators that stand outside of all brackets, from the loosest to the tightest.
-    members, _ = _split_top_level(text, _LIST)
+    members, _ = split_top_level(text, _LIST)
     if len(members) > 1:
-        return _make_collection("list", [member for member in members if member])
-    sides, relations = _split_top_level(text, _RELATION)
+        return _parse_list([member for member in members if member])
+    congruence = split_congruence(text)
+    if congruence is not None:
+        return ParsedAnswer("congruence", congruence)
+    sides, relations = split_top_level(text, _RELATION)
     if relations:
         return _parse_relation(text, sides, relations)
-    members, _ = _split_top_level(text, _UNION)
+    members, _ = split_top_level(text, _UNION)
     if len(members) > 1:
         return ParsedAnswer("union", tuple(map(_parse, members)))
 
@@ -99,6 +91,22 @@ def _parse(text: str) -> ParsedAnswer:
     return ParsedAnswer("value", (text.removeprefix("+"),))
 
 
+def _parse_list(members: list[str]) -> ParsedAnswer:
+    conditions = parse_conditions(members)
+    if conditions and isinstance(conditions[0], Interval):
+        return _make_union([part for part in conditions if isinstance(part, Interval)])
+    return _make_collection("list", [part for part in conditions if isinstance(part, str)])
+
+
+def _make_union(intervals: list[Interval]) -> ParsedAnswer:
+    """Makes a union; one of a single interval is that interval."""
+    parts = [
+        ParsedAnswer(opening + closing, (_parse(low), _parse(high)))
+        for opening, low, high, closing in intervals
+    ]
+    return parts[0] if len(parts) == 1 else ParsedAnswer("union", tuple(parts))
+
+
 def _make_collection(kind: str, texts: list[str]) -> ParsedAnswer:
     """Makes a list or set; one of a single member is that member, and inner lists are flattened."""
     parts = []
@@ -109,24 +117,17 @@ def _make_collection(kind: str, texts: list[str]) -> ParsedAnswer:
 
 def _parse_brackets(text: str) -> ParsedAnswer | None:
     """Parses a set, tuple, interval or what stands in superfluous parentheses; else None."""
-    if text.startswith(r"\{") and text.endswith(r"\}") and _is_one_group(text, 1):
-        return _make_collection("set", _split_top_level(text[2:-2], _LIST)[0])
-    if text[:1] not in ("(", "[") or text[-1:] not in (")", "]") or not _is_one_group(text, 0):
+    condition = strip_set_builder(text)
+    if condition is not None:
+        return _parse(condition)
+    if text.startswith(r"\{") and text.endswith(r"\}") and is_one_group(text, 1):
+        return _make_collection("set", split_top_level(text[2:-2], _LIST)[0])
+    if text[:1] not in ("(", "[") or text[-1:] not in (")", "]") or not is_one_group(text, 0):
         return None
-    members, _ = _split_top_level(text[1:-1], _LIST)
+    members, _ = split_top_level(text[1:-1], _LIST)
     if len(members) > 1:
         return ParsedAnswer(text[0] + text[-1], tuple(map(_parse, members)))
     return _parse(text[1:-1]) if text[0] + text[-1] == "()" else None
-
-
-def _is_one_group(text: str, start: int) -> bool:
-    """Returns True if the bracket that opens at `start` closes at the very end."""
-    depth = 0
-    for position in range(start, len(text)):
-        depth += (text[position] in _OPENING) - (text[position] in _CLOSING)
-        if not depth:
-            return position == len(text) - 1
-    return False
 
 
 def _parse_matrix(text: str) -> ParsedAnswer | None:
@@ -134,71 +135,34 @@ def _parse_matrix(text: str) -> ParsedAnswer | None:
     if match is None:
         return None
     rows = []
-    for row in filter(None, _split_top_level(match[3], _ROW)[0]):
-        cells, _ = _split_top_level(row, _CELL)
+    for row in filter(None, split_top_level(match[3], _ROW)[0]):
+        cells, _ = split_top_level(row, _CELL)
         rows.append(ParsedAnswer("row", tuple(map(_parse, cells))))
     return ParsedAnswer("determinant" if match[1] in ("v", "V") else "matrix", tuple(rows))
 
 
 def _parse_relation(text: str, sides: list[str], relations: list[str]) -> ParsedAnswer:
     r"""Parses x = 5, x+y = 2, x \in S, x \approx 5 or an interval written as an inequality."""
-    is_named = _NAME.fullmatch(sides[0]) is not None
+    is_named = NAME.fullmatch(sides[0]) is not None
     if relations == [r"\in"] and is_named:
         return _parse(sides[1])
     if relations == [r"\approx"] and (is_named or not sides[0] or _is_rounded(*sides)):
         return _parse(sides[0] if sides[0] and not is_named else sides[1])
 
     if set(relations) == {"="}:
-        numbers = {parse_rational(side) for side in sides} - {None}
-        has_words = any("«" in side for side in sides[1 if is_named else 0 : -1])
+        numbers = {parse_rational(_UNIT_TAIL.sub("", side)) for side in sides} - {None}
+        named_sides = sides[1 if is_named else 0 : -1]
+        has_words = any("«" in _UNIT_TAIL.sub("", side) for side in named_sides)
         if len(numbers) > 1 or has_words:
             return ParsedAnswer("relation", (text,))  # 41=42 names two values
         if is_named:
             return ParsedAnswer("named", (sides[0], _parse(sides[-1])))
         return ParsedAnswer("equation", tuple(sides))
-    return _parse_inequality(sides, relations) or ParsedAnswer("relation", (text,))
+    intervals = parse_inequality(sides, relations)
+    return _make_union(intervals) if intervals else ParsedAnswer("relation", (text,))
 
 
 def _is_rounded(exact: str, rounded: str) -> bool:
     """Returns True if the right side of an approximation is a number near to the left side."""
     value, near = parse_rational(exact), parse_rational(rounded)
     return near is not None and (value is None or abs(near - value) <= abs(value) / 100)
-
-
-def _parse_inequality(sides: list[str], relations: list[str]) -> ParsedAnswer | None:
-    r"""Parses x<3 as (-\infty,3) and 3\le x<5 as [3,5)."""
-    if not set(relations) <= {"<", r"\le"}:
-        sides = sides[::-1]
-        relations = [_MIRRORED.get(relation, "") for relation in relations[::-1]]
-    if not set(relations) <= {"<", r"\le"}:
-        return None
-
-    # One-sided inequalities get the other side's infinity.
-    if len(sides) == 2 and _NAME.fullmatch(sides[0]):
-        sides, relations = [r"-\infty", *sides], ["<", *relations]
-    elif len(sides) == 2:
-        sides, relations = [*sides, r"\infty"], [*relations, "<"]
-    if len(sides) != 3 or not _NAME.fullmatch(sides[1]):
-        return None
-
-    brackets = ("(" if relations[0] == "<" else "[") + (")" if relations[1] == "<" else "]")
-    return ParsedAnswer(brackets, (_parse(sides[0]), _parse(sides[2])))
-
-
-def _split_top_level(text: str, separator: re.Pattern[str]) -> tuple[list[str], list[str]]:
-    """Splits a text at the separators that stand outside of all brackets.
-
-    Returns:
-      The parts, and the separators between them; all of a text that is not balanced is one part.
-    """
-    parts, separators, start, position, depth = [], [], 0, 0, 0
-    while position < len(text):
-        match = separator.match(text, position) if not depth else None
-        if match:
-            parts.append(text[start:position].strip())
-            separators.append(match[0])
-            start = position = match.end()
-            continue
-        depth += (text[position] in _OPENING) - (text[position] in _CLOSING)
-        position += 1
-    return ([*parts, text[start:].strip()], separators) if not depth else ([text], [])

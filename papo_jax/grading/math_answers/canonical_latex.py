@@ -16,67 +16,29 @@ mathematics.
 import re
 
 from papo_jax.grading.final_answer import braced_content, strip_decoration
+from papo_jax.grading.math_answers.digit_groups import join_digit_groups
+from papo_jax.grading.math_answers.latex_layout import drop_environment, drop_group_braces
+from papo_jax.grading.math_answers.latex_spellings import COMMAND_REPLACEMENTS, REPLACEMENTS
+from papo_jax.grading.math_answers.money_signs import write_money_as_unit
+from papo_jax.grading.math_answers.word_marks import mark_words
+from papo_jax.grading.wording.characters import replace_characters
+from papo_jax.grading.wording.latex_decoration import drop_switches
 
 MAX_CHARACTERS = 1000  # of an answer that is rewritten; a longer one is compared as it stands
 
-# Characters and commands with a plainer twin. The order matters where one holds another, as \$
-# holds $.
-_UNICODE_COMMANDS = zip(
-    "×÷·π√∞∪≤≥≠±∈", "times div cdot pi sqrt infty cup le ge ne pm in".split(), strict=True
-)
-_REPLACEMENTS = (
-    dict.fromkeys("\u2212\u2013", "-")
-    | {character: rf"\{command} " for character, command in _UNICODE_COMMANDS}
-    | {"°": r"^\circ ", r"^{\circ}": r"^\circ ", "²": "^2 ", "³": "^3 ", "**": "^"}
-    | {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "==": "="}
-    | dict.fromkeys("\u00a0\u2009\u202f", " ")
-    | dict.fromkeys("«»", "?")  # which are to mark words alone
-    | {"€": "", "£": "", "{,}": "", r"\$": "", "$": " ", r"\%": "%"}
-)
-_COMMAND_REPLACEMENTS = (
-    dict.fromkeys("dfrac tfrac cfrac".split(), r"\frac")
-    | {"leq": r"\le ", "leqslant": r"\le ", "geq": r"\ge ", "geqslant": r"\ge "}
-    | {"neq": r"\ne ", "lt": "<", "gt": ">", "simeq": r"\approx "}
-    | {"ast": "*", "lor": ";", "quad": " ", "qquad": " "}
-    | dict.fromkeys("lvert rvert vert".split(), "|")
-    | {"lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")"}
-    | {"degree": r"^\circ ", "percent": "%", "bar": r"\overline", "boldsymbol": r"\mathbf"}
-    | dict.fromkeys(
-        """left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits bf rm
-        large Large LARGE huge Huge""".split(),
-        "",
-    )
-)
 _COMMAND = re.compile(r"(?<!\\)\\([A-Za-z]+)")
+_FONT_WITHOUT_BRACES = re.compile(r"\\(?:math|text)(?:bf|rm|it|sf|tt)(?![A-Za-z])\s*(?!\s*\{)")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")  # not the row break and its distance, \\[2pt]
 _NO_SPACE = re.compile(r"\\!\s*|(?<=\d)\\,(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\s+")
 _INNER_SPACE = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])|(?<=[0-9]) (?=[0-9])")
-_GROUPED_DIGITS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _ROOT = re.compile(r"\\sqrt\s*(?:\(([^()]*)\)|([0-9A-Za-z]))")
 _MIXED_NUMBER = re.compile(r"(?<![\d./])(\d+) +(\d+)/(\d+)(?![\d./])")
 _SHORT_SCRIPT = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
 _SUPERSCRIPTS = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SUPERSCRIPT_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_NO_GUILLEMETS = str.maketrans("«»", "??")  # which are to mark words alone
 _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
-
-_TEXT_COMMAND = re.compile(
-    r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}"
-)
-_FUNCTION_NAME = re.compile(
-    r"(?<![\\A-Za-z«])(?=(?:sin|cos|tan|cot|sec|csc|log|ln|sqrt|pi)(?![A-Za-z]))"
-)
-_OR = re.compile(r",?\s*(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])\s*", re.IGNORECASE)
-_UNITS_AT_DIGITS = (
-    r"km/h|m/s|cm|mm|km|dm|kg|mg|mL|ml|ft|in|lb|oz|hr|mi|yd|mph|cents?|degrees?"  # as in 5cm
-)
-_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '/.-]|\^[23])*")  # or a unit, such as km/h
-_BARE_WORD = re.compile(
-    rf"«[^«»]*»|\\(?:begin|end)\{{\w*\}}|(?<=\d)\s*(?:{_UNITS_AT_DIGITS})(?![A-Za-z/])"
-    r"|(?<![A-Za-z0-9\\})])[A-Za-z]{3,}(?![A-Za-z_])"
-)
-_BETWEEN_WORDS = re.compile(r"»\s*«")
-_PERCENT = re.compile(r"«(?:percent|per cent|percentage|pct)»", re.IGNORECASE)
 
 
 def canonicalize_latex(text: str) -> str:
@@ -102,61 +64,30 @@ def canonicalize_latex(text: str) -> str:
         return " ".join(text.split())
 
     # Characters and commands with a plainer twin.
+    text = _replace_spellings(drop_environment(drop_switches(text)))
     text = _NO_SPACE.sub("", _DELIMITER.sub(" ", text))
+    text = _COMMAND.sub(lambda match: COMMAND_REPLACEMENTS.get(match[1], match[0]), text)
+
+    # Words, groups of digits and arguments.
+    text = mark_words(_SPACE.sub(" ", _FONT_WITHOUT_BRACES.sub("", text)))
+    text = drop_group_braces(_add_braces(join_digit_groups(text)))
+
+    # White space that parts neither two letters nor two digits.
+    text = _INNER_SPACE.sub("\0", " ".join(text.split()).rstrip(" .,;:\\"))
+    return text.replace(" ", "").replace("\0", " ").removeprefix("+")
+
+
+def _replace_spellings(text: str) -> str:
     text = _SUPERSCRIPTS.sub(_script_superscripts, text)
-    for written, plain in _REPLACEMENTS.items():
+    text = write_money_as_unit(replace_characters(text.translate(_NO_GUILLEMETS)))
+    for written, plain in REPLACEMENTS.items():
         text = text.replace(written, plain)
-    text = _COMMAND.sub(lambda match: _COMMAND_REPLACEMENTS.get(match[1], match[0]), text)
-
-    # Words, thousands commas and arguments.
-    text = _mark_words(_SPACE.sub(" ", text))
-    text = _add_braces(_GROUPED_DIGITS.sub(_drop_thousands_commas, text))
-
-    # White space that parts neither two letters nor two digits, and braces around it all.
-    text = _INNER_SPACE.sub("\0", " ".join(text.split()).rstrip(" .,;:"))
-    text = text.replace(" ", "").replace("\0", " ")
-    inner = braced_content(text, 1) if text.startswith("{") else None
-    if inner is not None and len(inner) == len(text) - 2:
-        text = inner
-    return text.removeprefix("+")
+    return text
 
 
 def _script_superscripts(match: re.Match[str]) -> str:
     """Rewrites superscript digits such as ⁻¹² as ^{-12}."""
     return f"^{{{match[0].translate(_SUPERSCRIPT_DIGITS)}}}"
-
-
-def _mark_words(text: str) -> str:
-    """Sets words in guillemets, and writes the names of functions as commands."""
-    text = _OR.sub(";", _TEXT_COMMAND.sub(_unwrap_text_command, text))
-    text = _BARE_WORD.sub(_mark_bare_word, _FUNCTION_NAME.sub(r"\\", text))
-    return _PERCENT.sub("%", _BETWEEN_WORDS.sub(" ", text))
-
-
-def _mark_bare_word(match: re.Match[str]) -> str:
-    is_marked_or_command = match[0][0] in "«\\"
-    return match[0] if is_marked_or_command else f"«{match[0].strip()}»"
-
-
-def _unwrap_text_command(match: re.Match[str]) -> str:
-    r"""Marks the word in \text{...}, or unwraps mathematics in disguise.
-
-    Such are \text{(C)}, \text{5 cm} and \text{ or }.
-    """
-    content = match[1].strip(" .,;:()")
-    if not _WORD.fullmatch(content) or _OR.search(content):
-        return f" {content} "
-    is_after_number = match.string[: match.start()].rstrip()[-1:] in tuple("0123456789}")
-    is_word = len(content) > 1 or (content and is_after_number)
-    return f" «{content}» " if is_word else f" {content} "
-
-
-def _drop_thousands_commas(match: re.Match[str]) -> str:
-    """Rewrites 58,500 without its comma, but not (3,400) or {3,400}."""
-    before = match.string[: match.start()]
-    opened = before.count("(") + before.count("[") + before.count(r"\{")
-    closed = before.count(")") + before.count("]") + before.count(r"\}")
-    return match[0] if opened > closed else match[0].replace(",", "")
 
 
 def _add_braces(text: str) -> str:

@@ -7,12 +7,18 @@ True
 False
 """
 
+import re
 from collections.abc import Callable
 
-from papo_jax.grading.math_answers.answer_parser import ParsedAnswer
+from papo_jax.grading.math_answers.congruences import are_congruent
+from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
 from papo_jax.grading.math_answers.rationals import parse_rational
 
 _UNORDERED_KINDS = (("list", "set"), ("union", "list"))
+_VARIABLE = re.compile(r"(?:[A-Za-z]|\\[a-z]+)(?:_\{?[A-Za-z0-9]+\}?)?")
+_SYMBOL = re.compile(
+    r"\\(?:alpha|beta|gamma|theta|lambda|mu|phi|rho|omega)|(?<![A-Za-z\\])[A-Za-z]"
+)
 _MAX_UNORDERED = 12  # members that are matched in any order
 AreEqual = Callable[[str, str], bool]
 
@@ -32,12 +38,24 @@ def are_equivalent(reference: ParsedAnswer, answer: ParsedAnswer, are_equal: Are
     Returns:
       True if they are equivalent.
     """
-    if reference.kind == answer.kind == "named" and reference.parts[0] != answer.parts[0]:
-        return False
+    kinds = {reference.kind, answer.kind}
+    if (
+        kinds <= {"named", "equation"}
+        and kinds != {"equation"}
+        and not _have_one_name(reference, answer)
+    ):
+        equations = _write_as_equation(reference), _write_as_equation(answer)
+        if all(equations) and (reference.kind == "equation" or _count_symbols(equations[0]) > 1):
+            return are_equal(*equations)
+        if kinds == {"named"}:
+            return False
+
     reference, answer = _without_name(reference), _without_name(answer)
     kinds = {reference.kind, answer.kind}
     if kinds == {"value"} or kinds == {"equation"}:
         return are_equal(_join_sides(reference), _join_sides(answer))
+    if "congruence" in kinds:
+        return _are_equivalent_congruences(reference, answer, are_equal)
 
     # The value of an equation is its one side that is a number, else its last.
     if answer.kind == "equation" and reference.kind == "value":
@@ -47,11 +65,24 @@ def are_equivalent(reference: ParsedAnswer, answer: ParsedAnswer, are_equal: Are
     return _have_equivalent_members(reference, answer, are_equal)
 
 
+def _are_equivalent_congruences(
+    reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual
+) -> bool:
+    """Compares classes of residues; a modulus that is missing from one side is forgiven."""
+    if reference.kind == answer.kind:
+        return are_congruent(reference.parts, answer.parts)
+    return {reference.kind, answer.kind} == {"congruence", "value"} and are_equal(
+        reference.parts[0], answer.parts[0]
+    )
+
+
 def _have_equivalent_members(
     reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual
 ) -> bool:
     if "relation" in (reference.kind, answer.kind):
-        return reference == answer
+        return reference == answer or (
+            reference.kind == answer.kind and are_equal(reference.parts[0], answer.parts[0])
+        )
     if any(reference.kind in kinds and answer.kind in kinds for kinds in _UNORDERED_KINDS):
         if len(reference.parts) > _MAX_UNORDERED or _order_matters(reference, answer):
             return _match_in_order(reference, answer, are_equal)
@@ -91,3 +122,20 @@ def _without_name(parsed: ParsedAnswer) -> ParsedAnswer:
 
 def _join_sides(parsed: ParsedAnswer) -> str:
     return "=".join(parsed.parts)
+
+
+def _have_one_name(reference: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    return reference.kind == answer.kind == "named" and reference.parts[0] == answer.parts[0]
+
+
+def _write_as_equation(parsed: ParsedAnswer) -> str:
+    """Writes an equation, or a value with a letter for its name, in one text; else an empty one."""
+    if parsed.kind == "equation":
+        return _join_sides(parsed)
+    name, value = parsed.parts
+    is_simple = value.kind == "value" and _VARIABLE.fullmatch(name)
+    return f"{name}={value.parts[0]}" if is_simple else ""
+
+
+def _count_symbols(equation: str) -> int:
+    return len(set(_SYMBOL.findall(equation)) - {"e", "i"})

@@ -15,12 +15,16 @@ Judgment(verdict='right', answer='14/3', reason='')
 from papo_jax.grading.final_answer import TAIL_CHARACTERS, find_boxed_answer
 from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
 from papo_jax.grading.math_answers.answer_extraction import DENIAL, extract_math_answer
-from papo_jax.grading.math_answers.answer_parser import ParsedAnswer, parse_answer
+from papo_jax.grading.math_answers.answer_parser import parse_answer
 from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.digit_groups import join_indian_groups
 from papo_jax.grading.math_answers.equivalence import are_equivalent
+from papo_jax.grading.math_answers.formula_parser import UnreadableFormula
+from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
 from papo_jax.grading.math_answers.rationals import parse_rational
-from papo_jax.grading.math_answers.symbolic_equality import UnreadableFormula
+from papo_jax.grading.math_answers.real_sets import is_empty_set
 from papo_jax.grading.math_answers.value_equality import are_equal_values
+from papo_jax.grading.wording.choices import read_choice
 
 
 def judge_math(reference: str, completion: str) -> Judgment:
@@ -36,7 +40,12 @@ def judge_math(reference: str, completion: str) -> Judgment:
     """
     boxed = find_boxed_answer(reference)
     expected = canonicalize_latex(reference if boxed is None else boxed)
-    answer = canonicalize_latex(extract_math_answer(completion) or "")
+    written = extract_math_answer(completion) or ""
+    answer = canonicalize_latex(written)
+    if parse_rational(expected) is not None:
+        answer = join_indian_groups(answer)
+    elif len(expected) == 1 and expected.isupper():
+        answer = read_choice(written[:MAX_CHARACTERS]) or answer
     logged = _logged_answer(answer)
     if not expected or len(reference) > TAIL_CHARACTERS:
         return Judgment(ERROR, logged, f"a reference answer of {len(reference)} characters")
@@ -46,7 +55,7 @@ def judge_math(reference: str, completion: str) -> Judgment:
         return Judgment(RIGHT, logged)
     if not answer or len(answer) > MAX_CHARACTERS:
         return Judgment(WRONG, logged)
-    if DENIAL.search(answer) and not DENIAL.search(expected):
+    if DENIAL.search(answer) and not (DENIAL.search(expected) or is_empty_set(answer)):
         return Judgment(WRONG, logged)
 
     try:

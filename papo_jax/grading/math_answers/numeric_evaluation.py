@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+_RELATIVE_TOLERANCE = 1e-10
+_DIGITS = 30  # of values that are compared
 _FUNCTIONS = frozenset(
     "sin cos tan cot sec csc asin acos atan sinh cosh tanh log exp factorial".split()
 )
@@ -45,6 +47,27 @@ def evaluate_real_formula(formula: Any, *, digits: int) -> Fraction | None:
 
     value = evaluate_formula(formula, {}, digits=digits)
     return None if value is None or value.imag else Fraction(str(mpmath.nstr(value.real, digits)))
+
+
+def list_symbols(*formulas: Any) -> list:
+    """Returns the symbols of some formulas, sorted by name."""
+    return sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
+
+
+def evaluate_at_point(formula: Any, symbols: list, point_index: int = 0) -> Any:
+    """Evaluates a formula at one of a few points, where only by chance different formulas meet."""
+    point = {
+        symbol: Fraction(1237 + 191 * index + 977 * point_index, 1009)
+        for index, symbol in enumerate(symbols)
+    }
+    return evaluate_formula(formula, point, digits=_DIGITS)
+
+
+def are_near(expected: Any, value: Any) -> bool:
+    """Returns True if two numbers are as good as equal; an unknown one is near to any."""
+    if expected is None or value is None:
+        return True
+    return abs(expected - value) <= abs(expected) * _RELATIVE_TOLERANCE
 
 
 def _evaluate(formula: Any, point: Mapping) -> Any:

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from papo_jax.grading.math_answers.answer_parser import is_deeply_nested
+from papo_jax.grading.math_answers.parsed_answer import is_deeply_nested
 from papo_jax.grading.math_answers.rationals import has_long_number
 
 _MAX_CHARACTERS = 300  # of a formula

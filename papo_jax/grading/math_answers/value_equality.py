@@ -13,32 +13,25 @@ r"""Equality of two single values: words by letters, numbers exactly, formulas b
 import re
 from fractions import Fraction
 
+from papo_jax.grading.math_answers.clock_times import are_same_time, parse_clock_time
+from papo_jax.grading.math_answers.equation_equality import are_equal_inequalities
+from papo_jax.grading.math_answers.quantities import Quantity, read_bare_symbol, split_quantity
 from papo_jax.grading.math_answers.rationals import (
     matches_decimal,
     parse_power_or_root,
     parse_rational,
 )
-from papo_jax.grading.math_answers.symbolic_equality import are_equal_formulas, is_rounded_to
-
-_UNIT = re.compile(r"(?P<value>[^«»]*[^«»\s])«(?P<unit>[^«»]*)»(?:\^\{?-?[0-9]\}?)?")
-_VALUE_CHANGING_WORDS = frozenset(
-    """is wrong incorrect false hundred thousand million billion trillion dozen more less fewer over
-    under above below around plus minus times factorial squared cubed""".split()
+from papo_jax.grading.math_answers.symbolic_equality import (
+    are_equal_formulas,
+    is_multiple,
+    is_rounded_to,
 )
-_UNIT_SPELLINGS = """
-    mm millimeter millimetre; cm centimeter centimetre; m meter metre; km kilometer kilometre;
-    in inch inche; ft foot feet; yd yard; mi mile; cent; dollar;
-    second sec; minute min; hour hr; day; week; year
-"""  # of units that a problem may tell apart, the spellings of each between semicolons
-_UNITS = {
-    spelling: spellings.split()[0]
-    for spellings in _UNIT_SPELLINGS.split(";")
-    for spelling in spellings.split()
-}
-_DEGREES = re.compile(r"\^\\circ ?(?:[CF]|«[^«»]*»)?$")
+from papo_jax.grading.math_answers.units import SAME, Conversion, compare_units, is_unit
+
 _NUMERAL_IN_BASE = re.compile(
     r"\(?(?P<digits>[0-9][0-9A-Fa-f]*)\)?_\{?\(?(?P<base>[0-9]+|«[a-z]+»)\)?\}?"
 )
+_INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _WITHOUT_VALUE = re.compile(
     r"-?\\(?:infty|emptyset|varnothing|mathbb\{[A-Z]\})|[0-9]+(?::[0-9]+)+"
 )  # 2:3 and 3:45
@@ -60,20 +53,55 @@ def are_equal_values(reference: str, answer: str) -> bool:
     Raises:
       symbolic_equality.UnreadableFormula: if the reference is a formula that cannot be used.
     """
-    # Units: they may be missing, but not differ.
-    reference, reference_unit = _split_unit(reference)
-    answer, answer_unit = _split_unit(answer)
-    if reference_unit != answer_unit and reference_unit and answer_unit:
-        return False
-
-    # Equal texts, words and numerals in a base.
     if not reference or not answer or reference == answer:
         return reference == answer != ""
+
+    # Times of day, and units: these may be missing, but may not contradict each other.
+    times = parse_clock_time(reference), parse_clock_time(answer)
+    if times[0] and times[1]:
+        return are_same_time(*times)
+    expected, found = split_quantity(reference), split_quantity(answer)
+    if not found.unit and is_unit(expected.unit):
+        found = read_bare_symbol(found.value)
+    conversion = compare_units(expected.unit, found.unit)
+    if conversion is None:
+        return False
+    return _are_equal_quantities(expected, found, conversion)
+
+
+def _are_equal_quantities(expected: Quantity, found: Quantity, conversion: Conversion) -> bool:
+    if expected.counts_groups and found.scale == 1:  # seven, where "7 pairs" is asked
+        expected = expected._replace(scale=Fraction(1))
+    factor = conversion.factor * found.scale / expected.scale
+    if factor == 1 and conversion == SAME:
+        return _are_equal_without_units(expected.value, found.value)
+    conversion = conversion._replace(factor=factor, offset=conversion.offset / expected.scale)
+    return _are_equal_converted(expected.value, found.value, conversion)
+
+
+def _are_equal_converted(reference: str, answer: str, conversion: Conversion) -> bool:
+    """Returns True if a value equals another one that is first converted."""
+    expected, found = parse_rational(reference), parse_rational(answer)
+    factor, pi_power, offset = conversion
+    if expected is not None and found is not None and not pi_power:
+        return expected == found * factor + offset
+    if offset or "«" in reference or _WITHOUT_VALUE.fullmatch(reference):
+        return False
+    return is_multiple(reference, answer, factor, pi_power=pi_power)
+
+
+def _are_equal_without_units(reference: str, answer: str) -> bool:
+    # Equal texts, words and numerals in a base.
+    if reference == answer:
+        return True
     has_words = "«" in reference + answer
     if has_words or (reference + answer).isalpha() and reference.isupper():
         return reference.strip("«»").casefold() == answer.strip("«»").casefold()
     if _NUMERAL_IN_BASE.fullmatch(reference) or _NUMERAL_IN_BASE.fullmatch(answer):
         return _are_equal_numerals(reference, answer)
+
+    if _INEQUALITY.search(reference):
+        return "=" not in reference + answer and are_equal_inequalities(reference, answer)
 
     # Numbers.
     expected = parse_rational(reference.removesuffix("%"))
@@ -113,15 +141,3 @@ def _are_equal_numerals(reference: str, answer: str) -> bool:
     if expected:
         return expected.groups() == found.groups() if found else answer == expected["digits"]
     return found is not None and found["base"] == "10" and reference == found["digits"]
-
-
-def _split_unit(text: str) -> tuple[str, str]:
-    """Returns a value without its unit, and that unit if problems may tell it apart."""
-    match = _UNIT.fullmatch(text)
-    if not match:
-        return _DEGREES.sub("", text), ""
-    words = match["unit"].casefold().split()
-    if _VALUE_CHANGING_WORDS.intersection(words):
-        return text, ""
-    units = [_UNITS.get(word) or _UNITS.get(word.removesuffix("s"), "") for word in words]
-    return _DEGREES.sub("", match["value"]), " ".join(filter(None, units))

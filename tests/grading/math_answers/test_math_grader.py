@@ -8,7 +8,8 @@ from papo_jax.grading import grade, judge
 RIGHT = {
     "42": ["x=42", "42 apples", "42%", "4.2e1", r"4.2 \times 10^1", r"\boxed{42}"]
     + [r"x \in \{42\}", r"\frac{42}{1}", "42.0", "42_{10}", "$42$", "42.", "042", r"4\big2"]
-    + [r"\mathbf{42}", r"\bf 42"],
+    + [r"\mathbf{42}", r"\bf 42", "forty-two", r"\text{forty-two}", r"\text{The answer is }42"]
+    + [r"42^{\text{nd}}", "42nd"],
     "0.42": ["42%"],
     r"42\%": ["0.42", "42"],
     r"\frac13": ["0.333333"],
@@ -123,10 +124,10 @@ WRONG = {
     "0.42": ["42"],
     "42": ["0.42", "(41,42)", "{41,42}", r"\{41,42\}", "41,42", "[41,42]", r"42 \text{ or } 41"]
     + [r"\pm 42", "x>42", "42!", r"\infty", r"\text{42 or 43}", r"42\neq 41", ""]
-    + ["forty-two", r"\text{forty-two}", "42_8", "6*7", r"\frac{80}{2}+2", "42 million"]
+    + ["42_8", "6*7", r"\frac{80}{2}+2", "42 million", "forty-three", r"\text{forty-two or so}"]
     + ["not 42", "42 is wrong", "41=42", "9^{9^{9^9}}", "４２", r"42\text{ or so}"]
-    + [r"\phantom{41}42", r"42 \quad 41", r"\text{The answer is }42", r"n=42\text{ or }41"]
-    + [r"42^{\text{nd}}"],
+    + [r"\phantom{41}42", r"42 \quad 41", r"\text{The answer is not }42", r"n=42\text{ or }41"]
+    + [r"\text{The answer is 41, not }42", "forty-two or 41", r"42^{nd^2}"],
     "1": ["0.9999999999"],
     r"\frac13": ["0.33", "0.333332"],
     r"5 \text{ cm}": [r"5 \text{ m}"],
@@ -142,7 +143,7 @@ WRONG = {
     + [r"\begin{pmatrix} 0.2 & -\frac{18}{5} \end{pmatrix}"],
     r"90^\circ": [r"\frac{\pi}{2}"],
     "y = 2x + 3": ["x=2y+3"],
-    "y=2x+3": ["y=2x", "2x-y+3=0"],
+    "y=2x+3": ["y=2x", "2x-y+4=0"],
     "5x - 7y + 11z + 4 = 0": ["0=0", "5x-7y+11z+4"],
     r"1 \pm \sqrt{19}": [r"1+\sqrt{19}"],
     r"\{1\pm\sqrt{5},-2\}": [r"-2,1+\sqrt5"],
@@ -157,11 +158,11 @@ WRONG = {
     r"5.4 \text{ cents}": [r"5.4 \text{ dollars}"],
     "3R^2": ["3r^2"],
     "x=5": ["y=5"],
-    "1234": ["1 234"],
+    "1234": ["1 23 4", "12 34", "1 2345"],
     "12": ["1 2", "a dozen", r"1\,2", r"1 \text{ } 2"],
     "4142": ["41 42"],
     r"-\frac{3}{8}": [r"\frac{3}{8}"],
-    r"\emptyset": [r"\{\}"],
+    r"\emptyset": [r"\{0\}", "0"],
     r"\text{ellipse}": ["an ellipse"],
     "0": ["10^{-12}", "0.0000001", r"\sin(\pi)"],
     r"(2,\infty)": ["(2,5)"],
@@ -169,7 +170,7 @@ WRONG = {
     "25": ["25 m^2"],
     "3:45": ["3:46"],
     r"(-\infty,-2]\cup[2,\infty)": [r"x\leq-2"],
-    r"\mathbb{R}": [r"(-\infty,\infty)"],
+    r"\mathbb{R}": [r"(-\infty,0)", r"\mathbb{Q}", r"[-\infty,\infty]"],
     "(2,3)": ["x=3,y=2"],
     r"6\pi": [r"6\pi^2"],
     r"\frac{\pi}{6}": [r"30^\circ"],
@@ -182,9 +183,9 @@ WRONG = {
     "2": [r"2\text{ or }3"],
     "10^{20}": ["10^{20}+1"],
     "-1": [r"\cos\pi"],
-    r"\text{no solution}": [r"\text{no solutions}"],
+    r"\text{no solution}": [r"\text{one solution}", "no"],
     "2,2": ["2"],
-    "42nd": ["42"],
+    "42nd": ["43", "43rd"],
 }
 
 

@@ -33,7 +33,9 @@ def test_arguments_are_shown(command):
         (r"\displaystyle 5", " 5"),
         (r"\textbackslash{5}", r"\textbackslash{5}"),
         (r"\bfx", r"\bfx"),
-        (r"\text{\{5\}}", r"\text{\{5\}}"),
+        (r"\text{\{5\}}", r"\{5\}"),
+        (r"\mathsf{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\mathsf{\frac{1}{2}", r"\mathsf{\frac{1}{2}"),
         ("5 {a}", "5 {a}"),
     ],
 )
