@@ -31,7 +31,7 @@ def check_references(problems: Sequence[Problem], pool: grading.Pool) -> Iterato
     """Yields verdicts on reference answers, given to their own problem and to the one before."""
     if not problems:
         return
-    completions = [format_answer(problem.grader, problem.answer) for problem in problems]
+    completions = [format_answer(problem.grader, problem.references[0]) for problem in problems]
 
     # Each to its own problem: all should be right.
     own = judge_all(pool, problems, completions)
@@ -53,7 +53,7 @@ def check_references(problems: Sequence[Problem], pool: grading.Pool) -> Iterato
     unequal = [
         (problem, completion)
         for problem, completion in accepted
-        if format_answer(problem.grader, problem.answer) != completion
+        if format_answer(problem.grader, problem.references[0]) != completion
     ]
     equal = len(accepted) - len(unequal)
     yield (
@@ -84,7 +84,7 @@ def measure_speed(problems: Sequence[Problem], count: int, **options: Any) -> It
     requests = []
     for index in range(count):
         problem = problems[index % len(problems)]
-        answer = format_answer(problem.grader, problem.answer)
+        answer = format_answer(problem.grader, problem.references[0])
         completion = f"{problem.prompt}\nSo the answer is\n{answer}"
         requests.append((problem.grader, problem.answer, completion))
 
@@ -133,7 +133,9 @@ def measure_formula_speed(problems: Sequence[Problem], **options: Any) -> Iterat
 def list_formulas(problems: Sequence[Problem]) -> list[str]:
     """Returns the reference answers that are single formulas in symbols, canonical, each once."""
     texts = dict.fromkeys(
-        canonicalize_latex(problem.answer) for problem in problems if problem.grader == "math"
+        canonicalize_latex(problem.references[0])
+        for problem in problems
+        if problem.grader == "math"
     )
     return [
         text

@@ -108,7 +108,7 @@ def demonstration_batches(
             problem = arithmetic.generate_problem(DATA_SEED, "train", index, difficulty=difficulty)
             index += 1
             steps = arithmetic.solution_steps(problem.prompt[:-1])
-            text = "=".join(steps) if rng.random() < worked_share else problem.answer
+            text = "=".join(steps) if rng.random() < worked_share else problem.answer_text
 
             prompt = tokenizer.encode(problem.prompt)
             completion = tokenizer.encode(text)[: COMPLETION_SLOTS - 1] + [tokenizer.eos_token_id]
@@ -165,7 +165,7 @@ def measure_policy(
     texts = tokenizer.batch_decode(
         np.where(out.action, out.tokens, tokenizer.pad_token_id), skip_special_tokens=True
     )
-    references = [problem.answer for problem in chosen for _ in range(samples)]
+    references = [problem.answer_text for problem in chosen for _ in range(samples)]
     right = np.array(
         [text.split("=")[-1] == answer for text, answer in zip(texts, references, strict=True)]
     )

@@ -81,7 +81,7 @@ class Evaluator:
                 "source": problem.source,
                 "problem": problem.identifier,
                 "prompt": problem.prompt,
-                "answer": problem.answer,
+                "answer": problem.answer_text,
                 "grader": problem.grader,
                 "verdicts": [judgment.verdict for judgment in own],
                 "reasons": [judgment.reason for judgment in own],

@@ -6,10 +6,13 @@ r"""Registry of graders: each compares a completion with a reference answer, and
 Judgment(verdict='right', answer='1/2', reason='')
 >>> judge("integer", "twelve", "12").reason
 "the reference answer 'twelve' is no integer"
+>>> grade("integer", ("-2", "2"), "x = 2")
+'right'
 """
 
 import difflib
 import importlib.metadata
+from collections.abc import Sequence
 
 from papo_jax.errors import InputError
 from papo_jax.grading.approximate_grader import judge_approximate
@@ -20,6 +23,7 @@ from papo_jax.grading.integer_grader import judge_integer
 from papo_jax.grading.judgment import ERROR, Judgment
 from papo_jax.grading.math_answers.math_grader import judge_math
 
+Reference = str | Sequence[str]
 VERSION = 3  # raised when any verdict may change
 _GRADERS = {
     "integer": judge_integer,
@@ -40,17 +44,18 @@ _WARMUP_ANSWERS = {  # (reference, completion) pairs that make a grader import a
 }
 
 
-def judge(grader: str, reference: str, completion: str) -> Judgment:
+def judge(grader: str, reference: Reference, completion: str) -> Judgment:
     """Compares the final answer of a completion with the reference answer.
 
     Args:
       grader: one of `GRADERS`.
-      reference: the right answer.
+      reference: the right answer, or several of which any is right.
       completion: text that the policy generated; only its last 10,000 characters count, and of
         those what follows a closing `</think>`.
 
     Returns:
-      A `Judgment`; "error" where the reference is unusable or the grader failed.
+      A `Judgment`; "error" where the reference is unusable or the grader failed. Of several
+      references one that is met is enough; else one that is unusable makes an error.
 
     Raises:
       InputError: if there is no such grader.
@@ -61,15 +66,27 @@ def judge(grader: str, reference: str, completion: str) -> Judgment:
         raise InputError(
             f"grader {grader!r} is none of {', '.join(GRADERS)}; the nearest is {nearest!r}"
         )
+    references = (reference,) if isinstance(reference, str) else tuple(reference)
+    text, judgments = strip_thinking(truncate_to_tail(completion)), []
+    for one in references:
+        judgment = _judge_by_one(grader, one, text)
+        if judgment.is_right:
+            return judgment
+        judgments.append(judgment)
+    unusable = [judgment for judgment in judgments if judgment.verdict == ERROR]
+    return next(iter([*unusable, *judgments]), Judgment(ERROR, None, "no reference answer"))
+
+
+def _judge_by_one(grader: str, reference: str, text: str) -> Judgment:
     try:
-        return _GRADERS[grader](reference, strip_thinking(truncate_to_tail(completion)))
+        return _GRADERS[grader](reference, text)
     except MemoryError:
         raise
     except Exception as error:  # no completion may end a run: a failure of a grader is its verdict
         return Judgment(ERROR, None, f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
 
-def grade(grader: str, reference: str, completion: str) -> str:
+def grade(grader: str, reference: Reference, completion: str) -> str:
     """Returns the verdict alone: "right", "wrong" or "error"; the arguments are `judge`'s."""
     return judge(grader, reference, completion).verdict
 

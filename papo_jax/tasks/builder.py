@@ -4,6 +4,7 @@ The problems are stored as array-record files, in the order of their identifiers
 is not needed.
 """
 
+import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, overload
@@ -15,6 +16,7 @@ from papo_jax.tasks.problem import Problem
 
 FORMAT = 2  # of the prepared files; a new number leaves the old directories alone
 _TEXT_FIELDS = Problem._fields[1:]  # all but the identifier
+_AS_JSON = "\0"  # stands before an answer in JSON, such as a list of several
 _ROWS_AT_ONCE = 1024  # rows read at once; one by one is five times slower
 
 
@@ -58,7 +60,8 @@ class PreparedSplit(Sequence[Problem]):
                     raise RuntimeError(
                         f"row {identifier} of the prepared data holds problem {row['identifier']}"
                     )
-                yield Problem(identifier, *(row[name].decode() for name in _TEXT_FIELDS))
+                prompt, answer, *others = (row[name].decode() for name in _TEXT_FIELDS)
+                yield Problem(identifier, prompt, _decode_answer(answer), *others)
 
 
 class LocalInfo(tfds.core.DatasetInfo):
@@ -91,4 +94,18 @@ class ProblemsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, problems):
         for problem in problems:
-            yield problem.identifier, problem._asdict()
+            row = problem._asdict() | {"answer": _encode_answer(problem.answer)}
+            yield problem.identifier, row
+
+
+def _encode_answer(answer: str | tuple[str, ...]) -> str:
+    is_plain = isinstance(answer, str) and not answer.startswith(_AS_JSON)
+    return str(answer) if is_plain else _AS_JSON + json.dumps(answer)
+
+
+def _decode_answer(stored: str) -> str | tuple[str, ...]:
+    """Returns the answer, or several, of a stored text."""
+    if not stored.startswith(_AS_JSON):
+        return stored
+    answer = json.loads(stored.removeprefix(_AS_JSON))
+    return answer if isinstance(answer, str) else tuple(answer)

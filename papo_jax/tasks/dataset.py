@@ -10,12 +10,12 @@ class Example(NamedTuple):
 
     Attributes:
       question: without instructions.
-      answer: the reference answer.
+      answer: the reference answer, or several, of which any is right.
       grader: the name of the grader for that answer.
     """
 
     question: str
-    answer: str
+    answer: str | tuple[str, ...]
     grader: str
 
 

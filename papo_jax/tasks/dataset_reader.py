@@ -156,7 +156,7 @@ def _drop_repetitions(
         if not dataset.published:
             raise InputError(
                 f"{location}: the question of {first_location} again, "
-                f"with the answer {example.answer[:40]!r} instead of {known.answer[:40]!r}; "
+                f"with the answer {_shorten(example)} instead of {_shorten(known)}; "
                 "keep one of the two"
             )
         contradictory.add(example.question)
@@ -184,3 +184,9 @@ def _number_problems(
         )
         for identifier, example in enumerate(examples)
     ]
+
+
+def _shorten(example: Example) -> str:
+    """Returns an example's answer, or several, as a message shows them."""
+    answers = [example.answer] if isinstance(example.answer, str) else example.answer
+    return " or ".join(repr(answer[:40]) for answer in answers)

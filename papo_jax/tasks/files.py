@@ -127,6 +127,24 @@ def read_text_or_number(fields: Mapping, *names: str) -> str:
     return read_text({**fields, **numbers}, *names)
 
 
+def read_texts_or_numbers(fields: Mapping, name: str) -> tuple[str, ...]:
+    """Returns a field's texts or numbers, of which there may be several in a list.
+
+    >>> read_texts_or_numbers({"answer": [2, "two", 2]}, "answer")
+    ('2', 'two')
+
+    Raises:
+      ValueError: if the field, or a member of its list, is missing, empty, or no text or number.
+    """
+    value = fields.get(name)
+    if not isinstance(value, list):
+        return (read_text_or_number(fields, name),)
+    if not value:
+        raise ValueError(f"the field {name!r} is an empty list; give at least one")
+    texts = [read_text_or_number({**fields, name: member}, name) for member in value]
+    return tuple(dict.fromkeys(texts))
+
+
 def digest_files(paths: Iterable[Path]) -> str:
     """Returns the SHA-256 over the names and the contents of files, in order."""
     digest = hashlib.sha256()

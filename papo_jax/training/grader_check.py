@@ -54,6 +54,7 @@ class GraderCheck(NamedTuple):
 
 class _Trial(NamedTuple):
     problem: Problem
+    reference: str  # of the problem, one of perhaps several
     completion: str
     expected: str
 
@@ -82,8 +83,13 @@ def check_reference_answers(
         perturbed one may be right.
     """
     tried = _select_problems(problems, math_sample)
-    trials = [trial for problem in tried for trial in _make_trials(problem)]
-    requests = [(trial.problem.grader, trial.problem.answer, trial.completion) for trial in trials]
+    trials = [
+        trial
+        for problem in tried
+        for reference in problem.references
+        for trial in _make_trials(problem, reference)
+    ]
+    requests = [(trial.problem.grader, trial.reference, trial.completion) for trial in trials]
     judgments = judge_all(requests) if judge_all else [judge(*request) for request in requests]
 
     failures = dict(_find_failures(zip(trials, judgments, strict=True)))
@@ -129,19 +135,19 @@ def _select_problems(problems: Sequence[Problem], math_sample: int | None) -> li
     return selected
 
 
-def _make_trials(problem: Problem) -> Iterator[_Trial]:
-    reference = problem.answer
+def _make_trials(problem: Problem, reference: str) -> Iterator[_Trial]:
+    """Yields a reference answer and a perturbed one, each tried against that reference alone."""
     if problem.grader == "math":
-        yield _Trial(problem, rf"\boxed{{{reference}}}", RIGHT)
-        yield _Trial(problem, rf"\boxed{{{perturb_answer(reference)}}}", WRONG)
+        yield _Trial(problem, reference, rf"\boxed{{{reference}}}", RIGHT)
+        yield _Trial(problem, reference, rf"\boxed{{{perturb_answer(reference)}}}", WRONG)
         return
 
     target, using = reference, ""
     if problem.grader == "expression":
         target, _, using = reference.partition(" using ")
     if not using:  # with given numbers the target alone is no answer, and nobody knows one
-        yield _Trial(problem, reference, RIGHT)
-    yield _Trial(problem, perturb_answer(target), WRONG)
+        yield _Trial(problem, reference, reference, RIGHT)
+    yield _Trial(problem, reference, perturb_answer(target), WRONG)
 
 
 def _find_failures(judged: Iterable[tuple[_Trial, Judgment]]) -> Iterator[tuple[Problem, str]]:
@@ -150,13 +156,13 @@ def _find_failures(judged: Iterable[tuple[_Trial, Judgment]]) -> Iterator[tuple[
     Raises:
       InputError: for anything else that is not as expected.
     """
-    for (problem, completion, expected), judgment in judged:
+    for (problem, reference, completion, expected), judgment in judged:
         if judgment.verdict == expected:
             continue
         line = (
             f"grader {problem.grader!r} says {judgment.verdict!r} to {completion[:40]!r}"
             f" on problem {problem.identifier} ({problem.prompt[:60]!r},"
-            f" reference {problem.answer[:40]!r}); it should say {expected!r}"
+            f" reference {reference[:40]!r}); it should say {expected!r}"
         )
         line += f" ({judgment.reason})" if judgment.reason else ""
         if problem.grader != "math" or judgment.is_right:

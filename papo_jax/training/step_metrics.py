@@ -67,7 +67,7 @@ def list_samples(
             "problem": problem.identifier,
             "prompt": problem.prompt,
             "completion": trained.texts[n * group],
-            "answer": problem.answer,
+            "answer": problem.answer_text,
             "verdict": trained.judgments[n * group].verdict,
             "reward": float(rewards[n, 0]),
             "advantage": float(advantages[n, 0]),
@@ -86,7 +86,7 @@ def list_failures(step: int, drawn: GradedRollout) -> list[dict]:
             "step": step,
             "problem": drawn.problems[index // group].identifier,
             "grader": drawn.problems[index // group].grader,
-            "answer": drawn.problems[index // group].answer,
+            "answer": drawn.problems[index // group].answer_text,
             "reason": drawn.judgments[index].reason,
             "completion": drawn.texts[index][-SHOWN:],
         }

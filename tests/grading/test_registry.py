@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.grading import GRADERS, grade, judge, registry, versions
+from papo_jax.grading import GRADERS, Pool, grade, judge, registry, versions
 from papo_jax.grading.final_answer import TAIL_CHARACTERS, truncate_to_tail
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,3 +156,32 @@ def test_what_was_thought_before_is_not_the_answer(grader):
     assert grade(grader, "42", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "right"
     assert grade(grader, "41", r"<think>\boxed{41} #### 41</think> So \boxed{42}") == "wrong"
     assert grade(grader, "42", r"<think>So \boxed{42}</think> ") == "right"
+
+
+SEVERAL = {
+    "integer": (("7", "-42"), "#### -42", "#### 42"),
+    "exact": (("a", "b c"), "b c", "c"),
+    "math": ((r"\frac{1}{2}", "x+1"), r"\boxed{1+x}", r"\boxed{x-1}"),
+    "expression": (("25 using 5, 5", "42 using 6, 7"), "6*7", "42"),
+    "approximate": (("1e3", "4.2e1"), r"\boxed{42.1}", r"\boxed{43}"),
+}
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_any_of_several_references_is_right(grader):
+    references, right, wrong = SEVERAL[grader]
+    assert grade(grader, references, right) == grade(grader, references[::-1], right) == "right"
+    assert grade(grader, references, wrong) == "wrong"
+    assert judge(grader, list(references), right) == judge(grader, references[1], right)
+    assert judge(grader, (references[1],), wrong) == judge(grader, references[1], wrong)
+    with Pool(workers=1) as pool:
+        assert pool.grade([(grader, references, right), (grader, list(references), wrong)]) == [
+            "right",
+            "wrong",
+        ]
+
+
+def test_an_unusable_reference_of_several_is_an_error_unless_another_is_met():
+    assert grade("integer", ("four", "4"), "4") == "right"
+    assert judge("integer", ("4", "four"), "5").verdict == "error"
+    assert judge("integer", (), "5") == ("error", None, "no reference answer")

@@ -2,9 +2,12 @@
 
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from papo_jax.errors import InputError
+from papo_jax.grading import grade
 from papo_jax.tasks import load
 
 
@@ -94,7 +97,7 @@ def test_two_files_are_used_whole(tmp_path):
             "line 31: the field 'answer' is missing, empty or not text",
         ),
         (
-            {"prompt": "p", "answer": [5]},
+            {"prompt": "p", "answer": {"a": 5}},
             "line 31: the field 'answer' is missing, empty or not text",
         ),
         (
@@ -109,3 +112,47 @@ def test_wrong_rows(tmp_path, row, message):
     with pytest.raises(InputError, match=f"own.jsonl, {message}") as caught:
         load("jsonl", path=write_rows(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+def test_several_answers_are_each_right(tmp_path, suffix):
+    rows = [{"prompt": f"Prompt {n}", "answer": [str(n), f"{n + 100}"]} for n in range(40)]
+    path = tmp_path / f"own{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        write_rows(path, rows)
+    task = load("jsonl", path=str(path), cache=tmp_path / "cache")
+    for problem in (*task.train, *task.held_out):
+        number = int(problem.prompt.split()[1])
+        assert problem.references == (str(number), str(number + 100))
+        assert problem.answer_text == f"{number} or {number + 100}"
+        verdicts = [
+            grade(problem.grader, problem.answer, f"#### {answer}")
+            for answer in (number, number + 100, number + 1)
+        ]
+        assert verdicts == ["right", "right", "wrong"]
+
+
+def test_several_answers_decide_the_grader_and_lose_their_repetitions(tmp_path):
+    task = load_own(tmp_path, [*range(30), [5, "five", 5]])
+    problems = {problem.prompt: problem for problem in (*task.train, *task.held_out)}
+    assert problems["Prompt 30: "].references == ("5", "five")
+    assert problems["Prompt 3: "].answer == "3"
+    assert {problem.grader for problem in problems.values()} == {"math"}
+    whole = load_own(tmp_path, [*range(30), [5, -5]])
+    assert {problem.grader for problem in whole.train} == {"integer"}
+
+
+@pytest.mark.parametrize("answer", [[], [""], [None], [[1]], ["a", {}], [True]])
+def test_a_list_that_holds_no_answers_is_refused_with_its_line(tmp_path, answer):
+    with pytest.raises(InputError, match="own.jsonl, line 31: the field 'answer'"):
+        load_own(tmp_path, [*range(30), answer])
+
+
+def test_one_question_with_other_answers_is_refused(tmp_path):
+    rows = [{"prompt": "a", "answer": answer} for answer in ([1, 2], [1, 2], [1, 3])]
+    with pytest.raises(InputError, match="line 3: the question of .*line 1 again"):
+        load("jsonl", path=write_rows(tmp_path / "own.jsonl", rows), cache=tmp_path / "cache")

@@ -41,6 +41,14 @@ def test_every_field_and_the_notes_are_kept(tmp_path):
         assert prepared.notes == ("two notes", "of a source")
 
 
+@pytest.mark.parametrize("answer", [("1", "-1"), ("1",), '\0["1"]', "\0", '["1", "2"]', ("\0",)])
+def test_answers_are_kept_as_they_are(answer, tmp_path):
+    made = ProblemSplits({"train": [Problem(0, "a root?", answer, "math", "t")]})
+    prepared = open_prepared({"task": "t"}, lambda: made, tmp_path)
+    assert prepared.splits["train"][0].answer == answer
+    assert type(prepared.splits["train"][0].answer) is type(answer)
+
+
 def test_a_second_load_reads_the_same(tmp_path):
     first, second = (load("arithmetic", cache=tmp_path, **SMALL) for _ in range(2))
     assert list(first.train) == list(second.train)

@@ -167,3 +167,11 @@ def test_a_deadline_that_is_too_short_is_said_to_be():
         "or give it more time$",
     ):
         check_reference_answers([Problem(0, "1+1=", "2")], time_out_all)
+
+
+def test_each_of_several_references_is_tried_by_itself():
+    several = Problem(0, "a root?", ("1", "2"), "integer")  # 2 is 1's wrong neighbor
+    assert check_reference_answers([several]).reference_counts == {"integer": 1}
+    unusable = several._replace(answer=("1", "2", "two"))
+    with pytest.raises(InputError, match="reference 'two'"):
+        check_reference_answers([unusable])

@@ -52,7 +52,9 @@ def sample_arithmetic(
         Prompts(tokens=tokens, valid=valid, identifiers=jnp.arange(prompts)), jax.random.key(seed)
     )
 
-    right = [is_right(text, problems[n // probe.samples].answer) for n, text in enumerate(texts)]
+    right = [
+        is_right(text, problems[n // probe.samples].references[0]) for n, text in enumerate(texts)
+    ]
     rewards = jnp.asarray(right, jnp.float32).reshape(prompts, -1)
     advantages = group_normalized(rewards).reshape(-1, 1)
     return StateBatch(rows, jnp.broadcast_to(advantages, rows.action.shape))

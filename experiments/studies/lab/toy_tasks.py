@@ -99,7 +99,7 @@ def make_problems(task: ToyTask, split: str, count: int) -> EncodedProblems:
     if tokens.shape != (count, task.prompt_slots):
         raise ValueError(f"a problem of {task.name} is longer than {task.prompt_slots} tokens")
 
-    references = [pad_answer(problem.answer) for problem in problems]
+    references = [pad_answer(problem.answer_text) for problem in problems]
     digits = tokenizer(references, return_tensors="np")["input_ids"]
     return EncodedProblems(
         prompts=Prompts(tokens=tokens, valid=valid, identifiers=jnp.arange(count, dtype=np.int32)),
@@ -113,7 +113,7 @@ def _generate_distinct(task: ToyTask, split: str, count: int) -> Iterator[Proble
     while len(seen) < count:
         problem = arithmetic.generate_problem(11, split, index, difficulty=task.difficulty)
         index += 1
-        fits = len(problem.prompt) <= task.prompt_slots and int(problem.answer) < 10**WIDTH
+        fits = len(problem.prompt) <= task.prompt_slots and int(problem.answer_text) < 10**WIDTH
         if fits and problem.prompt not in seen:
             seen.add(problem.prompt)
             yield problem

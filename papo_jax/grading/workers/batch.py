@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from papo_jax.grading.final_answer import truncate_to_tail
 from papo_jax.grading.judgment import ERROR, TIMEOUT, Judgment
+from papo_jax.grading.registry import Reference
 from papo_jax.grading.workers.deadlines import Deadlines
 from papo_jax.grading.workers.process import WorkerProcess
 from papo_jax.grading.workers.worker_set import WorkerSet
 
-Request = tuple[str, str, str]  # grader, reference answer, completion
+Request = tuple[str, Reference, str]  # grader, reference answer or several, completion
 WARMUP_SECONDS = 120.0  # for a grader's imports, on a machine that does other things too
 MAX_WARMUP_FAILURES = 3  # in a row, after which a grader's requests are abandoned
 

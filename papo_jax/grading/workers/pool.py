@@ -85,7 +85,8 @@ class Pool:
         """Judges completions.
 
         Args:
-          requests: (grader, reference answer, completion) each.
+          requests: (grader, reference answer, completion) each; in place of the reference answer
+            a list or a tuple of several, of which any is right.
           batch_deadline: seconds for this call, in place of the pool's own.
 
         Returns:
@@ -107,10 +108,21 @@ class Pool:
 
     def _check_requests(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            if len(request) != 3 or not all(isinstance(part, str) for part in request):
+            if len(request) != 3 or not _are_strings(_parts_of(request)):
                 raise InputError(
                     "a request is a grader, a reference answer and a completion, three strings,"
                     f" not {request!r:.200}"
                 )
         for grader in {grader for grader, _, _ in requests} - set(self._graders):
             raise InputError(f"grader {grader!r} is none of {', '.join(self._graders)}")
+
+
+def _parts_of(request: Request) -> list:
+    """Lists the texts of a request, whose reference may be several."""
+    grader, reference, completion = request
+    several = list(reference) if isinstance(reference, (list, tuple)) and reference else [reference]
+    return [grader, *several, completion]
+
+
+def _are_strings(parts: list) -> bool:
+    return all(isinstance(part, str) for part in parts)

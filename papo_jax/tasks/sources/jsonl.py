@@ -1,7 +1,8 @@
 """Problems of the user's own: {"prompt": ..., "answer": ...}, a line each, and no code to write.
 
-The prompt is used unchanged. The answer is a text or a number. Where all answers are integers the
-grader is "integer", else "math"; `grader=` of `tasks.load` names another.
+The prompt is used unchanged. The answer is a text or a number, or a list of several, of which any
+is right. Where all answers are integers the grader is "integer", else "math"; `grader=` of
+`tasks.load` names another.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.dataset import Dataset, Example
-from papo_jax.tasks.files import read_text, read_text_or_number
+from papo_jax.tasks.files import read_text, read_texts_or_numbers
 
 
 def parse_row(fields: Mapping) -> Example:
@@ -21,8 +22,10 @@ def parse_row(fields: Mapping) -> Example:
     Raises:
       ValueError: if a field is missing.
     """
-    answer = read_text_or_number(fields, "answer")
-    grader = "integer" if canonical_integer(answer) is not None else "math"
+    answers = read_texts_or_numbers(fields, "answer")
+    are_integers = all(canonical_integer(text) is not None for text in answers)
+    grader = "integer" if are_integers else "math"
+    answer = answers[0] if len(answers) == 1 else answers
     return Example(read_text(fields, "prompt"), answer, grader)
 
 
