@@ -46,22 +46,29 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def maj_at_k(judgments: Sequence[Judgment]) -> float:
     """Returns a problem's maj@k: the share of its most frequent answer that is right.
 
-    Equal answers are one class. Every sample with an answer votes, judged or not, since a grader's
-    failure is no reason to take the policy's vote away; a sample without an answer does not vote.
-    The winning class counts by the share of its votes that were judged right, so that an error
-    counts as not right here too, and classes that tie count by the mean of theirs. That is the
-    chance to be judged right of a sample drawn from the winners.
+    Equal answers are one class: those whose canonical values are the same text (50%, 1/2 and 0.5),
+    and all that were judged right, since they equal the reference. Every sample with an answer
+    votes, judged or not, since a grader's failure is no reason to take the policy's vote away; a
+    sample without an answer does not vote. The winning class counts by the share of its votes that
+    were judged right, so that an error counts as not right here too, and classes that tie count by
+    the mean of theirs. That is the chance to be judged right of a sample drawn from the winners.
 
     >>> seven, other = Judgment("right", "7"), Judgment("wrong", "8")
     >>> maj_at_k([seven, seven, other]), maj_at_k([seven, other])
     (1.0, 0.5)
     >>> maj_at_k([seven, Judgment("error", "7", "timeout"), other])
     0.5
+    >>> maj_at_k(
+    ...     [seven, Judgment("right", "7 m"), other, other]
+    ... )  # 7 and 7 m, two votes against two
+    0.5
     """
+    right_answers = {judgment.answer for judgment in judgments if judgment.verdict == RIGHT}
     classes = defaultdict(list)
     for judgment in judgments:
         if judgment.answer is not None:
-            classes[judgment.answer].append(judgment.verdict == RIGHT)
+            name = RIGHT if judgment.answer in right_answers else f"not {judgment.answer}"
+            classes[name].append(judgment.verdict == RIGHT)
     if not classes:
         return 0.0
     most = max(map(len, classes.values()))

@@ -75,6 +75,10 @@ def judge_words(text):
         ("7? 7? 8", 0.0),
         ("7 7? 8! 8!", 0.25),  # a tie of 1/2 and 0
         ("7 7 7! 8!", 2 / 3),  # a class whose verdicts differ
+        ("7 7m 8! 8!", 0.5),  # right answers are equal, however they are written
+        ("7 7m 7% 8! 8!", 1.0),
+        ("7 7m 7m? 8!", 2 / 3),
+        ("7! 7m! 8! 8! 9", 0.0),  # wrong ones are not
     ],
 )
 def test_maj_at_k(answers, share):

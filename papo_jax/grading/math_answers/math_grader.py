@@ -17,10 +17,10 @@ from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG
 from papo_jax.grading.math_answers.answer_extraction import DENIAL, extract_math_answer
 from papo_jax.grading.math_answers.answer_parser import parse_answer
 from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.canonical_value import write_canonical_value
 from papo_jax.grading.math_answers.digit_groups import join_indian_groups
 from papo_jax.grading.math_answers.equivalence import are_equivalent
 from papo_jax.grading.math_answers.formula_parser import UnreadableFormula
-from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
 from papo_jax.grading.math_answers.rationals import parse_rational
 from papo_jax.grading.math_answers.real_sets import is_empty_set
 from papo_jax.grading.math_answers.value_equality import are_equal_values
@@ -66,13 +66,7 @@ def judge_math(reference: str, completion: str) -> Judgment:
 
 
 def _logged_answer(answer: str) -> str | None:
-    """Returns the form in which an answer is logged and takes part in majority votes.
-
-    It is the value of a number, else the canonical text.
-    """
-    parsed = ParsedAnswer("value", (answer,))
+    """Returns the form in which an answer is logged and takes part in majority votes."""
     if len(answer) <= MAX_CHARACTERS:
-        parsed = parse_answer(answer)
-    parsed = parsed.parts[1] if parsed.kind == "named" else parsed
-    value = parse_rational(parsed.parts[0]) if parsed.kind == "value" else None
-    return (answer if value is None else str(value))[:MAX_ANSWER_CHARACTERS] or None
+        answer = write_canonical_value(answer)
+    return answer[:MAX_ANSWER_CHARACTERS] or None

@@ -58,7 +58,7 @@ def is_safe_to_evaluate(formula: Any) -> bool:
 
     if not isinstance(formula, (sympy.Expr, sympy.Eq)):
         return False
-    return _estimate_bits(formula) <= _MAX_BITS and _count_terms(formula) <= _MAX_TERMS
+    return _estimate_bits(formula) <= _MAX_BITS and count_terms(formula) <= _MAX_TERMS
 
 
 def _estimate_bits(formula: Any) -> float:
@@ -87,9 +87,9 @@ def _estimate_bits(formula: Any) -> float:
     return max(inner, default=1) + len(inner)
 
 
-def _count_terms(formula: Any) -> float:
-    """Counts the terms that a formula has when it is multiplied out."""
-    inner = [_count_terms(part) for part in formula.args]
+def count_terms(formula: Any) -> float:
+    """Counts the terms that a sympy formula has when it is multiplied out."""
+    inner = [count_terms(part) for part in formula.args]
     if formula.is_Add:
         return sum(inner)
     if formula.is_Mul:

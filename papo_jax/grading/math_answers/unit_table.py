@@ -115,6 +115,15 @@ _PLAIN = """
 """  # a unit of size 0 is one whose size is not said
 
 
+# Of dimensions that are not named after theirs.
+BASE_UNITS = {"length": "m", "mass": "kg", "time": "s", "current": "A", "amount": "mol"} | {
+    "temperature": "K",
+    "angle": "rad",
+    "calendar": "month",
+    "data": "bit",
+}
+
+
 def _read_size(text: str) -> tuple[Fraction, int, Fraction]:
     """Reads the size of a unit, the power of pi in it, and its offset."""
     text, _, offset = text.partition("+")

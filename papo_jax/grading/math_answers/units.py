@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from papo_jax.grading.math_answers.unit_reader import read_measure
-from papo_jax.grading.math_answers.unit_table import Unit
+from papo_jax.grading.math_answers.unit_table import BASE_UNITS, Unit
 
 
 class Conversion(NamedTuple):
@@ -57,6 +57,28 @@ def compare_units(reference: str, answer: str) -> Conversion | None:
 def is_unit(text: str) -> bool:
     """Returns True if words hold a unit that is known here, such as "km per hour"."""
     return bool(read_measure(text).totals)
+
+
+def convert_to_base(text: str) -> tuple[Fraction, str]:
+    """Returns the size of a unit, and the name of the base unit that this is relative to.
+
+    Args:
+      text: in words, such as "cm per hour"; one that is not known has size 1 and no name.
+
+    >>> convert_to_base("cm"), convert_to_base("apples")
+    ((Fraction(1, 100), 'm'), (Fraction(1, 1), ''))
+    """
+    totals = read_measure(text).totals
+    if not totals:
+        return Fraction(1), ""
+    unit = totals[0]
+    if unit.pi_power or unit.offset or not unit.size:
+        return Fraction(1), " ".join(text.casefold().split()).removesuffix("s")
+    names = [
+        BASE_UNITS.get(name, name) + (f"^{power}" if power != 1 else "")
+        for name, power in unit.dimensions
+    ]
+    return unit.size, " ".join(names)
 
 
 def _pair_meanings(expected: tuple[Unit, ...], found: tuple[Unit, ...]) -> list[tuple[Unit, Unit]]:

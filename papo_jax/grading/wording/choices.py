@@ -16,7 +16,7 @@ _CHOICE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_CHOICE = re.compile(
-    r"\s*[*_`$({\[]*[A-Z](?![A-Za-z'’])"
+    r"\s*[*_`$({\[]*[A-Z](?![A-Za-z'’])|\s*(?i:or|and|nor|not)(?![A-Za-z])"
     r"|.*(?<![A-Za-z])(?i:or|and|nor|not)\s+(?i:option\s+)?[*_`$({\[]*[A-Z](?![A-Za-z'’])"
 )
 _LETTER = re.compile(r"\(?([A-Z])\)?")

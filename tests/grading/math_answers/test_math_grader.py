@@ -240,7 +240,7 @@ def test_votes_count_equal_numbers_as_one():
         r"<answer>x = 2/4</answer>",
         r"\boxed{.50\text{ cm}}",
     )
-    assert [judge("math", "7", text).answer for text in texts] == ["1/2", "1/2", "1/2", ".50«cm»"]
+    assert [judge("math", "7", text).answer for text in texts] == ["1/2", "1/2", "1/2", "1/200 m"]
     assert judge("math", "7", r"\boxed{2 \sqrt3}").answer == r"2\sqrt{3}"
     assert judge("math", "7", "").answer is None
     assert len(judge("math", "7", rf"\boxed{{{'x+' * 400}}}").answer) == 200
