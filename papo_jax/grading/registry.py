@@ -12,6 +12,7 @@ Judgment(verdict='right', answer='1/2', reason='')
 
 import difflib
 import importlib.metadata
+import sys
 from collections.abc import Sequence
 
 from papo_jax.errors import InputError
@@ -102,6 +103,12 @@ def warm_up(grader: str) -> None:
     """
     for reference, completion in _WARMUP_ANSWERS.get(grader, (("1", "1"),)):
         judge(grader, reference, completion)
+
+
+def clear_caches() -> None:
+    """Makes sympy forget results, some of which an interrupted computation may have left half."""
+    if "sympy" in sys.modules:
+        importlib.import_module("sympy.core.cache").clear_cache()
 
 
 def versions() -> dict[str, str]:

@@ -40,15 +40,18 @@ class Batch:
         self._concurrency, self._deadlines = concurrency, deadlines
         self._judgments: dict[int, Judgment] = {}  # by index of the request
         self._queues: dict[str, deque[int]] = {}  # indices of the requests that wait, by grader
+        self._postponed: list[int] = []  # indices of the requests that wait for the next pass
         for index, (grader, _, _) in enumerate(requests):
             self._queues.setdefault(grader, deque()).append(index)
         self._warmup_failures: Counter[str] = Counter()  # in a row, by grader
+        if len(requests) <= concurrency:
+            deadlines.begin_last_pass()  # none waits behind another
 
     def run(self) -> list[Judgment]:
         """Returns every judgment, in order."""
         self._workers.restart_dead()
         try:
-            while any(self._queues.values()) or self._judging_processes():
+            while self._has_work():
                 self._dispatch()
                 self._collect_replies()
                 self._enforce_deadlines()
@@ -59,6 +62,17 @@ class Batch:
                 self._workers.replace(process)
         self._warm_up_replacements()
         return [self._judgments[index] for index in range(len(self._requests))]
+
+    def _has_work(self) -> bool:
+        """Returns True until every request is judged; begins the next pass at the end of one."""
+        if any(self._queues.values()) or self._judging_processes():
+            return True
+        if self._postponed:
+            self._deadlines.begin_next_pass(len(self._postponed), self._concurrency)
+        for index in sorted(self._postponed):
+            self._queues[self._requests[index][0]].append(index)
+        self._postponed.clear()
+        return any(self._queues.values())
 
     def _judging_processes(self) -> list[WorkerProcess]:
         return [process for process in self._workers.processes if process.is_judging]
@@ -82,7 +96,9 @@ class Batch:
         _, reference, completion = self._requests[index]
         self._deadlines.start_batch()
         process.request_index = index
-        message = {"judge": [grader, reference, truncate_to_tail(completion)]}
+        message: dict = {"judge": [grader, reference, truncate_to_tail(completion)]}
+        if not self._deadlines.is_last_pass:
+            message["postpone_after"] = self._deadlines.pass_seconds
         if not process.send_request(message, timeout=self._deadlines.answer_seconds):
             # It was gone before it saw the request, which the next one gets.
             process.request_index = None
@@ -108,7 +124,8 @@ class Batch:
         with selectors.DefaultSelector() as selector:
             for process in busy:
                 selector.register(process, process.selector_events, process)
-            arrived = selector.select(self._deadlines.seconds_left(busy))
+            others_wait = any(self._queues.values())
+            arrived = selector.select(self._deadlines.seconds_left(busy, others_wait=others_wait))
         for key, _ in arrived:
             self._receive(key.data)
 
@@ -120,7 +137,10 @@ class Batch:
             return
         for reply in replies:
             if process.request_index is not None:
-                self._judgments[process.request_index] = Judgment(*reply)
+                if reply is None:
+                    self._postponed.append(process.request_index)
+                else:
+                    self._judgments[process.request_index] = Judgment(*reply)
                 process.request_index = None
             elif process.warming_grader is not None and reply is None:
                 process.warm_graders.add(process.warming_grader)
@@ -132,9 +152,15 @@ class Batch:
 
     def _enforce_deadlines(self) -> None:
         now = time.monotonic()
+        if any(self._queues.values()):
+            stuck = self._deadlines.kill_stuck(self._workers, now)
+            self._postponed += [index for p in stuck if (index := p.request_index) is not None]
         for process in self._deadlines.kill_overdue(self._workers, now):
             self._record_loss(process, TIMEOUT)
         if self._deadlines.is_batch_over(now):
+            for index in self._postponed:
+                self._judgments[index] = Judgment(ERROR, None, TIMEOUT)
+            self._postponed.clear()
             for grader in self._queues:
                 self._abandon(grader, TIMEOUT)
 
@@ -145,7 +171,8 @@ class Batch:
     def _record_loss(self, process: WorkerProcess, cause: str) -> None:
         """Records why a process was lost, as the verdict on its request or a failure to warm up.
 
-        The request is not given to another process, for a verdict must not depend on luck.
+        The request is not given to another process, for a verdict must not depend on luck: only
+        what was too slow for a pass is judged again, with more time.
         """
         if process.request_index is not None:
             self._judgments[process.request_index] = Judgment(ERROR, None, cause)

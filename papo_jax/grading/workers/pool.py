@@ -18,9 +18,10 @@ _POOL_DEFAULT = -1.0  # stands for the pool's own batch deadline
 class Pool:
     """Worker processes that judge completions, and warm spares that replace killed ones.
 
-    A completion is judged once, by one process, within `deadline` seconds from when that process is
-    ready for it; then the process is killed and the verdict is "error" for "timeout". A pool
-    belongs to one thread at a time.
+    A completion has `deadline` seconds from when a process is ready for it; then the process is
+    killed and the verdict is "error" for "timeout". What takes more than a small part of that is
+    stopped and judged again when all else is judged (`deadlines`), so that nothing waits behind
+    completions that hang. A pool belongs to one thread at a time.
 
     >>> with Pool(workers=1) as pool:
     ...     pool.grade([("integer", "12", "3 * 4 = 12"), ("integer", "12", "13")])

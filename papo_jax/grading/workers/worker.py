@@ -2,9 +2,9 @@
 
     python -m papo_jax.grading.workers.worker MODULE MEMORY DEADLINE LIFE
 
-MODULE holds `judge` and `warm_up`; MEMORY is in MiB, DEADLINE in seconds; LIFE is a pipe that
-closes when the pool is gone. A worker never imports jax, for `papo_jax` loads its packages on first
-use.
+MODULE holds `judge` and `warm_up`, and perhaps `clear_caches` for after an interruption; MEMORY is
+in MiB, DEADLINE in seconds; LIFE is a pipe that closes when the pool is gone. A worker never
+imports jax, for `papo_jax` loads its packages on first use.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from papo_jax.grading.judgment import ERROR, Judgment
 from papo_jax.grading.workers import protocol, sandbox
+from papo_jax.grading.workers.interruption import Interrupted, Interrupter
 
 _WARMUP_CPU_SECONDS = 600.0
 
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
     module_name, memory, deadline, life = arguments
     requests, replies = _take_pipes()
     _exit_with_pool(int(life))
-    guard = sandbox.Guard()
+    guard, interrupter = sandbox.Guard(), Interrupter()
     sandbox.set_resource_limits(int(memory))
     with contextlib.suppress(Exception):  # a faulty module is reported when it is asked for
         importlib.import_module(module_name)
@@ -38,12 +39,32 @@ def main(arguments: list[str]) -> None:
         sandbox.allow_cpu_seconds(float(deadline) if "judge" in request else _WARMUP_CPU_SECONDS)
         try:
             if "judge" in request:
-                reply = _judge_guarded(module_name, guard, request["judge"])
+                reply = _judge_in_time(module_name, guard, interrupter, request)
             else:
                 reply = _warm_up(module_name, request["warm_up"])
         except MemoryError:
             os._exit(protocol.OUT_OF_MEMORY)  # the rest of the process is not to be trusted
         protocol.write_message(replies, reply)
+
+
+def _judge_in_time(
+    module_name: str, guard: sandbox.Guard, interrupter: Interrupter, request: dict
+) -> Judgment | None:
+    """Judges what a request asks; None if that takes longer than its "postpone_after" seconds.
+
+    Without such a bound the pool alone enforces the deadline.
+    """
+    question, seconds = request["judge"], request.get("postpone_after")
+    if seconds is None:
+        return _judge_guarded(module_name, guard, question)
+    try:
+        return interrupter.call(_judge_guarded, module_name, guard, question, seconds=seconds)
+    except Interrupted:
+        guard.disarm()
+        clear_caches = getattr(importlib.import_module(module_name), "clear_caches", None)
+        if clear_caches is not None:
+            clear_caches()
+        return None
 
 
 def _judge_guarded(module_name: str, guard: sandbox.Guard, request: list[str]) -> Judgment:
