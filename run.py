@@ -10,14 +10,12 @@
 Without any flag it trains the default config in runs/default; the same command again resumes.
 
 Exit code 0: done, or training stopped by a signal and can be resumed; 2: the config or the input is
-wrong; 3: training stopped on purpose.
+wrong; 3: training stopped on purpose; 130: Ctrl-C ended it at once.
 """
 
-import errno
 import os
+import signal
 import sys
-
-WRITING_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 
 def main(arguments: list[str]) -> int:
@@ -50,11 +48,14 @@ def main(arguments: list[str]) -> int:
         return report_failure(2, error)
     except TrainingStopped as error:
         return report_failure(3, error)
-    except OSError as error:
-        if error.errno not in WRITING_FAILED:
+    except OSError as error:  # a full disk, no permission, a loop of links, ...
+        if error.errno is None:
             raise
-        path = error.filename or "to the work directory"
-        return report_failure(2, f"cannot write {path}: {os.strerror(error.errno)}")
+        path = error.filename or "the work directory"
+        return report_failure(2, f"cannot read or write {path}: {os.strerror(error.errno)}")
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do takes a moment
+        return report_failure(130, "interrupted; the same command goes on from the last checkpoint")
     return 0
 
 

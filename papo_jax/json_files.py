@@ -7,6 +7,8 @@ from typing import Any
 
 from papo_jax.errors import InputError
 
+_DEEPEST = 100  # levels; what walks through a document may call itself once a level
+
 
 def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
     """Reads a file that holds one JSON object.
@@ -31,11 +33,28 @@ def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
         raise InputError(
             f"{path} is not valid JSON and cannot be read ({error}); fetch or write it again"
         ) from None
+    if _is_nested_deeper(value, _DEEPEST):
+        raise InputError(f"{path} is nested too deep to be read; fetch or write it again")
     if not isinstance(value, dict):
         raise InputError(
             f"{path} must hold a JSON object, not a {type(value).__name__}; fetch or write it again"
         )
     return value
+
+
+def _is_nested_deeper(value: Any, levels: int) -> bool:
+    """Tells whether lists and dictionaries are inside each other more often than `levels`."""
+    inside = [value]
+    for _ in range(levels + 1):
+        containers = [item for item in inside if isinstance(item, (dict, list))]
+        if not containers:
+            return False
+        inside = [
+            item
+            for container in containers
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+    return True
 
 
 def look_up(document: Any, *names: str) -> Any:

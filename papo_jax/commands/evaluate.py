@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+from typing import Any
 
 from papo_jax import parallel
 from papo_jax.config import config_dict
@@ -11,7 +12,7 @@ from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.telemetry import progress, provenance
-from papo_jax.training import checkpoint, programs, run_directory, run_problems
+from papo_jax.training import checkpoint_reading, programs, run_directory, run_problems
 from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
 from papo_jax.training.training_run import make_evaluator, open_pool
 
@@ -72,7 +73,7 @@ def evaluate_policies(command: Command) -> None:
         evaluations = EvaluationFile(output, evaluator.describe_evaluation(asked.evaluated.name))
         if base:
             run_directory.write_description(workdir, to_dict(settings), made)
-        for step, params in _read_policies(workdir, trained):
+        for step, params in _read_policies(workdir, trained, made["model"]):
             if not evaluations.has_step(step):
                 evaluations.add_entry(*evaluator(params, step=step))
         _print_entries(evaluations)
@@ -113,16 +114,20 @@ def _output_path(command: Command) -> pathlib.Path:
     return output
 
 
-def _read_policies(workdir: pathlib.Path, base):
-    """Yields (step, trained parameters) of best and last checkpoint; without any, the base."""
-    place = workdir / "checkpoints"
-    found = (checkpoint.best_step(place), checkpoint.newest_step(place))
-    steps = {step for step in found if step is not None}
-    if not steps:
+def _read_policies(workdir: pathlib.Path, base, model: dict[str, Any]):
+    """Yields (step, trained parameters) of last and best checkpoint; without any, the base."""
+    place, yielded = workdir / "checkpoints", set()
+    newest = checkpoint_reading.list_newest_first(place)
+    if not newest:
         yield 0, base
-    for step in sorted(steps):
-        if (place / str(step)).is_dir():  # a run that is training may have dropped it meanwhile
-            yield step, checkpoint.read_params(place, step, base)
+    for candidates in (newest, [*checkpoint_reading.list_best_first(place), *newest]):
+        if yielded.isdisjoint(candidates[:1]):
+            found = checkpoint_reading.read_params(
+                place, candidates, base, origin={"model": model["fingerprint"]}
+            )
+            if found and found[0] not in yielded:
+                yielded.add(found[0])
+                yield found
 
 
 def _print_entries(evaluations: EvaluationFile) -> None:

@@ -12,7 +12,7 @@ from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint, run_directory
+from papo_jax.training import checkpoint_reading, run_directory
 
 
 def export_checkpoint(
@@ -30,26 +30,43 @@ def export_checkpoint(
         files already.
     """
     model = _read_model_section(workdir)
-    step = checkpoint.newest_step(workdir / "checkpoints")
-    if step is None:
-        raise InputError(f"--workdir {workdir} has no checkpoint yet; there is nothing to export")
-    output = output or workdir / "export" / f"step_{step}"
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} is there already; remove it or choose another --output")
-    policy = _read_policy(workdir, model, step)
+    steps = checkpoint_reading.list_newest_first(workdir / "checkpoints")
+    if not steps:
+        raise _no_checkpoint(workdir)
+    # Whether it may be written is asked before anything is read, if all is well with the newest.
+    _check_output(output or _default_output(workdir, steps[0]))
+    step, policy = _read_policy(workdir, model, steps)
+    output = output or _default_output(workdir, step)
+    _check_output(output)
     models.export(policy, output, dtype=dtype)
     size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
     print(f"step {step} exported to {output}: {size / 1e6:,.0f} MB of weights")
 
 
-def _read_policy(workdir: pathlib.Path, model: Model, step: int) -> models.Policy:
-    """The policy as it was trained, with its adapters beside the base weights where it has any."""
+def _default_output(workdir: pathlib.Path, step: int) -> pathlib.Path:
+    return workdir / "export" / f"step_{step}"
+
+
+def _check_output(output: pathlib.Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} is there already; remove it or choose another --output")
+
+
+def _no_checkpoint(workdir: pathlib.Path) -> InputError:
+    return InputError(f"--workdir {workdir} has no checkpoint yet; there is nothing to export")
+
+
+def _read_policy(
+    workdir: pathlib.Path, model: Model, steps: list[int]
+) -> tuple[int, models.Policy]:
+    """Reads the policy of the first whole checkpoint, its adapters beside the base weights."""
     if not model.lora_rank:
         policy = models.describe(model.path)
-        params = checkpoint.read_params(workdir / "checkpoints", step, policy.params)
-        return dataclasses.replace(policy, params=params)
+        step, params = _read_params(workdir, steps, policy.params)
+        return step, dataclasses.replace(policy, params=params)
     base = models.load(model.path, param_dtype=model.param_dtype)
-    _check_base(workdir, base)
+    fingerprint = provenance.fingerprint_params(base.params)
+    _check_base(workdir, fingerprint)
     adapters = LoraConfig(
         model.lora_rank, model.lora_alpha, lora.parse_lora_targets(model.lora_targets)
     )
@@ -57,12 +74,20 @@ def _read_policy(workdir: pathlib.Path, model: Model, step: int) -> models.Polic
         base, adapters, jax.random.key(0)
     )  # for the shapes; the draw is replaced
     drawn, frozen = lora.split_params(policy.params, adapters)
-    return dataclasses.replace(
-        policy,
-        params=lora.join_params(
-            checkpoint.read_params(workdir / "checkpoints", step, drawn), frozen
-        ),
-    )
+    step, trained = _read_params(workdir, steps, drawn, origin={"model": fingerprint})
+    return step, dataclasses.replace(policy, params=lora.join_params(trained, frozen))
+
+
+def _read_params(
+    workdir: pathlib.Path,
+    steps: list[int],
+    example: models.Params,
+    origin: dict[str, str] | None = None,
+) -> tuple[int, models.Params]:
+    found = checkpoint_reading.read_params(workdir / "checkpoints", steps, example, origin=origin)
+    if found is None:
+        raise _no_checkpoint(workdir)
+    return found
 
 
 def _read_model_section(workdir: pathlib.Path) -> Model:
@@ -77,16 +102,14 @@ def _read_model_section(workdir: pathlib.Path) -> Model:
         ) from None
 
 
-def _check_base(workdir: pathlib.Path, base: models.Policy) -> None:
+def _check_base(workdir: pathlib.Path, fingerprint: str) -> None:
     """Adapters mean nothing beside other weights than those they were trained with."""
     path = workdir / "provenance.json"
     recorded = read_object(
         path, missing=f"{path} does not exist; it says which base the adapters belong to"
     )
     model = recorded.get("model")
-    if not isinstance(model, dict) or provenance.fingerprint_params(base.params) != model.get(
-        "fingerprint"
-    ):
+    if not isinstance(model, dict) or model.get("fingerprint") != fingerprint:
         raise InputError(
             f"the weights of model.path are not those that {workdir} was trained with; put them"
             " back"

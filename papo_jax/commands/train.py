@@ -2,16 +2,17 @@
 
 import contextlib
 import pathlib
-import signal
 
-import numpy as np
-
+from papo_jax.commands.interruption import Interruption
 from papo_jax.config.checks import check_settings, derived_sizes
 from papo_jax.config.settings import Settings
 from papo_jax.errors import TrainingStopped
+from papo_jax.json_files import finite_number, whole_number
 from papo_jax.learner.state import TrainState
-from papo_jax.telemetry import progress, runfiles, tensorboard_events
+from papo_jax.telemetry import progress, tensorboard_events
+from papo_jax.telemetry.runfiles import read_rows
 from papo_jax.telemetry.step_writer import StepWriter
+from papo_jax.training.state_saving import save_if_due
 from papo_jax.training.step import train_step
 from papo_jax.training.training_run import TrainingRun, prepare_run
 
@@ -65,7 +66,7 @@ def describe_data(run: TrainingRun) -> list[tuple[str, str]]:
 
 
 def _run_steps(
-    run: TrainingRun, state: TrainState, bar: progress.Progress, interruption: "Interruption"
+    run: TrainingRun, state: TrainState, bar: progress.Progress, interruption: Interruption
 ) -> TrainState:
     """Trains until the last step or an interruption, and returns the state then.
 
@@ -76,17 +77,15 @@ def _run_steps(
     settings, total = run.settings, run.settings.training.steps
     if run.evaluations:
         run.evaluations.keep_until(int(state.step))
-    # Rewards logged before a resume are read back: the same checkpoint is the best as without it.
-    rewards = [row["reward/mean"] for row in runfiles.read_rows(run.workdir / "metrics.jsonl")]
+    rewards = _read_rewards(run.workdir / "metrics.jsonl")
     trained = False  # true once this process has made a step
     with StepWriter(
         run.workdir, step=int(state.step), events=settings.telemetry.tensorboard
     ) as writer:
         while True:
             step = int(state.step)
-            if trained and (_checkpoint_is_due(run, state) or interruption.requested):
-                score = float(np.mean(rewards[-settings.checkpoint.every :]))
-                run.checkpoints.save(state, score=score)
+            if trained:
+                save_if_due(run, state, rewards, stopping=interruption.requested)
             if interruption.requested:
                 return state
             evaluate_if_due(run, state, bar)
@@ -99,20 +98,18 @@ def _run_steps(
             state, record = train_step(run, state, step)
             writer.write_step(*record)
             _check_skipped_updates(run, state, step)
-            rewards.append(record.row["reward/mean"])
+            rewards[step] = record.row["reward/mean"]
             trained = True
             bar.count_step(record.row)
 
 
-def _checkpoint_is_due(run: TrainingRun, state: TrainState) -> bool:
-    """Tells whether to save: at the end, and every `checkpoint.every` steps.
-
-    Not while the last updates were skipped for not being finite: the parameters may be the cause,
-    and an older checkpoint is then the better one to resume from.
-    """
-    step, healthy = int(state.step), not int(state.skipped)
-    on_schedule = step % run.settings.checkpoint.every == 0
-    return (on_schedule and healthy) or step >= run.settings.training.steps
+def _read_rewards(path: pathlib.Path) -> dict[int, float]:
+    """Reads step -> mean reward: a resumed run finds the same checkpoint best as without a stop."""
+    found = (
+        (whole_number(row.get("step")), finite_number(row.get("reward/mean")))
+        for row in read_rows(path)
+    )
+    return {step: reward for step, reward in found if step is not None and reward is not None}
 
 
 def _check_skipped_updates(run: TrainingRun, state: TrainState, step: int) -> None:
@@ -138,25 +135,3 @@ def evaluate_if_due(run: TrainingRun, state: TrainState, bar: progress.Progress)
     entry, rows = run.evaluator(state.params, step=step)
     run.evaluations.add_entry(entry, rows)
     bar.print_line(f"evaluation set after {step} steps: {entry.format_headline()}")
-
-
-class Interruption:
-    """A context in which SIGTERM and the first SIGINT ask for a stop after the current step."""
-
-    def __enter__(self) -> "Interruption":
-        self.requested = False
-        self._before = {
-            number: signal.signal(number, self._request_stop)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request_stop(self, number: int, frame: object) -> None:
-        self.requested = True
-        signal.signal(
-            signal.SIGINT, self._before[signal.SIGINT]
-        )  # a second Ctrl-C ends the run at once

@@ -56,6 +56,19 @@ def describe_run(
     }
 
 
+def list_fingerprints(description: dict[str, Any]) -> dict[str, str]:
+    """Returns the fingerprints in a description of a run.
+
+    >>> list_fingerprints({"data": {"fingerprint": "5e", "size": 3}, "command": []})
+    {'data': '5e'}
+    """
+    return {
+        name: section["fingerprint"]
+        for name, section in description.items()
+        if isinstance(section, dict) and "fingerprint" in section
+    }
+
+
 def fingerprint_params(params: Any) -> str:
     """Returns the SHA-256 over every parameter's path, shape, dtype and bytes."""
     digest = hashlib.sha256()

@@ -1,207 +1,145 @@
-"""Checkpoints with orbax: atomic, the newest and the best kept, broken ones passed over."""
+"""Checkpoints with orbax: atomic, checked when read, the newest and the best kept."""
 
-import contextlib
-import errno
-import logging
-import os
 import pathlib
-import shutil
-import warnings
-from typing import cast
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import jax
-import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as managers
-
-from papo_jax.errors import InputError
 from papo_jax.learner.state import TrainState
+from papo_jax.training import checkpoint_arrays, checkpoint_folder
+from papo_jax.training.checkpoint_reading import best_step, read_first_whole, warn_of_broken
+from papo_jax.training.checkpoint_record import (
+    CheckpointRecord,
+    DamagedCheckpointError,
+    check_arrays,
+    check_origin,
+    checksum_arrays,
+    read_record,
+)
 from papo_jax.training.checkpoint_scores import CheckpointScores
 
 
-class Checkpoints:
-    """The `checkpoints/` folder of a work directory; close it when done."""
+class Restored(NamedTuple):
+    """A state that was read, and the record that was saved with it."""
 
-    def __init__(self, directory: pathlib.Path, *, keep: int):
+    state: TrainState
+    record: CheckpointRecord
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a work directory, which no other process writes."""
+
+    def __init__(
+        self, directory: pathlib.Path, *, keep: int, origin: Mapping[str, str] | None = None
+    ):
         """Opens the folder, making it if it is not there.
 
         Args:
-          directory: absolute or relative; orbax needs it absolute.
+          directory: absolute or relative.
           keep: the newest so many are kept, and the one with the best score.
+          origin: name -> fingerprint of the data and weights that the run leans on. A checkpoint
+            that leans on others is refused.
         """
-        self._directory = directory.resolve()
+        self._directory = directory.resolve()  # orbax needs it absolute
+        self._keep = keep
+        self._origin = dict(origin or {})
         self._scores = CheckpointScores(_scores_path(self._directory))
-        # orbax's own `best_fn` with `max_to_keep` would throw away the newest checkpoint while the
-        # score falls.
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy(
-                [managers.LatestN(keep), self._scores]
-            ),
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
-        )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._records: dict[int, CheckpointRecord] = {}  # of those that are whole
+        self._directory.mkdir(parents=True, exist_ok=True)
+        checkpoint_folder.remove_leftovers(self._directory)
 
-    def save(self, state: TrainState, score: float) -> None:
+    @property
+    def newest(self) -> int | None:
+        """The step of the newest checkpoint that was restored or saved."""
+        return max(self._records, default=None)
+
+    def save(
+        self,
+        state: TrainState,
+        score: float | None,
+        *,
+        files: Mapping[str, int] | None = None,
+        evaluated: tuple[int, ...] = (),
+    ) -> None:
         """Writes a state under its step and returns when it is on disk.
 
         Args:
-          state: to be saved.
-          score: what "best" means; higher is better.
+          state: to be saved; nothing happens if its step is there already.
+          score: what "best" means, higher is better; None for a state that does not compete.
+          files: see `CheckpointRecord`.
+          evaluated: see `CheckpointRecord`.
 
         Raises:
           OSError: if the disk is full; the checkpoints that were there stay.
         """
         step = int(state.step)
-        if step not in self._manager.all_steps():
-            with _full_disk_as_oserror(self._directory):
-                self._scores.add(step, score)
-                self._manager.save(step, args=ocp.args.StandardSave(state))
-                self._manager.wait_until_finished()
+        if step in self._records:
+            return
+        record = CheckpointRecord(
+            checksums=checksum_arrays(state),
+            score=score,
+            origin=self._origin,
+            files=files or {},
+            evaluated=evaluated,
+        )
+        checkpoint_arrays.write_checkpoint(self._directory / str(step), state, record)
+        self._records[step] = record
+        self._scores.add(step, score)
+        self._remove_old()
 
-    def restore(self, example: TrainState) -> TrainState | None:
+    def restore(self, example: TrainState) -> Restored | None:
         """Reads the newest state that is whole.
 
         Args:
           example: shapes, dtypes and shardings to restore to.
 
         Returns:
-          The state, or None where there is none. A checkpoint that cannot be read is passed over
+          The state with its record, or None where there is none. A broken checkpoint is passed over
           with a warning and set aside.
 
         Raises:
-          InputError: if there are checkpoints and none can be read.
+          InputError: if there are checkpoints and none can be read, or if one leans on other data
+            or weights, or may not be read.
         """
-        broken = []
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            try:
-                wanted = ocp.args.StandardRestore(example)
-                state = cast(TrainState, self._manager.restore(step, args=wanted))
-            except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
-                broken.append(step)
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-                warnings.warn(
-                    f"checkpoint {step} cannot be read and is passed over: {reason}", stacklevel=2
-                )
-                continue
-            self._set_aside(broken)
+
+        def read(checkpoint: pathlib.Path, record: CheckpointRecord) -> TrainState:
+            check_origin(record, self._origin, checkpoint)
+            state = checkpoint_arrays.read_state(checkpoint, example)
+            check_arrays(state, record)
             return state
-        if broken:
-            raise InputError(
-                f"none of the checkpoints {broken} in {self._directory} can be read; nothing was"
-                " changed:"
-                " restore one from a copy, or choose another --workdir"
-            )
-        return None
 
-    def _set_aside(self, steps: list[int]) -> None:
-        """Moves broken checkpoints elsewhere, since their steps will be written again."""
+        steps = checkpoint_folder.list_steps(self._directory)[::-1]
+        found = read_first_whole(self._directory, steps, read)
+        if found is None:
+            return None
+        step, state = found
+        broken = [newer for newer in steps if newer > step]
+        broken += self._open_records([older for older in steps if older <= step])
+        for one in broken:
+            checkpoint_folder.set_step_aside(self._directory, one)
+        scores = {step: record.score for step, record in self._records.items()}
+        self._scores.restart_at(step, scores)
+        return Restored(state, self._records[step])
+
+    def _open_records(self, steps: list[int]) -> list[int]:
+        """Reads the records of the restored checkpoint and of older ones; returns broken ones."""
+        broken = []
         for step in steps:
-            place = self._directory.parent / "broken_checkpoints"
-            place.mkdir(exist_ok=True)
-            shutil.move(self._directory / str(step), place / f"{step}-{len(list(place.iterdir()))}")
-        if steps:
-            self._manager.reload()
+            try:
+                self._records[step] = read_record(self._directory / str(step))
+            except DamagedCheckpointError as error:
+                warn_of_broken(step, error)
+                broken.append(step)
+            except PermissionError:
+                continue  # whatever it is, it stays where it is
+        return broken
 
-    def close(self) -> None:
-        """Closes the folder."""
-        self._manager.close()
-
-
-def newest_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the newest checkpoint, or None; reads only."""
-    if not directory.is_dir():
-        return None
-    with _open_read_only(directory) as manager:
-        return manager.latest_step()
-
-
-def best_step(directory: pathlib.Path) -> int | None:
-    """Returns the step of the checkpoint with the best score, or None; reads only."""
-    if not directory.is_dir():
-        return None
-    with _open_read_only(directory) as manager:
-        return CheckpointScores(_scores_path(directory)).best(manager.all_steps())
-
-
-def read_params(directory: pathlib.Path, step: int, example):
-    """Reads the parameters of a checkpoint and nothing else of it.
-
-    Args:
-      directory: `checkpoints/` of a work directory.
-      step: of a checkpoint in it.
-      example: the parameters, or their shapes.
-
-    Returns:
-      The parameters, spread as the example is; on the default device where it says nothing.
-
-    Raises:
-      InputError: if they cannot be read or have other shapes.
-    """
-    default = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-
-    def place(leaf):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or default)
-
-    wanted = {"params": jax.tree.map(place, example)}
-    restore = ocp.args.PyTreeRestore(
-        item=wanted,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
-        partial_restore=True,
-    )
-    try:
-        with _open_read_only(directory) as manager:
-            return manager.restore(step, args=restore)["params"]
-    except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise InputError(f"checkpoint {step} in {directory} cannot be read: {reason}") from None
+    def _remove_old(self) -> None:
+        """Removes all but the newest and the best; what this folder did not save stays."""
+        kept = {*sorted(self._records)[-self._keep :], best_step(self._records)}
+        for step in self._records.keys() - kept:
+            checkpoint_folder.remove_step(self._directory, step)
+            del self._records[step]
 
 
 def _scores_path(directory: pathlib.Path) -> pathlib.Path:
     return directory.parent / "checkpoint_scores.json"
-
-
-@contextlib.contextmanager
-def _open_read_only(directory: pathlib.Path):
-    """Opens a manager that changes nothing on disk."""
-    with _quiet_logging(logging.ERROR):  # it warns of each consequence of being asked to read only
-        manager = ocp.CheckpointManager(
-            directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True)
-        )
-        try:
-            yield manager
-        finally:
-            manager.close()
-
-
-@contextlib.contextmanager
-def _quiet_logging(level: int):
-    """Lets through what orbax and tensorstore log at a level and above."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextlib.contextmanager
-def _full_disk_as_oserror(directory: pathlib.Path):
-    """Turns tensorstore's ValueError about a full disk into an `OSError`, without tracebacks."""
-    try:
-        with _quiet_logging(logging.CRITICAL):
-            yield
-    except Exception as error:
-        full = os.strerror(errno.ENOSPC)
-        if full not in str(error):
-            raise
-        raise OSError(errno.ENOSPC, full, str(directory)) from None
-
-
-def abstract_state(state: TrainState, shardings) -> TrainState:
-    """Returns shapes, dtypes and shardings of a state, as `restore` wants them."""
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        state,
-        shardings,
-    )

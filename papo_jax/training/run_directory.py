@@ -1,15 +1,18 @@
 """A run's work directory: whose it is, and what of it a resumed run keeps."""
 
 import fcntl
-import json
+import os
 import pathlib
 import shutil
+import warnings
 from typing import IO, Any
 
 from papo_jax.config.settings import flatten_dotted
 from papo_jax.errors import InputError
-from papo_jax.json_files import read_object
+from papo_jax.json_files import look_up, read_object
 from papo_jax.telemetry import runfiles
+from papo_jax.training.file_extents import GROWING_FILES
+from papo_jax.training.resume_checks import check_is_directory, holds_something
 
 # What may differ when a run is resumed: none of it changes a number that was logged.
 RESUME_MUTABLE_KEYS = (
@@ -30,22 +33,17 @@ def check_owner(workdir: pathlib.Path, config: dict[str, Any]) -> None:
       workdir: may not exist yet.
       config: the resolved settings of this run.
     """
+    check_is_directory(workdir)
     path = workdir / "config.json"
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir {workdir} is a file; it must be a directory")
-    if not path.exists():
-        if any((workdir / "checkpoints").glob("*")):
-            raise InputError(
-                f"--workdir {workdir} has checkpoints and no config.json; choose another --workdir"
-            )
+    if not os.path.lexists(path):
+        for name in ("checkpoints", *GROWING_FILES):
+            if holds_something(workdir / name):
+                raise InputError(
+                    f"--workdir {workdir} has {name} and no config.json; choose another --workdir"
+                )
         return
-    try:
-        before = flatten_dotted(json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        raise InputError(
-            f"{path} cannot be read, so {workdir} cannot be resumed; choose another --workdir"
-        ) from None
-    now = flatten_dotted(config)
+    saved = read_object(path, missing=f"{path} is a link to nothing; choose another --workdir")
+    before, now = flatten_dotted(saved), flatten_dotted(config)
     _check_same_keys(workdir, before, now)
     different = [
         key
@@ -74,7 +72,7 @@ def _check_same_keys(workdir: pathlib.Path, before: dict[str, Any], now: dict[st
 
 def holds_run(workdir: pathlib.Path) -> bool:
     """Tells whether anything was trained there."""
-    return any((workdir / "checkpoints").glob("*")) or (workdir / "metrics.jsonl").exists()
+    return holds_something(workdir / "checkpoints") or (workdir / "metrics.jsonl").exists()
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
@@ -95,15 +93,19 @@ def check_fingerprints(
 ) -> None:
     """Raises `InputError` if the data or the base weights are not those that the run began with."""
     path = workdir / "provenance.json"
-    if not path.exists():
-        return
     try:
-        before = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return  # replaced when the run resumes; config and checkpoints still identify the run
+        before = read_object(path, missing=f"{path} is missing")
+    except InputError as error:
+        # Replaced when the run resumes; its checkpoints have the fingerprints too.
+        if holds_run(workdir):
+            warnings.warn(str(error), stacklevel=2)
+        return
     named = {"data": "problems of task.name", "model": "weights of model.path"}
     for section, what in ((section, named[section]) for section in sections):
-        if before.get(section, {}).get("fingerprint") != provenance[section]["fingerprint"]:
+        recorded = look_up(before, section, "fingerprint")
+        if not isinstance(recorded, str):
+            warnings.warn(f"{path} has no fingerprint of the {what}", stacklevel=2)
+        elif recorded != provenance[section]["fingerprint"]:
             raise InputError(
                 f"--workdir {workdir} holds a run that began with other {what}; put them back or"
                 " choose another --workdir"
@@ -157,16 +159,9 @@ def claim_directory(
     """Writes whose the directory is, and drops rows that a run resumed at `step` writes again."""
     workdir.mkdir(parents=True, exist_ok=True)
     # An evaluation at a step comes before it is trained on.
-    for name, first in (
-        ("metrics.jsonl", step),
-        ("samples.jsonl", step),
-        ("grader_errors.jsonl", step),
-        ("evaluation_samples.jsonl", step + 1),
-    ):
-        try:
-            runfiles.keep_rows_before(workdir / name, first)
-        except ValueError as error:  # a line in the middle that is no row
-            raise InputError(str(error)) from None
+    for name in GROWING_FILES:
+        evaluated_first = name == "evaluation_samples.jsonl"
+        runfiles.keep_rows_before(workdir / name, step + evaluated_first)
     write_description(workdir, config, provenance)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,23 @@ from papo_jax import grading, models, parallel
 from papo_jax.config.settings import Settings, to_dict
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
-from papo_jax.evaluation.schema import Evaluation
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState, init_state
 from papo_jax.rollout.detokenize import detokenize_completions
 from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.rollout.prompts import Integers, PromptStore
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint, programs, run_directory, run_problems
+from papo_jax.training import (
+    checkpoint,
+    checkpoint_arrays,
+    programs,
+    resume_checks,
+    run_directory,
+    run_problems,
+)
+from papo_jax.training.checkpoint_record import CheckpointRecord
 from papo_jax.training.learner_parts import LearnerParts, build_learner, load_policy
-
-BYTES_PER_PARAMETER = 12  # of a checkpoint: itself and Adam's two moments, in float32
+from papo_jax.training.run_files import RunFiles, open_run_files, warn_of_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +52,7 @@ class TrainingRun:
       reference: the trained parameters' values in the reference policy of a KL term; None where the
         method has no such term.
       programs: the jitted functions.
-      checkpoints: the folder of checkpoints, open.
+      checkpoints: the folder of checkpoints.
       initial: the state to start from: fresh, or the newest checkpoint. The first step donates it.
       lock: the open file that keeps other processes out of the work directory.
     """
@@ -70,7 +76,6 @@ class TrainingRun:
     def close(self) -> None:
         """Releases the work directory and ends the grading processes."""
         self.pool.close()
-        self.checkpoints.close()
         self.lock.close()
 
     @property
@@ -90,20 +95,6 @@ class TrainingRun:
         return detokenize_completions(self.policy.tokenizer, self.policy.stop_tokens, completions)
 
 
-class RunFiles(NamedTuple):
-    """Open files of a work directory.
-
-    Attributes:
-      lock: the open file that keeps other processes out.
-      evaluations: the evaluations on file; None where the run is not evaluated.
-      checkpoints: the folder of checkpoints, open.
-    """
-
-    lock: IO[str]
-    evaluations: EvaluationFile | None
-    checkpoints: checkpoint.Checkpoints
-
-
 def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
     """Loads and checks everything that a run needs, and restores its newest checkpoint.
 
@@ -120,6 +111,8 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
     """
     config = to_dict(settings)
     run_directory.check_owner(workdir, config)
+    resume_checks.check_rows(workdir)
+    resume_checks.check_checkpoints(workdir)
     mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     problems = run_problems.load_problems(settings)
     with contextlib.ExitStack() as stack:  # closes what was opened if anything fails
@@ -142,11 +135,16 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
 
         # 4. The work directory, locked.
         evaluation = evaluator.describe_evaluation(problems.evaluated.name)
-        files = _open_workdir(settings, workdir, parts, evaluation=evaluation, stack=stack)
+        fingerprints = provenance.list_fingerprints(origin)
+        files = open_run_files(
+            settings, workdir, parts, evaluation=evaluation, fingerprints=fingerprints, stack=stack
+        )
 
         # 5. The state, fresh or restored; from here on the directory is this run's.
-        initial = _restore_or_begin(settings, files, parts)
+        initial, record = _restore_or_begin(settings, files, parts)
         run_directory.claim_directory(workdir, config, origin, step=int(initial.step))
+        if record:
+            warn_of_losses(workdir, int(initial.step), record, files)
         stack.pop_all()  # nothing failed: `TrainingRun.close` closes from here on
     return TrainingRun(
         settings=settings,
@@ -203,33 +201,13 @@ def _describe_origin(
     )
 
 
-def _open_workdir(
-    settings: Settings,
-    workdir: pathlib.Path,
-    parts: LearnerParts,
-    *,
-    evaluation: Evaluation,
-    stack: contextlib.ExitStack,
-) -> RunFiles:
-    """Checks that the disk has room, locks the work directory and opens its files."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(parts.trained))
-    run_directory.check_space(
-        workdir,
-        parameters * BYTES_PER_PARAMETER,
-        checkpoints=settings.checkpoint.keep + 2,  # the best, and the one that is being written
+def _restore_or_begin(
+    settings: Settings, files: RunFiles, parts: LearnerParts
+) -> tuple[TrainState, CheckpointRecord | None]:
+    """Restores the newest checkpoint with its record, or makes the state before the first step."""
+    restored = files.checkpoints.restore(
+        checkpoint_arrays.abstract_state(parts.shapes, parts.shardings)
     )
-    lock = stack.enter_context(run_directory.lock_directory(workdir))
-    evaluations = None
-    if settings.evaluation.every:
-        evaluations = EvaluationFile(workdir / "evaluation.json", evaluation)
-    checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=settings.checkpoint.keep)
-    stack.callback(checkpoints.close)
-    return RunFiles(lock=lock, evaluations=evaluations, checkpoints=checkpoints)
-
-
-def _restore_or_begin(settings: Settings, files: RunFiles, parts: LearnerParts) -> TrainState:
-    """Restores the newest checkpoint, or makes the state before the first step."""
-    restored = files.checkpoints.restore(checkpoint.abstract_state(parts.shapes, parts.shardings))
     if restored is not None:
         return restored
     params = parts.trained
@@ -242,4 +220,4 @@ def _restore_or_begin(settings: Settings, files: RunFiles, parts: LearnerParts) 
     def make_state(params):
         return init_state(params, parts.optimizer, settings.seed)
 
-    return jax.jit(make_state, out_shardings=parts.shardings)(params)
+    return jax.jit(make_state, out_shardings=parts.shardings)(params), None

@@ -182,7 +182,7 @@ def test_work_directory_of_another_run(complains, small, train, tmp_path):
     assert f"seed = {SEED}, not {SEED + 1}" in said
     assert "(and 1 more)" in complains({"seed": SEED + 1, "task.seed": 5})
     (workdir / "config.json").write_text("{")
-    assert "config.json cannot be read" in complains()
+    assert "config.json is not valid JSON" in complains()
 
 
 def test_work_directory_with_a_damaged_row(complains, small, train, tmp_path):

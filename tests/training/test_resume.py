@@ -8,16 +8,11 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import run
-from papo_jax.errors import InputError
-from papo_jax.learner import state
 from papo_jax.training import step as training_step
-from papo_jax.training.checkpoint import Checkpoints, abstract_state, best_step, newest_step
 
 ROOT = pathlib.Path(run.__file__).parent
 SIX = {"training.steps": 6, "method.name": "papo"}
@@ -110,100 +105,3 @@ def test_signal_finishes_the_step_and_says_how_to_go_on(
     config["telemetry"]["progress"] = False
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert_same(tmp_path)
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """(folder, a function from a step to a small state) for checkpoints without a model."""
-    optimizer = optax.adam(0.1)
-
-    def of(step):
-        made = state.init_state({"w": jnp.full((4,), float(step))}, optimizer, 0)
-        return made._replace(step=jnp.int32(step))
-
-    return tmp_path / "checkpoints", of
-
-
-def example(of):
-    shapes = jax.eval_shape(lambda: of(0))
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return abstract_state(shapes, jax.tree.map(lambda _: here, shapes))
-
-
-def save_all(folder, of, scores, keep=2):
-    checkpoints = Checkpoints(folder, keep=keep)
-    for step, score in enumerate(scores, start=1):
-        checkpoints.save(of(step), score)
-    checkpoints.close()
-
-
-def spoil(folder, step):
-    """Cuts every file of a checkpoint that holds arrays to half its length."""
-    files = [
-        path
-        for path in (folder / str(step)).rglob("*")
-        if path.is_file() and path.stat().st_size > 0
-    ]
-    for path in files:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def test_falling_reward_keeps_the_newest_and_the_best(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.9, 0.7, 0.5, 0.3, 0.1])
-    assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["1", "4", "5"]
-    assert float(Checkpoints(folder, keep=2).restore(example(of)).params["w"][0]) == 5.0
-
-
-def test_the_best_is_remembered_by_a_run_that_goes_on(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.9, 0.7, 0.5], keep=1)
-    assert (best_step(folder), newest_step(folder)) == (1, 3)
-    checkpoints = Checkpoints(folder, keep=1)
-    for step, score in ((4, 0.6), (5, 0.8)):
-        checkpoints.save(of(step), score)
-    checkpoints.close()
-    assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["1", "5"]
-    assert (best_step(folder), newest_step(folder)) == (1, 5)
-
-
-def test_rising_reward_keeps_the_newest(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.1, 0.3, 0.5, 0.7])
-    assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["3", "4"]
-
-
-def test_broken_checkpoint_is_passed_over_and_set_aside(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.1, 0.2, 0.3])
-    spoil(folder, 3)
-    checkpoints = Checkpoints(folder, keep=2)
-    with pytest.warns(UserWarning, match="checkpoint 3 cannot be read and is passed over"):
-        assert int(checkpoints.restore(example(of)).step) == 2
-    assert not (folder / "3").exists() and any((folder.parent / "broken_checkpoints").iterdir())
-    checkpoints.save(of(3), 0.3)  # the step is made again
-    assert int(checkpoints.restore(example(of)).step) == 3
-
-
-def test_all_broken_is_an_input_error_and_nothing_moves(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.1, 0.2])
-    spoil(folder, 1), spoil(folder, 2)
-    with (
-        pytest.warns(UserWarning),
-        pytest.raises(InputError, match=r"none of the checkpoints \[2, 1\]"),
-    ):
-        Checkpoints(folder, keep=2).restore(example(of))
-    assert (folder / "1").exists() and (folder / "2").exists()
-
-
-def test_half_written_checkpoint_is_not_seen(saved):
-    folder, of = saved
-    save_all(folder, of, scores=[0.1])
-    (folder / "2.orbax-checkpoint-tmp").mkdir()
-    assert int(Checkpoints(folder, keep=2).restore(example(of)).step) == 1
-
-
-def test_without_a_checkpoint_there_is_nothing_to_restore(saved):
-    folder, of = saved
-    assert Checkpoints(folder, keep=2).restore(example(of)) is None

@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.training import run_directory
+from papo_jax.training.file_extents import GROWING_FILES
+from tests.support import damages
+from tests.support.seeds import SEED
 
 CONFIG = {
     "seed": 0,
@@ -71,11 +75,61 @@ def test_other_data_or_weights_are_refused(claimed, section, what):
 
 def test_checkpoints_without_a_config_belong_to_nobody(claimed):
     (claimed / "config.json").unlink()
+    (claimed / "metrics.jsonl").unlink()
     (claimed / "checkpoints").mkdir()
     run_directory.check_owner(claimed, CONFIG)  # an empty folder: killed before the first write
     (claimed / "checkpoints" / "3").mkdir()
     with pytest.raises(InputError, match="no config.json"):
         run_directory.check_owner(claimed, CONFIG)
+
+
+@pytest.mark.parametrize("name", GROWING_FILES)
+def test_rows_without_a_config_belong_to_nobody(tmp_path, name):
+    (tmp_path / name).write_text("")
+    run_directory.check_owner(tmp_path, CONFIG)
+    (tmp_path / name).write_text('{"step": 0}\n')
+    with pytest.raises(InputError, match=f"has {name} and no config.json"):
+        run_directory.check_owner(tmp_path, CONFIG)
+
+
+NESTED = "[" * 990 + "]" * 990
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"seed": ' + NESTED + "}", NESTED * 40])
+def test_a_config_that_cannot_be_read_is_refused(claimed, content):
+    (claimed / "config.json").write_text(content)
+    with pytest.raises(InputError, match="config.json"):
+        run_directory.check_owner(claimed, CONFIG)
+
+
+def test_a_config_that_is_no_file_is_refused(claimed):
+    for damage in (damages.swap_kind, damages.dangle, damages.loop):
+        damage(claimed / "config.json", np.random.default_rng(SEED))
+        with pytest.raises(InputError, match="config.json"):
+            run_directory.check_owner(claimed, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff", b'{"model": [1], "data": 3}', b"[" * 10**5]
+)
+def test_a_damaged_provenance_is_said(claimed, content):
+    (claimed / "provenance.json").write_bytes(content)
+    with pytest.warns(UserWarning, match="provenance.json"):
+        run_directory.check_fingerprints(claimed, MADE)
+
+
+@pytest.mark.parametrize(
+    "kind", ["file", "dangling", "loop", "long", "below a file", "below a loop"]
+)
+def test_a_work_directory_that_cannot_be_one_is_refused(tmp_path, kind):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
+    name = {"long": "x" * 5000, "below a file": "file/run", "below a loop": "loop/run"}.get(
+        kind, kind
+    )
+    with pytest.raises(InputError, match="--workdir"):
+        run_directory.check_owner(tmp_path / name, CONFIG)
 
 
 def test_space_is_asked_for_the_checkpoints_that_are_missing(claimed, monkeypatch):

@@ -1,0 +1,155 @@
+"""Record of a checkpoint: the checksums of its arrays, and what else a resumed run must find again.
+
+It is written together with the arrays, so a checkpoint that has a whole record is complete. Disks,
+copies and compression libraries return damaged bytes without a word; a checksum finds them. CRC-32
+finds every flipped bit and every damaged stretch of up to 32 bits, and misses one other damage in
+four billion. A cryptographic hash, which a forger could not fool, would take a fifth of a save's
+time on a CPU.
+"""
+
+import concurrent.futures
+import json
+import pathlib
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from papo_jax.errors import InputError
+from papo_jax.json_files import look_up
+
+FILE = "record/metadata"  # in a checkpoint's folder; the name is orbax's
+_ENTRIES_AT_ONCE = 2**26  # on the host, of an array in each thread
+_THREADS = 4
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint does not hold what was saved."""
+
+
+class CheckpointRecord(NamedTuple):
+    """A checkpoint's description of itself and of its run.
+
+    Attributes:
+      checksums: path of an array in the training state -> CRC-32 of its shape, dtype and bytes.
+      score: what "best" means, higher is better; None for a checkpoint that does not compete.
+      origin: name -> fingerprint of the data and the base weights that the run leans on.
+      files: name of a file that grows with the run -> its size when this was saved, bytes.
+      evaluated: the steps that had an evaluation by then.
+    """
+
+    checksums: dict[str, str]
+    score: float | None = None
+    origin: Mapping[str, str] = {}
+    files: Mapping[str, int] = {}
+    evaluated: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the record and its own checksum, as plain values."""
+        content = {
+            "checksums": self.checksums,
+            "score": self.score,
+            "origin": dict(self.origin),
+            "files": dict(self.files),
+            "evaluated": list(self.evaluated),
+        }
+        return {"content": content, "crc32": _checksum_json(content)}
+
+
+def read_record(checkpoint: pathlib.Path) -> CheckpointRecord:
+    """Reads the record of a checkpoint's folder.
+
+    Raises:
+      DamagedCheckpointError: if there is none, or it is not what was written.
+      PermissionError: if it may not be read.
+    """
+    path = checkpoint / FILE
+    try:
+        document = json.loads(path.read_bytes())
+    except PermissionError:
+        raise
+    except FileNotFoundError:
+        raise DamagedCheckpointError(
+            f"{FILE} is missing: another version wrote the checkpoint, or it is damaged"
+        ) from None
+    except OSError as error:
+        raise DamagedCheckpointError(f"{FILE} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise DamagedCheckpointError(f"{FILE} is damaged") from None
+    content = look_up(document, "content")
+    if not isinstance(content, dict) or look_up(document, "crc32") != _checksum_json(content):
+        raise DamagedCheckpointError(f"{FILE} is damaged")
+    try:
+        return CheckpointRecord(**{**content, "evaluated": tuple(content["evaluated"])})
+    except (KeyError, TypeError):
+        raise DamagedCheckpointError(f"{FILE} is of another version") from None
+
+
+def checksum_arrays(tree: Any, prefix: str = "") -> dict[str, str]:
+    """Returns the checksum of every array of a tree.
+
+    Args:
+      tree: of JAX or NumPy arrays.
+      prefix: of the paths, for a tree that is a part of a training state.
+
+    Returns:
+      Path -> CRC-32 of shape, dtype and bytes, as eight hexadecimal digits.
+
+    >>> checksum_arrays({"w": np.zeros(2, np.float32)}, ".params")
+    {".params['w']": '41750abc'}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+        checksums = threads.map(_checksum_array, [leaf for _, leaf in leaves])
+        return {
+            prefix + jax.tree_util.keystr(path): checksum
+            for (path, _), checksum in zip(leaves, checksums, strict=True)
+        }
+
+
+def check_arrays(tree: Any, record: CheckpointRecord, prefix: str = "") -> None:
+    """Raises `DamagedCheckpointError` if arrays that were read are not those that were saved."""
+    for path, checksum in checksum_arrays(tree, prefix).items():
+        if record.checksums.get(path) != checksum:
+            raise DamagedCheckpointError(f"the array {path} is not what was saved")
+
+
+def check_origin(
+    record: CheckpointRecord, origin: Mapping[str, str], checkpoint: pathlib.Path
+) -> None:
+    """Raises `InputError` if a checkpoint leans on other data or weights than those at hand.
+
+    Args:
+      record: of the checkpoint.
+      origin: name -> fingerprint of those at hand.
+      checkpoint: its folder, for the message.
+    """
+    different = [name for name in sorted(origin) if origin[name] != record.origin.get(name)]
+    if different:
+        raise InputError(
+            f"checkpoint {checkpoint} belongs to a run with another {different[0]}; put back what"
+            " the run began with, or choose another --workdir"
+        )
+
+
+def _checksum_array(leaf: Any) -> str:
+    checksum = zlib.crc32(f"{leaf.shape} {leaf.dtype}".encode())
+    for piece in _split_array(leaf):
+        checksum = zlib.crc32(np.ascontiguousarray(piece).reshape(-1).view(np.uint8), checksum)
+    return f"{checksum:08x}"
+
+
+def _split_array(leaf: Any) -> Iterator[np.ndarray]:
+    """Brings an array to the host, a large one by rows: there need not be room for all of it."""
+    if leaf.size <= _ENTRIES_AT_ONCE:
+        yield np.asarray(leaf)
+        return
+    rows = max(1, _ENTRIES_AT_ONCE * leaf.shape[0] // leaf.size)
+    for start in range(0, leaf.shape[0], rows):
+        yield np.asarray(leaf[start : start + rows])
+
+
+def _checksum_json(content: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
