@@ -12,6 +12,7 @@ from papo_jax.learner.state import TrainState
 from papo_jax.telemetry import progress, tensorboard_events
 from papo_jax.telemetry.runfiles import read_rows
 from papo_jax.telemetry.step_writer import StepWriter
+from papo_jax.training.error_share import ErrorShareWatch
 from papo_jax.training.state_saving import save_if_due
 from papo_jax.training.step import train_step
 from papo_jax.training.training_run import TrainingRun, prepare_run
@@ -78,6 +79,7 @@ def _run_steps(
     if run.evaluations:
         run.evaluations.keep_until(int(state.step))
     rewards = _read_rewards(run.workdir / "metrics.jsonl")
+    error_watch = ErrorShareWatch(settings.grading.max_errors)
     trained = False  # true once this process has made a step
     with StepWriter(
         run.workdir, step=int(state.step), events=settings.telemetry.tensorboard
@@ -98,6 +100,9 @@ def _run_steps(
             state, record = train_step(run, state, step)
             writer.write_step(*record)
             _check_skipped_updates(run, state, step)
+            warning = error_watch.check_step(step, record.row["grader/error"], record.failures)
+            if warning:
+                bar.print_line(warning)
             rewards[step] = record.row["reward/mean"]
             trained = True
             bar.count_step(record.row)

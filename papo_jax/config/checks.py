@@ -122,6 +122,10 @@ def _check_ranges(settings: Settings) -> None:
     for name, value in above_zero.items():
         if not 0 < value < float("inf"):
             raise InputError(f"{name} is {value}; it must be above 0 and finite")
+    if not 0 <= settings.grading.max_errors <= 1:
+        raise InputError(
+            f"grading.max_errors is {settings.grading.max_errors}; it is a share, from 0 to 1"
+        )
     for name, value in (("training.b1", training.b1), ("training.b2", training.b2)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}; it must be in [0, 1)")

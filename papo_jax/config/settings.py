@@ -88,6 +88,9 @@ class Grading:
     batch_deadline: float = 60.0
     # Of a process, MiB.
     memory: int = 2048
+    # Of a step's answers that could not be judged, the share above which a run stops: with more
+    # than half of them without a verdict, rewards say more about the graders than the policy.
+    max_errors: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)

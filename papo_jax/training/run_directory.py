@@ -23,6 +23,7 @@ RESUME_MUTABLE_KEYS = (
     "checkpoint.every",
     "evaluation.every",
     "diagnostics.every",
+    "grading.max_errors",
 )
 
 

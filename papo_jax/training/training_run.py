@@ -167,7 +167,9 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
 
 def open_pool(settings: Settings) -> grading.Pool:
     """Starts the grading processes of a run."""
-    return grading.Pool(**dataclasses.asdict(settings.grading))
+    options = dataclasses.asdict(settings.grading)
+    del options["max_errors"]  # the training loop's
+    return grading.Pool(**options)
 
 
 def make_evaluator(

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 import run
 from papo_jax.commands import train as train_command
+from papo_jax.grading import Judgment, Pool
 from papo_jax.telemetry import runfiles
 from papo_jax.training import step as training_step
 from papo_jax.training.training_run import prepare_run
@@ -78,6 +79,9 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"model.dtype": "float8"}, "float32 or bfloat16"),
         ({"rollout.max_prompt_tokens": 3}, "more than rollout.max_prompt_tokens = 3"),
         ({"rollout.max_new_tokens": 60}, "4 tokens are left for a prompt"),
+        ({"grading.max_errors": 1.1}, "grading.max_errors is 1.1; it is a share, from 0 to 1"),
+        ({"grading.max_errors": -0.1}, "grading.max_errors is -0.1; it is a share, from 0 to 1"),
+        ({"grading.max_errors": "nan"}, "grading.max_errors is nan; it is a share, from 0 to 1"),
     ],
 )
 def test_config_that_cannot_be(complains, overrides, said):
@@ -223,6 +227,35 @@ def test_updates_that_are_not_finite_stop_the_run(command_line, small, train, tm
     assert (
         max(kept, default=0) <= spoilt < rows[-1]["step"] + 1
     )  # parameters that may be at fault are not kept
+
+
+def test_a_step_whose_answers_are_mostly_errors_stops_the_run(command_line, tmp_path, capsys):
+    steps = iter([1, 9, 9])  # of 16 answers a step that are errors, with the check of the end
+
+    def judge(self, answers, **_):
+        errors = next(steps)
+        return [
+            Judgment("error", None, "timeout") if number < errors else Judgment("wrong", None)
+            for number in range(len(answers))
+        ]
+
+    workdir = tmp_path / "run"
+    wanted = {"checkpoint.every": 1, "training.steps": 3, "evaluation.every": 0}
+    wanted["telemetry.progress"] = True
+    with give_mixed_verdicts(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "judge", judge)
+        assert run.main(command_line(workdir, wanted)) == 3
+    lines = capsys.readouterr().err.splitlines()
+    warning = "step 0: 6.2 % of the answers could not be judged (the first: timeout); a run stops"
+    assert [line.startswith(warning) for line in lines].count(True) == 1
+    (error,) = [line for line in lines if line.startswith("error: ")]
+    assert "step 1: 56.2 % of the answers" in error and "grading.max_errors = 0.5" in error
+    rows = runfiles.read_rows(workdir / "metrics.jsonl")
+    assert [row["grader/error"] for row in rows] == [1 / 16, 9 / 16]
+    failures = runfiles.read_rows(workdir / "grader_errors.jsonl")
+    assert [row["step"] for row in failures] == [0] + [1] * 8
+    kept = {path.name for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()}
+    assert kept == {"1"}  # the state before the step with the errors
 
 
 @pytest.fixture
