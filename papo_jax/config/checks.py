@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from papo_jax.config.local_paths import check_local
 from papo_jax.config.settings import Evaluation, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, reweighting, signals
@@ -13,6 +14,9 @@ from papo_jax.models.model_config import LoraConfig
 
 def check_settings(settings: Settings) -> None:
     """Raises `InputError` with one line for the first thing that cannot be."""
+    check_local("model.path", settings.model.path)
+    check_local("task.path", settings.task.path)
+    check_local("evaluation.path", settings.evaluation.path)
     _check_model(settings)
     _check_evaluation(settings.evaluation)
     _check_ranges(settings)

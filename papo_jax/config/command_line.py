@@ -7,6 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from papo_jax.config import config_dict
+from papo_jax.config.local_paths import check_flags
 from papo_jax.errors import InputError
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "configs" / "default.py"
@@ -46,6 +47,7 @@ def parse_command_line(arguments: list[str]) -> Command:
     Raises:
       InputError: if a flag, a key or a value does not exist or does not fit.
     """
+    check_flags(arguments)
     known = flags.FlagValues()  # of this call alone, so that it can be made again
     workdir = flags.DEFINE_string(
         "workdir", "runs/default", "where the run's files go", flag_values=known

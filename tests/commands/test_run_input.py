@@ -75,6 +75,13 @@ def snapshot(directory: pathlib.Path) -> dict:
         ({"task.difficulty": 0}, "1 to 8"),
         ({"model.thinking": True}, "model.thinking is set but the model has no chat template"),
         ({"model.system": "Be brief."}, "model.system is set but the model has no chat template"),
+        ({"model.path": "gs://bucket/policy"}, "model.path gs://bucket/policy is an address"),
+        ({"model.path": "hf://owner/name"}, "model.path hf://owner/name is an address"),
+        ({"task.name": "gsm8k", "task.path": "s3://b/x"}, "task.path s3://b/x is an address"),
+        (
+            {"evaluation.task": "gsm8k", "evaluation.path": "https://b/x"},
+            "evaluation.path https://b/x is an address",
+        ),
         ({"model.path": "no/such/place"}, "'no/such/place' is neither"),
         ({"model.dtype": "float8"}, "float32 or bfloat16"),
         ({"rollout.max_prompt_tokens": 3}, "more than rollout.max_prompt_tokens = 3"),
@@ -104,6 +111,26 @@ def test_command_line_that_cannot_be(complains, command_line, tmp_path):
         arguments=["run.py", f"{config}:papo,learnin_rate=3", f"--workdir={tmp_path / 'run'}"]
     )
     assert "'training.learning_rate'" in line
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://b", "file:///tmp/run", "a/b://c"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--workdir={}"],
+        ["--workdir", "{}"],
+        ["-workdir={}"],
+        ["--mode=export", "--output={}"],
+        ["--mode=evaluate", "--output", "{}"],
+        ["--config={}/config.py:papo"],
+    ],
+)
+def test_addresses_are_no_paths(complains, monkeypatch, tmp_path, flags, address):
+    monkeypatch.chdir(tmp_path)
+    if "config" in flags[0] and address.startswith("a/"):
+        address = address.removeprefix("a/")  # a colon after a slash begins the variant
+    said = complains(arguments=["run.py", *(flag.format(address) for flag in flags)])
+    assert f"{address}" in said and "is an address; it must be a local path" in said
 
 
 def test_help_is_help(capsys):
