@@ -171,7 +171,8 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
             elif blank:
                 raise ValueError("the line is empty; remove it")
             else:
-                yield _decode_json(content)
+                # Without its end, where an error would have the position "line 2" of this one line.
+                yield _decode_json(content.rstrip(b"\r\n"))
 
 
 def _read_json(path: Path) -> Iterator[Any]:
@@ -201,7 +202,9 @@ def _decode_json(content: bytes) -> Any:
         position = f"column {error.colno}"
         if error.lineno != 1:
             position = f"line {error.lineno}, {position}"
-        raise ValueError(f"not JSON ({error.msg} at {position}){hint}") from error
+        raise ValueError(
+            f"not JSON ({error.msg.removesuffix(' at')} at {position}){hint}"
+        ) from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -164,6 +165,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _replace_file(path: pathlib.Path, content: bytes) -> None:
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -173,3 +175,17 @@ def _replace_file(path: pathlib.Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: pathlib.Path) -> None:
+    """Removes what processes that were killed left of their replacements of a file."""
+    start, end = f".{path.name}.", ".tmp"
+    for name in os.listdir(path.parent):
+        process = name.removeprefix(start).removesuffix(end)
+        if name == f"{start}{process}{end}" and re.fullmatch("[0-9]{1,9}", process):
+            try:
+                os.kill(int(process), 0)  # asks whether it runs
+            except ProcessLookupError:
+                path.with_name(name).unlink(missing_ok=True)
+            except OSError:
+                continue  # it runs, as another user's

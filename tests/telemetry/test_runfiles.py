@@ -1,6 +1,9 @@
 """Rows and documents of a work directory: a kill, damage, and the rows that a resume keeps."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -94,3 +97,18 @@ def test_a_document_is_replaced_whole_or_not_at_all(tmp_path):
         runfiles.write_json(path, {"b": object()})
     assert json.loads(path.read_text())["b"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    kept = [
+        f".config.json.{os.getppid()}.tmp",  # of a process that runs
+        f".other.json.{ended.pid}.tmp",
+        ".config.json.notes.tmp",
+        "config.json",
+    ]
+    for name in [f".config.json.{ended.pid}.tmp", *kept]:
+        (tmp_path / name).write_text("half")
+    runfiles.write_json(tmp_path / "config.json", {})
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
