@@ -5,6 +5,8 @@ import re
 from papo_jax.grading.ambiguous_answers import joins_alternatives, negates_or_scales
 from papo_jax.grading.final_answer import find_marked_answer, last_line, strip_decoration
 from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS
+from papo_jax.grading.math_answers.digit_groups import join_spaced_groups
+from papo_jax.grading.wording.multipliers import find_multiplier
 
 DENIAL = re.compile(
     r"(?<![A-Za-z])(?:no|not|nor|neither|never|isn't|maybe|perhaps|possibly)(?![A-Za-z])",
@@ -98,17 +100,18 @@ def _last_number(line: str) -> str | None:
     """Returns a line that is but a formula, or the last number of one with words."""
     if len(line) <= _MAX_FORMULA_LINE and not _WORD.search(line):
         return line or None
+    line = join_spaced_groups(line)
     numbers = list(_NUMBER.finditer(line))
     if not numbers:
         return None
 
     last = numbers[-1]
-    if not _REMARK.fullmatch(line, last.end()):
-        return None
-    if negates_or_scales(line[: last.start()], line[last.end() :]):
+    scale = find_multiplier(line, last.end(), counting=False, units=True)
+    end = scale.end if scale else last.end()
+    if not _REMARK.fullmatch(line, end) or negates_or_scales(line[: last.start()], line[end:]):
         return None
     if len(numbers) > 1:
         between = line[numbers[-2].end() : last.start()]
         if joins_alternatives(between) or not between.strip(" ,;"):
             return None
-    return last[0]
+    return line[last.start() : end]

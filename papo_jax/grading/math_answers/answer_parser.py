@@ -14,7 +14,7 @@ True
 
 import re
 
-from papo_jax.grading.math_answers.congruences import split_congruence
+from papo_jax.grading.math_answers.congruences import share_modulus, split_congruence
 from papo_jax.grading.math_answers.parsed_answer import (
     NAME,
     ParsedAnswer,
@@ -37,6 +37,9 @@ _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx)(?![A-Za-z])")
 _UNION = re.compile(r"\\cup(?![A-Za-z])")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])")
 _CELL = re.compile("&")
+_ANOTHER_VARIABLE = re.compile(
+    r"(?<![A-Za-z\\])([A-Za-z])(?![A-Za-z]).*(?<![A-Za-z\\])(?!\1)[A-Za-df-z](?![A-Za-z])"
+)
 _UNIT_TAIL = re.compile(r"(?<=\S)(?:«[^«»]*»(?:\^\{?-?[0-9]\}?)?|\^\\circ)$")
 _NEGATED = re.compile(r"^-\(([0-9./]+|\\frac\{[0-9]+\}\{[0-9]+\})\)$")
 _MATRIX = re.compile(
@@ -67,7 +70,7 @@ def _parse(text: str) -> ParsedAnswer:
     # Separators that stand outside of all brackets, from the loosest to the tightest.
     members, _ = split_top_level(text, _LIST)
     if len(members) > 1:
-        return _parse_list([member for member in members if member])
+        return _parse_list(share_modulus([member for member in members if member]))
     congruence = split_congruence(text)
     if congruence is not None:
         return ParsedAnswer("congruence", congruence)
@@ -112,7 +115,8 @@ def _make_collection(kind: str, texts: list[str]) -> ParsedAnswer:
     parts = []
     for part in map(_parse, texts):
         parts += part.parts if part.kind == "list" else [part]
-    return parts[0] if len(parts) == 1 else ParsedAnswer(kind, tuple(parts))
+    is_one = len(parts) == 1 and (kind != "set" or parts[0].parts != (r"\emptyset",))
+    return parts[0] if is_one else ParsedAnswer(kind, tuple(parts))
 
 
 def _parse_brackets(text: str) -> ParsedAnswer | None:
@@ -159,7 +163,21 @@ def _parse_relation(text: str, sides: list[str], relations: list[str]) -> Parsed
             return ParsedAnswer("named", (sides[0], _parse(sides[-1])))
         return ParsedAnswer("equation", tuple(sides))
     intervals = parse_inequality(sides, relations)
-    return _make_union(intervals) if intervals else ParsedAnswer("relation", (text,))
+    if not intervals or (len(relations) == 1 and _ANOTHER_VARIABLE.search(text)):
+        return ParsedAnswer("relation", (text,))
+    return _make_union(intervals)
+
+
+def resolve_relation(parsed: ParsedAnswer) -> ParsedAnswer:
+    """Returns the interval that a relation is of its first variable, such as y > 2x; else itself.
+
+    >>> resolve_relation(parse_answer("y>2x")).kind, resolve_relation(parse_answer("x+y>2")).kind
+    ('()', 'relation')
+    """
+    if parsed.kind != "relation":
+        return parsed
+    intervals = parse_inequality(*split_top_level(parsed.parts[0], _RELATION))
+    return _make_union(intervals) if intervals else parsed
 
 
 def _is_rounded(exact: str, rounded: str) -> bool:

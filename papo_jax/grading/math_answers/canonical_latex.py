@@ -28,6 +28,12 @@ MAX_CHARACTERS = 1000  # of an answer that is rewritten; a longer one is compare
 
 _COMMAND = re.compile(r"(?<!\\)\\([A-Za-z]+)")
 _FONT_WITHOUT_BRACES = re.compile(r"\\(?:math|text)(?:bf|rm|it|sf|tt)(?![A-Za-z])\s*(?!\s*\{)")
+_DOUBLE_STRUCK = re.compile(r"\\mathbb\s*([A-Z])(?![A-Za-z])")
+_TAG = re.compile(r"</?(?:b|i|u|em|strong|span|div|p|br)(?:\s[^<>]*)?/?>")
+_LEADING_ARROW = re.compile(
+    r"^\s*\\(?:implies|Rightarrow|rightarrow|to|longrightarrow)(?![A-Za-z])"
+)
+_QUOTED = re.compile(r"([\"'“‘])(.*)[\"'”’]")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")  # not the row break and its distance, \\[2pt]
 _NO_SPACE = re.compile(r"\\!\s*|(?<=\d)\\,(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\s+")
@@ -37,6 +43,7 @@ _MIXED_NUMBER = re.compile(r"(?<![\d./])(\d+) +(\d+)/(\d+)(?![\d./])")
 _SHORT_SCRIPT = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
 _SUPERSCRIPTS = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SUPERSCRIPT_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_SYNONYMS = dict.fromkeys(("«DNE»", "«doesn't exist»"), "«does not exist»")
 _NO_GUILLEMETS = str.maketrans("«»", "??")  # which are to mark words alone
 _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 
@@ -60,6 +67,8 @@ def canonicalize_latex(text: str) -> str:
     'x=1;x=-2'
     """
     text = strip_decoration(text)
+    quoted = _QUOTED.fullmatch(text)
+    text = quoted[2] if quoted else text
     if len(text) > MAX_CHARACTERS:
         return " ".join(text.split())
 
@@ -69,12 +78,14 @@ def canonicalize_latex(text: str) -> str:
     text = _COMMAND.sub(lambda match: COMMAND_REPLACEMENTS.get(match[1], match[0]), text)
 
     # Words, groups of digits and arguments.
-    text = mark_words(_SPACE.sub(" ", _FONT_WITHOUT_BRACES.sub("", text)))
+    text = _DOUBLE_STRUCK.sub(r"\\mathbb{\1}", _FONT_WITHOUT_BRACES.sub("", _TAG.sub("", text)))
+    text = _LEADING_ARROW.sub("", mark_words(_SPACE.sub(" ", text)))
     text = drop_group_braces(_add_braces(join_digit_groups(text)))
 
     # White space that parts neither two letters nor two digits.
     text = _INNER_SPACE.sub("\0", " ".join(text.split()).rstrip(" .,;:\\"))
-    return text.replace(" ", "").replace("\0", " ").removeprefix("+")
+    text = text.replace(" ", "").replace("\0", " ").removeprefix("+")
+    return _SYNONYMS.get(text, text)
 
 
 def _replace_spellings(text: str) -> str:

@@ -92,7 +92,7 @@ def _write_value(text: str) -> str:
 
 def _write_formula(text: str, factor: Fraction) -> str:
     scale = "" if factor == 1 else f"{factor} "
-    if len(text) > _MAX_CHARACTERS:
+    if len(text) > _MAX_CHARACTERS or text.count("|") > 2:
         return scale + text
     try:
         return write_formula_value(text, factor)

@@ -32,6 +32,18 @@ def split_congruence(text: str) -> Congruence | None:
     return (residue, match["modulus"]) if is_named and residue else None
 
 
+def share_modulus(members: list[str]) -> list[str]:
+    r"""Gives every member of a list the modulus that stands behind the last one.
+
+    >>> share_modulus([r"x\equiv1", r"5\pmod8"]), share_modulus(["1", "5"])
+    (['1\\pmod{8}', '5\\pmod{8}'], ['1', '5'])
+    """
+    last = split_congruence(members[-1])
+    if last is None or any(_TAIL.search(member) for member in members[:-1]):
+        return members
+    return [rf"{_SIGN.split(member)[-1]}\pmod{{{last[1]}}}" for member in (*members[:-1], last[0])]
+
+
 def are_congruent(first: Congruence, second: Congruence) -> bool:
     """Returns True if two congruences are the same class of residues."""
     values = [parse_rational(text) for text in (*first, *second)]

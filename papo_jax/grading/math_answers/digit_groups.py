@@ -23,7 +23,12 @@ def join_digit_groups(text: str) -> str:
     Args:
       text: LaTeX in which every space is " ".
     """
-    return _OTHERS.sub(lambda match: re.sub(r"\D", "", match[0]), _COMMAS.sub(_drop_commas, text))
+    return join_spaced_groups(_COMMAS.sub(_drop_commas, text))
+
+
+def join_spaced_groups(text: str) -> str:
+    """Rewrites 12 500, 12'500, 12_500 and 1.234.567 without what parts the groups."""
+    return _OTHERS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
 
 
 def join_indian_groups(text: str) -> str:

@@ -10,6 +10,7 @@ False
 import re
 from collections.abc import Callable
 
+from papo_jax.grading.math_answers.answer_parser import resolve_relation
 from papo_jax.grading.math_answers.congruences import are_congruent
 from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
 from papo_jax.grading.math_answers.rationals import parse_rational
@@ -79,10 +80,12 @@ def _are_equivalent_congruences(
 def _have_equivalent_members(
     reference: ParsedAnswer, answer: ParsedAnswer, are_equal: AreEqual
 ) -> bool:
+    if reference.kind == answer.kind == "relation":
+        return reference == answer or are_equal(reference.parts[0], answer.parts[0])
     if "relation" in (reference.kind, answer.kind):
-        return reference == answer or (
-            reference.kind == answer.kind and are_equal(reference.parts[0], answer.parts[0])
-        )
+        intervals = resolve_relation(reference), resolve_relation(answer)
+        is_known = "relation" not in (intervals[0].kind, intervals[1].kind)
+        return is_known and _have_equivalent_members(*intervals, are_equal)
     if any(reference.kind in kinds and answer.kind in kinds for kinds in _UNORDERED_KINDS):
         if len(reference.parts) > _MAX_UNORDERED or _order_matters(reference, answer):
             return _match_in_order(reference, answer, are_equal)

@@ -15,6 +15,8 @@ from papo_jax.grading.math_answers import sympy_safety
 from papo_jax.grading.math_answers.rationals import parse_rational
 
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
+# Math-verify takes 3(4) and (3)(4) for mixed numbers.
+_PRODUCT = re.compile(r"((?<![\^_0-9.])[0-9.]+|\))\(")
 _IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
 
 
@@ -37,7 +39,7 @@ def parse_formula(text: str) -> Any:
     if not sympy_safety.is_safe_to_parse(text):
         raise UnreadableFormula(f"{text[:40]!r} is not handed to math-verify")
     exact = _DECIMAL.sub(lambda match: _latex_fraction(match[0]), text)
-    exact = _IMAGINARY.sub("I", exact)
+    exact = _PRODUCT.sub(r"\1\\cdot(", _IMAGINARY.sub("I", exact))
     try:
         formula = _parser_class()().parse(exact)
     except (MemoryError, RecursionError):

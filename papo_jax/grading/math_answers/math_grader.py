@@ -22,7 +22,7 @@ from papo_jax.grading.math_answers.digit_groups import join_indian_groups
 from papo_jax.grading.math_answers.equivalence import are_equivalent
 from papo_jax.grading.math_answers.formula_parser import UnreadableFormula
 from papo_jax.grading.math_answers.rationals import parse_rational
-from papo_jax.grading.math_answers.real_sets import is_empty_set
+from papo_jax.grading.math_answers.real_sets import is_empty_set, parse_real_set
 from papo_jax.grading.math_answers.value_equality import are_equal_values
 from papo_jax.grading.wording.choices import read_choice
 
@@ -41,11 +41,7 @@ def judge_math(reference: str, completion: str) -> Judgment:
     boxed = find_boxed_answer(reference)
     expected = canonicalize_latex(reference if boxed is None else boxed)
     written = extract_math_answer(completion) or ""
-    answer = canonicalize_latex(written)
-    if parse_rational(expected) is not None:
-        answer = join_indian_groups(answer)
-    elif len(expected) == 1 and expected.isupper():
-        answer = read_choice(written[:MAX_CHARACTERS]) or answer
+    answer = _read_as_meant(canonicalize_latex(written), written, expected)
     logged = _logged_answer(answer)
     if not expected or len(reference) > TAIL_CHARACTERS:
         return Judgment(ERROR, logged, f"a reference answer of {len(reference)} characters")
@@ -63,6 +59,21 @@ def judge_math(reference: str, completion: str) -> Judgment:
     except UnreadableFormula as error:
         return Judgment(ERROR, logged, f"the reference answer: {error}")
     return Judgment(RIGHT if is_right else WRONG, logged)
+
+
+def _read_as_meant(answer: str, written: str, expected: str) -> str:
+    """Reads what could mean two things as what the kind of the reference says that it is.
+
+    Such are 12,50,000, which is a list or a number; the text behind the letter of a choice; R.
+    """
+    if parse_rational(expected) is not None:
+        return join_indian_groups(answer)
+    letter = expected.strip("()")
+    if len(letter) == 1 and letter.isupper():
+        found = read_choice(written[:MAX_CHARACTERS])
+        return answer if found is None else expected.replace(letter, found)
+    is_real_line = answer in ("R", r"x\inR") and parse_real_set(expected)
+    return r"\mathbb{R}" if is_real_line else answer
 
 
 def _logged_answer(answer: str) -> str | None:

@@ -23,7 +23,8 @@ _TAIL = re.compile(
 )
 _VALUE_CHANGING_WORDS = frozenset(
     """is wrong incorrect false more less fewer over under above below around plus minus times
-    factorial negative double twice triple couple hundred thousand million billion trillion dozen
+    factorial negative double doubled twice triple tripled halved couple couples
+    several hundred thousand million billion trillion dozen
     lakh crore""".split()
 )
 _MONEY = re.compile(r"(?P<money>(?:dollars|euros|pounds|rupees|yen|cents)) (?P<rest>.+)")

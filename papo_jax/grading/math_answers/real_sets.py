@@ -17,12 +17,17 @@ from papo_jax.grading.math_answers.rationals import parse_rational
 
 # Relations when their sides change places, and brackets at the other end.
 _MIRRORED = {">": "<", r"\ge": r"\le", "(": ")", ")": "(", "[": "]", "]": "["}
-_REAL_WORDS = r"«(?:(?:the )?set of )?(?:(?:all|any|every) )?reals?(?: numbers?)?(?: [a-z])?"
-_REALS = rf"(?:\\mathbb\{{R\}}|{_REAL_WORDS}»)"
-_REAL_LINE = re.compile(_REALS)
+_REAL_WORDS = (
+    r"«(?:(?:the )?set of )?(?:(?:all|any|every) real|(?=reals|real numbers)real)s?(?: numbers?)?"
+    "(?: [a-z])?"
+)
+_REALS = rf"(?:\\mathbb\{{R\}}|{_REAL_WORDS}»(?:[a-z](?![a-z]))?)"
+_REAL_LINE = re.compile(_REALS, re.IGNORECASE)
+_INFINITE_INTERVALS = (r"(-\infty,\infty)", r"(-\infty,+\infty)")
 _WITHOUT_POINTS = re.compile(
     rf"(?:(?:{_REALS}|\(-\\infty,\+?\\infty\))(?:\\setminus|-)\\\{{(?P<points>.+)\\\}}"
-    rf"|{_REAL_WORDS} (?:except|excluding|other than|but|but not|not)(?: for)?»(?P<others>.+))"
+    rf"|{_REAL_WORDS} (?:except|excluding|other than|but|but not|not)(?: for)?»(?P<others>.+))",
+    re.IGNORECASE,
 )
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\\\}|«(?:(?:the )?(?:empty|null) set|none|(?:there (?:is|are|exists?) )?no"
@@ -30,7 +35,9 @@ _EMPTY = re.compile(
     r" (?:solutions?|roots?|values?|x)(?: exists?)?)»",
     re.IGNORECASE,
 )
-_ABSOLUTE = re.compile(r"\|(?P<name>[A-Za-z])(?:(?P<sign>[-+])(?P<shift>[^|+\-A-Za-z]+))?\|")
+_ABSOLUTE = re.compile(
+    r"\|(?P<scale>[0-9.]*)(?P<name>[A-Za-z])(?:(?P<sign>[-+])(?P<shift>[^|+\-A-Za-z]+))?\|"
+)
 _IN_REALS = re.compile(r"[A-Za-z]\\in\\mathbb\{R\}")
 _UNEQUAL = re.compile(r"([A-Za-z])\\ne(.+)")
 _SET_BUILDER = re.compile(r"\\\{(?:[A-Za-z])(?:\\in\\mathbb\{R\})?(?:\||:)(.+)\\\}")
@@ -62,7 +69,7 @@ def parse_real_set(text: str) -> list[Interval] | None:
     >>> len(parse_real_set(r"\mathbb{R}\setminus\{1,-1\}")), parse_real_set(r"\mathbb{Q}")
     (3, None)
     """
-    if _REAL_LINE.fullmatch(text):
+    if _REAL_LINE.fullmatch(text) or text in _INFINITE_INTERVALS:
         return _puncture_line([])
     match = _WITHOUT_POINTS.fullmatch(text)
     if match is None:
@@ -117,9 +124,14 @@ def parse_inequality(sides: list[str], relations: list[str]) -> list[Interval] |
 def _resolve_absolute_value(interval: Interval, absolute: re.Match[str]) -> list[Interval] | None:
     """Returns the numbers whose distance from a number is in an interval."""
     opening, low, high, closing = interval
-    shift, sign = absolute["shift"] or "0", "" if absolute["sign"] == "-" else "-"
-    near_left, near_right = _add(f"{sign}{shift}", low, -1), _add(f"{sign}{shift}", low, 1)
-    far_left, far_right = _add(f"{sign}{shift}", high, -1), _add(f"{sign}{shift}", high, 1)
+    center, scale = (
+        f"{'' if absolute['sign'] == '-' else '-'}{absolute['shift'] or 0}",
+        absolute["scale"],
+    )
+    if scale:
+        center, low, high = (_divide(text, scale) for text in (center, low, high))
+    near_left, near_right = _add(center, low, -1), _add(center, low, 1)
+    far_left, far_right = _add(center, high, -1), _add(center, high, 1)
     if far_left is None or far_right is None:
         return None
     if low == r"-\infty":
@@ -141,6 +153,14 @@ def _add(center: str, end: str, sign: int) -> str | None:
         return str(first + sign * second) if second >= 0 else None
     is_single_term = first == 0 and not re.search("[-+]", end)
     return (end if sign > 0 else f"-{end}") if is_single_term else None
+
+
+def _divide(text: str, scale: str) -> str:
+    """Returns the text of a quotient; text that is no number only if it is infinite."""
+    number, divisor = parse_rational(text), parse_rational(scale)
+    if number is None or not divisor:
+        return text if text.endswith(r"\infty") else "?-"  # which `_add` refuses
+    return str(number / divisor)
 
 
 def _puncture_line(points: list[str]) -> list[Interval] | None:

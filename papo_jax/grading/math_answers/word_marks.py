@@ -29,6 +29,17 @@ _AND_IN_NUMBER = re.compile(  # one hundred and five
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty)(?![A-Za-z]))",
     re.IGNORECASE,
 )
+_AND_A_HALF = re.compile(r"\s*(?:\}\s*)?\band\s+(?:a|one)[ -]half(?![A-Za-z])", re.IGNORECASE)
+_MINUS_WORD = re.compile(
+    r"(?:^|(?<=[=,;(\[]))\s*(«?)\s*(?:negative|minus)(\s*»\s*|\s+)(?=[0-9A-Za-z\\$«])",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(  # "The number of ways is 5", but not "Half of it is 5"
+    r"^\s*«(?!(?:[^«»]* )?(?:not|half|twice|double|negative|opposite|reciprocal|inverse|times|more"
+    r"|less|than|no|never|except|least|most) )(?:[^«» ]+ ){1,8}(?:is|are|equals)»\s*[:=]?\s*(?=\S)"
+    r"|^\s*«(?:the )?value of»\s*[A-Za-z]\s*«is»\s*(?=\S)",
+    re.IGNORECASE,
+)
 _SUM = re.compile(  # 3 hours and 20 minutes, which is one value
     rf"(?P<first>{NUMBER}\s*«?(?P<unit>years?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|feet|foot"
     rf"|ft|pounds?|lbs?|dollars?|meters?|kilometers?)»?)\s*,?\s*(?:«and»|and)\s+"
@@ -38,12 +49,14 @@ _SUM = re.compile(  # 3 hours and 20 minutes, which is one value
 _UNITS_AT_DIGITS = (  # as in 5cm; a single letter there is a variable
     r"km/h|m/s|kmh|km|kph|cm|mm|dm|kg|mg|mL|ml|kL|ft|in|lbs?|oz|hrs?|mins?|secs?|mi|yd|mph"
     r"|cents?|degrees?|kN|kJ|kW|kWh|Hz|kHz|MHz|GHz|MW|GW|mA|kV|MB|GB|KB|kB|TB|USD|EUR|GBP|INR"
-    r"|(?:[aApP]\.?[mM]|BCE?|B\.C(?:\.E)?|AD|A\.D|CE|C\.E)\.?|million|billion|thousand"
+    r"|o'clock|(?:[aApP]\.?[mM]|BCE?|B\.C(?:\.E)?|AD|A\.D|CE|C\.E)\.?|million|billion|thousand"
 )
 _BARE_WORD = re.compile(
     r"«[^«»]*»|\\(?:begin|end)\{\w*\}"
     rf"|(?<=\d)\s*(?:{_UNITS_AT_DIGITS})(?![A-Za-z/])"
-    r"|(?<![A-Za-z0-9\\})])[A-Za-z]{3,}(?![A-Za-z_])"
+    r"|(?<![A-Za-z0-9\\})])(?![a-z]+[A-Z])[A-Za-z]{3,}(?![A-Za-z_])"
+    r"|(?<![A-Za-z0-9\\})])[Aa]n?(?=\s+(?:hundred|thousand|million|billion|dozen|half|third)(?![a-z]))"
+    r"|(?<=[A-Za-z]{2} )(?:is|are)(?=\s)"
     r"|(?<![A-Za-z0-9\\})])(?:[Nn]o|of|is|in|to|by|at|per)(?=\s+«?[A-Za-z]{3,})"
 )
 _BETWEEN_WORDS, _HYPHEN = re.compile(r"»\s*«"), re.compile(r"(?<=[A-Za-z]»)-(?=«[A-Za-z])")
@@ -62,6 +75,7 @@ _PLAIN_ORDINAL = re.compile(
     r"|(?<=3)rd(?![A-Za-z])|(?<=[04-9])th(?![A-Za-z])"
 )
 _VALUE_WORDS = re.compile(r"(?:^|(?<=[=,;(\[{<>:]))(\s*-?\s*)«([^«»]*)»")
+_ALPHABETS = (r"\mathbb", r"\mathcal", r"\mathfrak", r"\mathscr")  # of which \mathbb{R} is a set
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion"}
 _NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "": 1}
 _PARTS = {word: factor for word, factor in MULTIPLIERS.items() if factor < 1} | dict.fromkeys(
@@ -79,12 +93,14 @@ def mark_words(text: str) -> str:
     Args:
       text: LaTeX in which every space is " ".
     """
-    text = show_contents(_AND_IN_NUMBER.sub(r"\1 ", text), _show_content)
-    text = _PREFIX.sub("", text, count=1)
+    text = _AND_A_HALF.sub(r"\\frac{1}{2}", _AND_IN_NUMBER.sub(r"\1 ", text))
+    text = _PREFIX.sub("", show_contents(text, _show_content), count=1)
+    text = _MINUS_WORD.sub(lambda match: "-" if "»" in match[2] else f"-{match[1]}", text)
     text = _PLAIN_ORDINAL.sub("«th»", _ORDINAL.sub(" «th»", text))
     text = _OR.sub(";", _SUM.sub(r"\g<first> ", text))
     text = _BARE_WORD.sub(_mark_bare_word, _BARE_FUNCTION.sub(r"\\", text))
     text = _BETWEEN_WORDS.sub(" ", _HYPHEN.sub(" ", text))
+    text = _SENTENCE.sub("", text, count=1)
     return _PERCENT.sub("%", _VALUE_WORDS.sub(_write_digits, text))
 
 
@@ -94,6 +110,8 @@ def _show_content(shown: Shown) -> str:
     Such are \text{(C)}, \text{5 cm} and \text{ or }.
     """
     content, before = _PREFIX.sub("", shown.content).strip(" .,;:()"), shown.before
+    if shown.command in _ALPHABETS and len(content) == 1 and content.isupper():
+        return rf"{shown.command}{{{content}}}"
     if _FUNCTION.fullmatch(content):
         return rf"\{content} "
     if not _WORD.fullmatch(content) or _OR.search(content):
@@ -102,7 +120,8 @@ def _show_content(shown: Shown) -> str:
         return f"{{{content}}}" if is_argument else f" {content} "
     # A letter right behind a number scales it; one that stands apart is a unit, such as kelvin.
     is_attached = before[-1:].isdigit() and not shown.content.startswith(" ")
-    if content == "k" or (content in _SCALES and is_attached and shown.command != r"\mathrm"):
+    is_kelvin = content == "K" and shown.command == r"\mathrm"
+    if content == "k" or (content in _SCALES and is_attached and not is_kelvin):
         return f" «{_SCALES[content]}» " if before.rstrip()[-1:].isdigit() else f" {content} "
     is_after_number = re.search(r"(?:[0-9}»]|\\pi)\s*$", before) is not None
     is_word = len(content) > 1 or (content and is_after_number)
@@ -119,6 +138,8 @@ def _write_digits(match: re.Match[str]) -> str:
     words = match[2]
     part = _PART.fullmatch(words)
     fraction = _PARTS.get(part[2].casefold()) if part else None
+    if part and part[1] in ("a", "one", "A", "One"):  # a third, but the third
+        fraction = fraction or _PARTS.get(part[2].casefold() + "s")
     if part and fraction:
         numerator = _NUMERATORS[(part[1] or "").casefold()]
         return rf"{match[1]}\frac{{{numerator}}}{{{fraction.denominator}}}"

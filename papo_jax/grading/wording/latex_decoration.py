@@ -13,8 +13,8 @@ from typing import NamedTuple
 _SHOWN = """
     text textbf textit textrm textsf texttt textsc textsl textup textmd textnormal textmath emph
     mbox hbox vbox mathrm mathbf mathit mathsf mathtt mathnormal mathop mathord mathbin mathrel
-    mathinner boldsymbol symbf symrm symsf bm pmb bold operatorname underline uline uuline
-    ensuremath smash
+    mathinner mathbb mathcal mathfrak mathscr boldsymbol symbf symrm symsf bm pmb bold operatorname
+    underline uline uuline ensuremath smash
 """.split()
 # Commands whose last argument is shown, and those that come before it.
 _LAST_SHOWN = {
