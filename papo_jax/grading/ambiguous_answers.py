@@ -16,17 +16,25 @@ _ONLY_HEDGES = re.compile(
 _NEGATED = re.compile(r"(?<![A-Za-z])(?:not|isn't|minus|negative)\s+[*_`$]*$", re.IGNORECASE)
 
 _LONGEST_BOUND = 24  # characters of the words that make a bound of a number
+_LENGTH = r"(?:feet|foot|ft|meters?|metres?|inch(?:es)?|miles?|yards?|units?|[cdkm]?m)(?![a-z])"
+_COMPOUND = (  # units of which a second number may be a part: 5 hours 30 minutes
+    r"(?:h|hrs?|hours?|min|minutes?|days?|weeks?|months?|years?|dollars?|pounds?|lbs?"
+    rf"|{_LENGTH})"
+)
 _BOUND_BEFORE = re.compile(
     r"(?:(?<![A-Za-z])(?:at (?:the )?(?:least|most|minimum|maximum)"
     r"|(?:no |not )?(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older) than"
     r"|over|under|above|below|beyond|exceeds|exceeding|up to|between|from|within|not|never"
     r"|m(?:in|ax)(?:imum)?(?: of)?|plus or minus|plus/minus|as (?:many|much|few|little) as"
+    r"|half(?: of)?|twice|double|triple|thrice|(?:thirds?|quarters?|percent|%|root|square|cube) of"
     r"|sqrt|log|ln|sin|cos|tan|abs|floor|ceil)"
     r"|[<≤≥⩽⩾≦≧≠≮≯≲≳±∓¬|√∛∜∑∏∫]=?|(?<![-=>])>=?|!=|\+/-|-/\+"
     r"|\\(?:leqq?|geqq?|[lg]eqslant|le|ge|lt|gt|neq?|ll|gg|pm|mp|not|sqrt|ln|log|sin|cos|tan))"
     r"\s*[({\[*_`$]{0,4}\s*$"
     r"|(?<![A-Za-z])[A-Za-z]\s*[-+*/×÷^]\s*[({]?$"  # x + 8
-    r"|[0-9]\s*(?:to|and|through|thru|until|till)\s+$",
+    r"|[0-9]\s*(?:to|and|through|thru|until|till)\s+$"
+    r"|[0-9]\s*(?:(?:hundred|thousand|million|billion|trillion|lakh|crore)s?"
+    rf"|{_COMPOUND}),?\s+(?:and\s+)?$",
     re.IGNORECASE,
 )
 _OTHER_NUMBER = r"[({\[*_`$\\]{0,3}\s*[-+]?\s*[$€£]?[0-9¼-¾⅐-⅞]"
@@ -41,10 +49,11 @@ _CHANGED_AFTER = re.compile(
     r"|\s*(?:or|and) (?:more|less|fewer|greater|higher|lower|above|below|up|over|under|older)"
     r"|\s*at (?:least|most)(?![A-Za-z])|\s*(?:minimum|maximum)(?![A-Za-z])|\s*\+(?![0-9 ])"
     # Words of arithmetic.
-    r"|\s*(?:squared|cubed|factorial|choose|mod(?:ulo)?|multiplied|divided|raised"
+    rf"|\s*(?:(?:squared|cubed)(?!\s+{_LENGTH})|factorial|choose|mod(?:ulo)?|multiplied|divided|raised"
     r"|to the [a-z0-9]* ?power)(?![A-Za-z])"
     r"|\s*(?:plus|minus|times|over|point|x)(?![A-Za-z])\s*[0-9(]"
     r"|\s*and (?:a|one|two|three)[ -](?:half|third|quarter|fourth|fifth)"
+    rf"|\s*(?:%|percent|per cent) of {_OTHER_NUMBER}|\s*{_COMPOUND}[\s,]*(?:and\s+)?[0-9]"
     # A second number: a range, a list, a ratio, a mixed number.
     rf"|\s*(?:to|through|thru|until|till|and|or|vs\.?|versus)\s+{_OTHER_NUMBER}"
     rf"|\s*(?:[-,;&|/:~〜…]|\.\.+)\s*{_OTHER_NUMBER}|\s+[$]?[0-9¼-¾⅐-⅞])",

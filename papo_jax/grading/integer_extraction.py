@@ -8,6 +8,7 @@ import re
 
 from papo_jax.grading import final_answer
 from papo_jax.grading.ambiguous_answers import is_changed_by_context, joins_alternatives
+from papo_jax.grading.wording.multipliers import find_multiplier
 from papo_jax.grading.wording.number_words import read_number_words
 from papo_jax.grading.wording.numerals import NUMERAL, canonical_integer, read_numeral
 from papo_jax.grading.wording.plain_latex import write_plainly
@@ -122,6 +123,11 @@ def _read_marked(match: re.Match[str]) -> str | None:
     before = text[: match.start()] + (match["sign"] or "")
     if is_changed_by_context(before, text[end:]):
         return None
+    scale = find_multiplier(text, end)
+    if scale is not None:  # 2 thousand 5 hundred, 1 hundred thirty
+        rest = text[scale.end :]
+        if is_changed_by_context("", rest) or read_number_words(rest.strip()) is not None:
+            return None
     return _apply_words_of_sign(text[: match.start()], read_numeral(match))
 
 

@@ -61,6 +61,9 @@ MULTIPLIED = [
     ("7 crore", "70000000"),
     ("7M", "7000000"),
     ("$7m", "7000000"),
+    ("USD 7m", "7000000"),
+    ("7 thousand 5 hundred", None),
+    ("7 hundred thirty", None),
     ("7 dozen eggs", "84"),
     ("7 pairs", "14"),
     ("7 gross", "1008"),
@@ -137,7 +140,9 @@ CHANGED = """±8; > 8; at least 8; 8!; 8 to 9; < 8; ≥ 8; >= 8; != 8; ≠ 8; x 
     or more; 8+; 8 at least; 8 squared; 8 factorial; 8²; 8^2; 8**2; 8½; 8 ½; 8 1/2; 8 and a
     half; 8.5; 8e3; 8π; 8 pi; 8√2; √8; sqrt(8); |8|; 8x3; 8 x 10^3; 8 × 10^3; 8 times 3; 8
     divided by 2; 8 mod 3; 8 choose 2; 8 point 5; 8_9; ∓8; +/-8; +/- 8; plus or minus 8; 8i; 8‰;
-    x + 8; 8 + x; 8n + 1; 8 vs 9; minimum 8; 3*8""".split(";")
+    x + 8; 8 + x; 8n + 1; 8 vs 9; minimum 8; 3*8;
+    half of 8; twice 8; double 8; 50% of 8; 8% of 9; 8 hours 30 minutes; 8h30; 8 ft 9 in; 8__000;
+    8 thousand 5 hundred""".split(";")
 
 
 @pytest.mark.parametrize("text", [" ".join(text.split()) for text in CHANGED])

@@ -15,7 +15,7 @@ from papo_jax.grading.final_answer import TAIL_CHARACTERS
 from papo_jax.grading.wording.characters import replace_characters
 from papo_jax.grading.wording.multipliers import find_multiplier
 
-_CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₪₦₫₱฿]|Rs\.?"
+_CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₪₦₫₱฿]|Rs\.?|USD|EUR|GBP|INR|CAD|AUD|JPY|CNY|CHF"
 _GROUPED = (  # groups of three digits, each between the same separators, or India's groups of two
     r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,2}(?:,[0-9]{2}){1,9},[0-9]{3}(?![0-9])"
     r"|[1-9][0-9]{0,2}(?: [0-9]{3}){1,9}(?![0-9])|[1-9][0-9]{0,2}(?:_[0-9]{3}){1,9}(?![0-9])"
@@ -39,7 +39,8 @@ _INSIDE_A_TERM = re.compile(  # the rest of 1/2, 1.2.3, 10^5, \frac12, 52_8, √
     r"(?:[0-9]\s*/\s*|[0-9]\.|\^\{?|\}\{|\\sqrt\{?|√\(?|[0-9A-Za-z}]_\{?)$"
 )
 _SEPARATORS = r"[.,'’‘ʼ´`_·˙،٫٬，、‚]"
-_TORN_BEFORE, _TORN_AFTER = re.compile(rf"[0-9]{_SEPARATORS}$"), re.compile(rf"{_SEPARATORS}[0-9]")
+_TORN_BEFORE = re.compile(rf"[0-9](?:{_SEPARATORS}|__+)$")
+_TORN_AFTER = re.compile(rf"(?:{_SEPARATORS}|__+)[0-9]")
 _LIST_OF_DIGITS = re.compile(r"(?<![0-9])[0-9],$")  # as in 1,2,3
 _SUPERSCRIPT_SIGNS = "⁺⁻₊₋"
 _JOINING_CATEGORIES = ("Nd", "No", "Nl", "Cf", "Mn")
