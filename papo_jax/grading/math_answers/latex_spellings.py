@@ -1,5 +1,7 @@
 r"""Spellings of mathematics that have a plainer twin: characters, commands and environments."""
 
+from papo_jax.grading.wording.latex_decoration import REMARKS
+
 _CHARACTER_COMMANDS = dict(
     zip(
         "×÷·⋅∙π√∞∪∩≤⩽≦≥⩾≧≠±∓∈≈≡∅∖θαβγδλμφωσρτεΔ",
@@ -37,11 +39,8 @@ COMMAND_REPLACEMENTS = (
     | {"backslash": r"\setminus ", "mid": "|", "dollar": "", "textdollar": ""}
     | dict.fromkeys("boxed fbox framebox".split(), r"\mbox")
     | dict.fromkeys("mod bmod".split(), r"\pmod ")
-    | dict.fromkeys("checkmark blacksquare qed qedsymbol Box therefore".split(), "")
+    | dict.fromkeys(REMARKS, "")
 )
-# Environments around an answer that lay it out and say nothing.
-LAYOUT_ENVIRONMENTS = """aligned align alignat gathered gather split equation displaymath math
-    multline flushleft center eqnarray""".split()
 # Commands without an argument, after which braces do but group.
 SYMBOLS = frozenset(
     """pi infty cup cap le ge ne pm mp in times cdot div approx equiv circ alpha beta gamma delta

@@ -31,6 +31,11 @@ _SWITCHES = """
     unboldmath mathstrut strut nonumber notag hfill noindent relax protect
 """.split()
 
+# Environments around an answer that lay it out and say nothing.
+LAYOUT_ENVIRONMENTS = """aligned align alignat gathered gather split equation displaymath math
+    multline flushleft center eqnarray""".split()
+REMARKS = "checkmark blacksquare qed qedsymbol Box therefore".split()  # signs that say no value
+
 
 def _any_of(names) -> str:
     return rf"\\(?:{'|'.join(sorted(names, key=len, reverse=True))})(?![A-Za-z])\*?\s*"
@@ -47,6 +52,9 @@ _TOKEN = re.compile(
 _DROPPED = re.compile(rf"{_any_of(_DROPPED_WITH_ARGUMENT)}{_OPTION}(?:\{{[^{{}}]*\}})?")
 _INVISIBLE = re.compile(rf"{_any_of(_HIDDEN)}(?:\{{[^{{}}]*\}})?")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+_LAYOUT = re.compile(
+    rf"\\(?:begin|end)\s*\{{(?:{'|'.join(LAYOUT_ENVIRONMENTS)})\*?\}}\s*&?|{_any_of(REMARKS)}"
+)
 _SWITCH = re.compile(_any_of(_SWITCHES))
 
 
@@ -65,7 +73,7 @@ def unwrap_decoration(text: str) -> str:
     if "\\" not in text:
         return text
     text = show_contents(_SWITCH.sub(" ", text), _keep_apart)
-    return _INVISIBLE.sub("", _DROPPED.sub("", text))
+    return _LAYOUT.sub(" ", _INVISIBLE.sub("", _DROPPED.sub("", text)))
 
 
 class Shown(NamedTuple):

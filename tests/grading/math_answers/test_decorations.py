@@ -19,12 +19,12 @@ needs_data = pytest.mark.skipif(
 )
 
 
-def find_failures(answers):
+def find_failures(answers, grader="math"):
     return [
         (answer, decorated)
         for answer in answers
         for decorated in decorate_answer(answer)
-        if judge("math", answer, rf"\boxed{{{decorated}}}").verdict != "right"
+        if judge(grader, answer, rf"\boxed{{{decorated}}}").verdict != "right"
     ]
 
 
@@ -45,15 +45,22 @@ def test_every_answer_of_math_500_in_every_decoration():
     assert find_failures(answers) == []
 
 
+@pytest.mark.parametrize("answer", ["18", "-3", "70000", "1,080"])
+def test_an_integer_in_every_decoration(answer):
+    assert [text for _, text in find_failures([answer], "integer")] == [rf"\framebox{{{answer}}}"]
+
+
 @needs_data
 @pytest.mark.slow
-def test_every_answer_of_gsm8k_in_every_decoration():
+@pytest.mark.parametrize("grader", ["math", "integer"])
+def test_every_answer_of_gsm8k_in_every_decoration(grader):
     rows = [
         row for name in ("train", "test") for row in read_answers(DATA / "gsm8k" / f"{name}.jsonl")
     ]
     answers = list(dict.fromkeys(row.rpartition("####")[2].strip() for row in rows))
     assert len(answers) == 983
-    assert find_failures(answers) == []
+    failures = [text for _, text in find_failures(answers, grader)]
+    assert [text for text in failures if not text.startswith(r"\framebox")] == []
 
 
 def test_a_wrong_answer_in_every_decoration():

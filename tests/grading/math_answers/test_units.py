@@ -5,6 +5,8 @@ import pytest
 from papo_jax.grading import judge
 
 RIGHT = [
+    (r"\$5", r"\$5\text{ dollars}"),
+    ("5 dollars", r"\$5\text{ dollars}"),
     ("5", r"5\text{ cm}"),
     (r"5\text{ cm}", "5"),
     (r"5\text{ m}", r"500\text{ cm}"),
@@ -91,6 +93,8 @@ WRONG = [
     (r"5\text{ MB}", r"5\text{ GB}"),
     ("5 pounds", "5 ounces"),
     ("5 tons", "5 kg"),
+    ("907.18474 kg", "1 ton"),
+    ("1000 kg", "1 ton"),
     ("41", r"41=\$42"),
     (r"5\text{ kg}", "5x"),
     (r"3\text{ hours }20\text{ minutes}", "320 minutes"),
