@@ -24,7 +24,7 @@ def read_object(path: pathlib.Path, *, missing: str) -> dict[str, Any]:
       InputError: if it is missing, cannot be read, is not valid JSON, or holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=make_object)
     except FileNotFoundError:
         raise InputError(missing) from None
     except OSError as error:
@@ -55,6 +55,23 @@ def _is_nested_deeper(value: Any, levels: int) -> bool:
             for item in (container.values() if isinstance(container, dict) else container)
         ]
     return True
+
+
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes the dictionary of a JSON object: an `object_pairs_hook` of `json.loads`.
+
+    Raises:
+      ValueError: if a key comes twice, of which JSON's own reader silently takes the last.
+
+    >>> json.loads('{"a": 1, "b": {}}', object_pairs_hook=make_object)
+    {'a': 1, 'b': {}}
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice; remove one of the two")
+    return made
 
 
 def look_up(document: Any, *names: str) -> Any:

@@ -6,11 +6,15 @@ An error with a file is reported in one line that names the file, the line or ro
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from papo_jax.errors import InputError
+from papo_jax.json_files import make_object
+from papo_jax.tasks.latex_escapes import check_latex_escapes
+from papo_jax.tasks.number_text import Number, write_numbers
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -18,10 +22,6 @@ _LONGEST_REASON = 200  # characters
 _PARQUET_ROWS = 1024  # in memory at once
 
 Parsed = TypeVar("Parsed")
-
-
-class Number(str):
-    """A number of a JSON file, in the digits in which it is written there."""
 
 
 class Row(NamedTuple):
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> Iterator[Row]:
       path: ends in .jsonl, .json (a list of objects, or one object) or .parquet.
 
     Yields:
-      A `Row` each; numbers of a JSON file are `Number`s.
+      A `Row` each; numbers are `Number`s, but for those of a parquet file that are not finite.
 
     Raises:
       InputError: if the file cannot be read, is empty, or is not what its suffix says.
@@ -99,7 +99,8 @@ def read_text(fields: Mapping, *names: str) -> str:
     '1+1?'
 
     Raises:
-      ValueError: if it has none of them, or what it has is empty, not text, or cannot be stored.
+      ValueError: if it has none of them, or what it has is empty, not text, cannot be stored, or
+        has lost backslashes of LaTeX.
     """
     value = next((fields[name] for name in names if fields.get(name) is not None), None)
     if not isinstance(value, str) or isinstance(value, Number) or not value.strip():
@@ -109,6 +110,7 @@ def read_text(fields: Mapping, *names: str) -> str:
             f"the row has {', '.join(map(str, fields))[:80]}"
         )
     value.encode()  # a lone surrogate cannot be stored
+    check_latex_escapes(value)
     return value
 
 
@@ -119,11 +121,15 @@ def read_text_or_number(fields: Mapping, *names: str) -> str:
     '27.0'
 
     Raises:
-      ValueError: as `read_text`.
+      ValueError: as `read_text`, and for a number that is not finite.
     """
-    numbers = {
-        name: str(fields[name]) for name in names if type(fields.get(name)) in (Number, int, float)
-    }
+    numbers = {}
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"the field {name!r} is {value}, which is no number; give one")
+        if type(value) in (Number, int, float):
+            numbers[name] = str(value)
     return read_text({**fields, **numbers}, *names)
 
 
@@ -188,14 +194,20 @@ def _read_parquet(path: Path) -> Iterator[Any]:
             f"{path} needs the package pyarrow ({error}): pip install pyarrow"
         ) from error
     with parquet.ParquetFile(path) as file:
+        kinds = {field.name: str(field.type) for field in file.schema_arrow}
         for batch in file.iter_batches(_PARQUET_ROWS):
-            yield from batch.to_pylist()
+            for fields in batch.to_pylist():
+                yield {name: write_numbers(value, kinds[name]) for name, value in fields.items()}
 
 
 def _decode_json(content: bytes) -> Any:
     try:
         return json.loads(
-            content.decode(), parse_float=Number, parse_int=Number, parse_constant=_refuse_constant
+            content.decode(),
+            parse_float=Number,
+            parse_int=Number,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=make_object,
         )
     except json.JSONDecodeError as error:
         hint = "; one object a line belongs into a .jsonl file" if error.msg == "Extra data" else ""

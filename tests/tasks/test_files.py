@@ -1,12 +1,22 @@
 """Rows out of JSON lines, JSON and parquet, and one line for whatever is wrong with a file."""
 
+import decimal
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.files import digest_files, parse_rows, read_rows, read_text, read_text_or_number
+from papo_jax.tasks.files import (
+    digest_files,
+    parse_rows,
+    read_rows,
+    read_text,
+    read_text_or_number,
+    read_texts_or_numbers,
+)
+from papo_jax.tasks.number_text import Number, write_numbers
 
 
 def write_parquet(path, table):
@@ -116,6 +126,12 @@ def test_the_first_field_that_is_there_counts():
         ),
         ("a.json", b'[{"q": "1"},\n x]', "row 1: not JSON .* at line 2, column 2"),
         ("a.json", b"[]", "row 1: the file is empty"),
+        (
+            "a.jsonl",
+            b'{"q": "1"}\n{"q": "2", "q": "3"}\n',
+            "line 2: the key 'q' comes twice; remove one of the two",
+        ),
+        ("a.json", b'[{"q": "1", "x": {"y": 1, "y": 1}}]', "row 1: the key 'y' comes twice"),
         ("a.csv", b"q\n1\n", "should end in .jsonl, .json, .parquet"),
     ],
 )
@@ -154,3 +170,80 @@ def test_the_digest_follows_contents_and_names(tmp_path):
     before = digest_files([first])
     write_bytes(first, b"2")
     assert digest_files([first]) != before
+
+
+def read_answers(path):
+    return [read_texts_or_numbers(row.fields, "answer") for row in read_rows(path)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "texts"),
+    [
+        ("float32", [0.1, 27.0, -2.5e-8, 16777216.0], ["0.1", "27.0", "-2.5e-08", "16777216.0"]),
+        ("float16", [0.1, 3.0], ["0.1", "3.0"]),
+        ("float64", [0.1, 1e22, 1 / 3], ["0.1", "1e+22", "0.3333333333333333"]),
+        ("int8", [-7, 0], ["-7", "0"]),
+        ("uint64", [2**64 - 1], ["18446744073709551615"]),
+        ("decimal128", ["0.10", "12345678901234567890.5"], ["0.10", "12345678901234567890.50"]),
+        ("large_string", ["a", "1"], ["a", "1"]),
+    ],
+)
+def test_numbers_of_parquet_have_the_digits_of_their_type(tmp_path, kind, values, texts):
+    pyarrow = pytest.importorskip("pyarrow")
+    if kind == "decimal128":
+        column = pyarrow.array(
+            [decimal.Decimal(text) for text in values], pyarrow.decimal128(30, 2)
+        )
+    elif kind == "float16":
+        column = pyarrow.array(np.float16(values))
+    else:
+        column = pyarrow.array(values, getattr(pyarrow, kind)())
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"answer": column}), path)
+    assert read_answers(path) == [(text,) for text in texts]
+
+
+def test_lists_of_numbers_of_parquet_are_several_answers(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    column = pyarrow.array([[0.1, 0.2], [3.0]], pyarrow.list_(pyarrow.float32()))
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"answer": column}), path)
+    assert read_answers(path) == [("0.1", "0.2"), ("3.0",)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_of_parquet_that_is_none_is_refused_where_it_is_used(tmp_path, value):
+    """A column of numbers with a hole is not one of texts; columns not read may have one."""
+    path = write_parquet(tmp_path / "a.parquet", [{"q": "1", "answer": 2.0, "x": value}] * 3)
+    assert read_answers(path) == [("2.0",)] * 3
+    path = write_parquet(
+        tmp_path / "b.parquet", [{"answer": 2.0}, {"answer": value}, {"answer": 3.0}]
+    )
+    with pytest.raises(InputError, match=f"b.parquet, row 2: the field 'answer' is {value}, which"):
+        list(parse_rows([path], lambda fields: read_texts_or_numbers(fields, "answer")))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (float(np.float32(0.1)), "float", "0.1"),
+        (float(np.float32(1 / 3)), "float", "0.33333334"),
+        (float(np.finfo(np.float32).max), "float", "3.4028235e+38"),
+        (-27.0, "float", "-27.0"),
+        (0.0, "float", "0.0"),
+        (float(np.float16(0.1)), "halffloat", "0.1"),
+        (float(np.finfo(np.float16).max), "list<element: halffloat>", "65500.0"),
+        (0.1, "double", "0.1"),
+        (0.30000000000000004, "double", "0.30000000000000004"),
+        (decimal.Decimal("1E+3"), "decimal128(5, 0)", "1000"),
+        (7, "int64", "7"),
+    ],
+)
+def test_a_number_has_the_fewest_digits_of_its_width(value, kind, text):
+    found = write_numbers(value, kind)
+    assert found == text and isinstance(found, Number)
+
+
+@pytest.mark.parametrize("value", [True, None, "1", float("inf")])
+def test_what_is_no_number_stays(value):
+    assert write_numbers(value, "double") is value

@@ -161,3 +161,13 @@ sys.stdin.read()
         other.kill()  # the lock goes with the process
         other.wait()
         run_directory.lock_directory(tmp_path).close()
+
+
+def test_a_key_that_comes_twice_in_config_json_is_refused(claimed):
+    """JSON's own reader takes the last, which may not be what trained."""
+    path = claimed / "config.json"
+    text = path.read_text()
+    path.write_text(text.replace('"seed":', '"seed": 7, "seed":', 1))
+    assert path.read_text() != text
+    with pytest.raises(InputError, match="config.json .*the key 'seed' comes twice"):
+        run_directory.check_owner(claimed, CONFIG)
