@@ -6,8 +6,6 @@ each mesh.
 
 import functools
 import json
-import os
-import pathlib
 import pickle
 import subprocess
 import sys
@@ -16,6 +14,7 @@ import pytest
 
 from tests.support import eight_devices
 from tests.support.eight_devices import MESHES, PLACED, WEIGHED
+from tests.support.forced_devices import device_environment
 
 # Of the largest entry: sums of thousands of terms of both signs, each rounded by eps = 6e-8 of its
 # size, in another order. Seen: 5e-6. A part that is left out or counted twice is far above it.
@@ -42,9 +41,7 @@ def measured(small, tmp_path_factory):
         }
     )
     # Without LLVM's optimization programs are made in half the time.
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    environment["PYTHONPATH"] = str(pathlib.Path(__file__).parents[2])
+    environment = device_environment(8, "--xla_backend_optimization_level=0")
 
     @functools.cache
     def run(mesh: str) -> dict:

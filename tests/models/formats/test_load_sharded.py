@@ -1,7 +1,6 @@
 """Weights on devices: pieces of any size, each device's part, and the peak of memory."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, make_params, read_contents
+from tests.support.forced_devices import device_environment
 
 
 @pytest.mark.parametrize("entries", [1, 100, 500])
@@ -85,11 +85,7 @@ def test_how_slices_lie_in_the_file():
 
 
 def run_alone(devices, task, *arguments):
-    flags = {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-    }
-    environment = {**os.environ, **flags, "PYTHONPATH": str(pathlib.Path(__file__).parents[3])}
+    environment = device_environment(devices)
     command = [sys.executable, __file__, task, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
