@@ -53,9 +53,6 @@ def main(arguments: list[str]) -> int:
             raise
         path = error.filename or "the work directory"
         return report_failure(2, f"cannot read or write {path}: {os.strerror(error.errno)}")
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do takes a moment
-        return report_failure(130, "interrupted; the same command goes on from the last checkpoint")
     return 0
 
 
@@ -65,5 +62,16 @@ def report_failure(code: int, reason: object) -> int:
     return code
 
 
+def end_at_once(number: int, frame: object) -> None:
+    """Ends the program on Ctrl-C while it loads, and on a second one later.
+
+    KeyboardInterrupt would be raised in the middle of anything: libraries swallow it or print
+    tracebacks of their threads. Files are safe however the program ends.
+    """
+    os.write(2, b"interrupted; a run that has a checkpoint resumes from it\n")
+    os._exit(130)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, end_at_once)
     sys.exit(main(sys.argv))

@@ -100,11 +100,7 @@ def test_the_first_field_that_is_there_counts():
         ("a.jsonl", b'{"q": "1"}\n{', "line 2: not JSON .* at column 2"),
         ("a.jsonl", b'{"q": "1"}\n{"q":\n{}\n', "line 2: not JSON .Expecting value at column 6.$"),
         ("a.jsonl", b'{"q": "1"}\n{"q"\r\n', "line 2: not JSON .Expecting .*:.* at column 5.$"),
-        (
-            "a.jsonl",
-            b'{"q": "1"}\n{"q": "a\n',
-            "line 2: not JSON .Unterminated string starting at column",
-        ),
+        ("a.jsonl", b'{"q": "1"}\n{"q": "a\n', "line 2: not JSON .Unterminated string"),
         ("a.jsonl", b'{"q": "1"}\n\n{"q": "2"}\n', "line 2: the line is empty; remove it"),
         ("a.jsonl", b'{"q": "1"}\n' + b"[" * 100_000, "line 2: "),
         ("a.jsonl", b'{"q": "1"}\n7\n', "line 2: not a JSON object"),

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -33,6 +34,26 @@ def stand_still(run, step, *arguments):
 
 training_step.list_samples = stand_still
 sys.exit(run.main(sys.argv))
+"""
+
+
+# The program itself, standing still while it loads, or in its second step.
+PROGRAM = """
+import runpy, sys, time
+from papo_jax.commands import train
+
+function = sys.argv.pop(1)
+before = getattr(train, function)
+
+def stand_still(*arguments):
+    if function == "prepare_run" or arguments[-1] == 1:
+        print("here", flush=True)
+        while True:
+            time.sleep(0.01)
+    return before(*arguments)
+
+setattr(train, function, stand_still)
+runpy.run_path("run.py", run_name="__main__")
 """
 
 
@@ -81,6 +102,30 @@ def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
         rows + b'{"step": 3, "rew'
     )  # as a kill in the middle of a write leaves it
     assert_same(tmp_path)
+
+
+@pytest.mark.parametrize("function", ["prepare_run", "train_step"])
+def test_ctrl_c_while_loading_or_a_second_one_ends_it_at_once(
+    command_line, tmp_path, assert_same, function
+):
+    every = {**SIX, "checkpoint.every": 1}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, function, *command_line(tmp_path, every)[1:]],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "here\n"
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == "interrupted; a run that has a checkpoint resumes from it\n"
+    if function == "train_step":
+        assert (tmp_path / "checkpoints" / "1").is_dir()
+        assert_same(tmp_path)
 
 
 def test_signal_finishes_the_step_and_says_how_to_go_on(
