@@ -15,6 +15,7 @@ from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import init_state, make_optimizer
 from papo_jax.learner.update import update_minibatch
 from papo_jax.methods import phase, presets
+from papo_jax.methods.token_batch import TokenBatch
 from papo_jax.models import initialize
 from papo_jax.training.training_run import prepare_run
 from tests.support.seeds import make_key, make_rng
@@ -294,3 +295,58 @@ def test_optimizer_by_hand():
         seen.append(float(weight[0]))
     # 2 - 0.05 (1 + 1) = 1.9;  1.9 - 0.1 (1 + 0.95) = 1.705;  1.705 - 0.1 (1 + 0.8525) = 1.51975
     np.testing.assert_allclose(seen, [1.9, 1.705, 1.51975], rtol=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["dapo", "steer"])
+def test_gradient_is_that_of_the_mean_loss(scorer, params, gradient, batch, objective):
+    """In both ways, chunk by chunk and by cotangents: autodiff through the statistics alone."""
+    method = presets.get(objective)
+
+    def mean_loss(params):
+        stats = scorer.token_stats(params, batch.trajectories, implementation="reference")
+        found = {}
+
+        def total(logprob):
+            tokens = TokenBatch(
+                logprob,
+                batch.old_logprob,
+                batch.weighted_advantages,
+                batch.loss_mask,
+                entropy=stats.entropy,
+            )
+            found["out"] = method.objective(tokens)
+            return found["out"].total
+
+        slopes = jax.grad(total)(stats.logprob)
+        change = -jnp.where(batch.loss_mask, slopes * stats.unit_polarity, 0.0)
+        return total(stats.logprob) / found["out"].count, change / found["out"].count
+
+    (loss, change), expected = jax.jit(jax.value_and_grad(mean_loss, has_aux=True))(params)
+    found, sums = gradient(batch, objective)
+    assert apart(found, flatten_leaves(expected)) < 1e-4
+    np.testing.assert_allclose(sums["loss"], loss, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        sums["entropy_change/sum"], change.sum(), rtol=1e-4, atol=1e-5 * np.abs(change).sum()
+    )
+
+
+def test_an_update_without_a_token_in_the_loss_moves_nothing(prepared, scorer, batch):
+    """Momentum and weight decay alone would move the parameters; the count of skips is reset."""
+    optimizer = make_optimizer(**{**OPTIMIZER, "warmup_steps": 1})
+    state = init_state(prepared.initial.params, optimizer, 0)
+    step = jax.jit(
+        lambda state, batch: update_minibatch(
+            state,
+            batch,
+            KEY,
+            scorer,
+            method=prepared.settings.method,
+            optimizer=optimizer,
+            max_new_tokens=MAX_NEW_TOKENS,
+        )
+    )
+    moving, _ = step(state, batch)  # with momentum from here on
+    empty = batch._replace(loss_mask=np.zeros_like(batch.loss_mask))
+    after, metrics = step(moving, empty)
+    assert (int(metrics["update/made"]), int(metrics["update/skipped"])) == (0, 0)
+    jax.tree.map(np.testing.assert_array_equal, after, moving)

@@ -70,3 +70,9 @@ def test_overlong_penalty_by_hand():
         advantages.overlong_penalty(lengths, max_length=100, buffer=20), expected, rtol=1e-6
     )
     assert not np.any(advantages.overlong_penalty(lengths, max_length=100, buffer=0))
+
+
+def test_leave_one_out_by_hand():
+    """Each reward minus the mean of the two others: 3 - 0.5, 1 - 1.5, 0 - 2."""
+    found = advantages.leave_one_out(jnp.array([[3.0, 1.0, 0.0]]))
+    np.testing.assert_allclose(found, [[2.5, -0.5, -2.0]], rtol=1e-6)

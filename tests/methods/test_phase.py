@@ -131,6 +131,15 @@ def test_the_signal_is_finite_and_bounded(entropies, name):
     assert all(-1 <= s <= 1 for s in signals) and all(np.isfinite(leaf) for leaf in states[-1])
 
 
+@pytest.mark.parametrize("entropy", [np.nan, np.inf])
+@pytest.mark.parametrize("name", phase.PHASES)
+def test_an_entropy_that_is_not_finite_changes_nothing_and_gives_no_signal(name, entropy):
+    states, _ = run([1.0, 0.5], phase=name)
+    after, s = phase.update(states[-1], jnp.float32(entropy), phase=name)
+    assert s == 0
+    jax.tree.map(np.testing.assert_array_equal, after, states[-1])
+
+
 def test_unknown_phases_are_refused():
     with pytest.raises(ValueError, match="'slope'.*level"):
         phase.update(phase.init(), jnp.array(1.0), phase="slope")
