@@ -45,7 +45,8 @@ def test_a_sign_in_another_form_is_a_sign(text):
     ("text", "expected"),
     [("a — 37", "37"), ("the total—37", "37"), ("x − 37", "37"), ("5−3", "3"), ("- 37", "37")]
     + [("5 minus 3", None), ("not -3", None), ("#### ３７ (5 boxes)", None), ("5, so ３", None)]
-    + [("1 of 2 is ½", None)],
+    + [("1 of 2 is ½", None), ("#### ½ million", None), ("It is 4\u200b2", None)]
+    + [("It is not 42.", None), (r"\boxed{|-8|}", None), (r"\boxed{8 \frac12}", None)],
 )
 def test_dashes_between_words_and_numerals_of_other_scripts(text, expected):
     assert extract_integer(text) == expected
