@@ -43,7 +43,7 @@ _MIXED_NUMBER = re.compile(r"(?<![\d./])(\d+) +(\d+)/(\d+)(?![\d./])")
 _SHORT_SCRIPT = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
 _SUPERSCRIPTS = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SUPERSCRIPT_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-_SYNONYMS = dict.fromkeys(("«DNE»", "«doesn't exist»"), "«does not exist»")
+_SYNONYMS = {"«DNE»": "«does not exist»", "«doesn't exist»": "«does not exist»"}
 _NO_GUILLEMETS = str.maketrans("«»", "??")  # which are to mark words alone
 _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 

@@ -67,10 +67,10 @@ def _write(parsed: ParsedAnswer) -> str:
 
 
 def _write_congruence(residue: str, modulus: str) -> str:
-    values = [parse_rational(text) for text in (residue, modulus)]
-    if any(value is None or value.denominator != 1 or not value for value in values[1:]):
+    value, divisor = parse_rational(residue), parse_rational(modulus)
+    if value is None or not divisor or value.denominator * divisor.denominator != 1:
         return rf"{residue}\pmod{{{modulus}}}"
-    return rf"{int(values[0] or 0) % int(values[1] or 1)}\pmod{{{modulus}}}"
+    return rf"{value % divisor}\pmod{{{modulus}}}"
 
 
 def _write_value(text: str) -> str:

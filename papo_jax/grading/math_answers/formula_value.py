@@ -83,7 +83,7 @@ def _write_real(value: Any) -> str:
             return _write_multiple(fraction, name)
     square = _find_fraction(value * value)
     if square is None or square.numerator * square.denominator > _MAX_RADICAND:
-        return mpmath.nstr(value, _SHOWN_DIGITS)
+        return str(mpmath.nstr(value, _SHOWN_DIGITS))
     root, radicand = _extract_square(square.numerator * square.denominator)
     sign = -1 if value < 0 else 1
     return _write_multiple(Fraction(sign * root, square.denominator), rf"\sqrt{{{radicand}}}")
@@ -104,7 +104,7 @@ def _find_fraction(value: Any) -> Fraction | None:
 
     if abs(value) > 10**12:
         return None
-    exact = Fraction(mpmath.nstr(value, _DIGITS))
+    exact = Fraction(str(mpmath.nstr(value, _DIGITS)))
     fraction = exact.limit_denominator(_MAX_DENOMINATOR)
     is_near = abs(exact - fraction) <= abs(exact) / 10 ** (_DIGITS // 2 + 3)
     return fraction if is_near else None

@@ -57,9 +57,9 @@ def are_equal_values(reference: str, answer: str) -> bool:
         return reference == answer != ""
 
     # Times of day, and units: these may be missing, but may not contradict each other.
-    times = parse_clock_time(reference), parse_clock_time(answer)
-    if times[0] and times[1]:
-        return are_same_time(*times)
+    expected_time, found_time = parse_clock_time(reference), parse_clock_time(answer)
+    if expected_time and found_time:
+        return are_same_time(expected_time, found_time)
     expected, found = split_quantity(reference), split_quantity(answer)
     if not found.unit and is_unit(expected.unit):
         found = read_bare_symbol(found.value)

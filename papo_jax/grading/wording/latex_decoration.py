@@ -124,7 +124,7 @@ def show_contents(text: str, show: Callable[[Shown], str]) -> str:
                 groups[-1] += f"{{{content}}}"
             else:
                 after = text[match.end() : match.end() + 1]
-                command = _COMMAND.match(opening)[0]
+                command = _COMMAND.findall(opening)[0]
                 groups[-1] += show(Shown(content, command, groups[-1], after))
         else:
             groups[-1] += match[0]

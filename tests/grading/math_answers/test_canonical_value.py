@@ -102,6 +102,12 @@ def test_half_the_votes_are_a_majority_however_they_are_written():
         ("((x+1)^{99}+y)^{20}", "((x+1)^{99}+y)^{20}"),
         (r"\int_0^1x", r"\int_0^1x"),
         ("«Evelyn»", "«evelyn»"),
+        (r"x\equiv12\pmod7", r"5\pmod{7}"),
+        (r"a\pmod7", r"a\pmod{7}"),
+        (r"\frac{1}{2}\pmod7", r"\frac{1}{2}\pmod{7}"),
+        ("3(4)", "12"),  # math-verify alone would read 3 + 4
+        ("(5)(2)x", "10x"),
+        ("|x|+|y|", "|x|+|y|"),
         ("", ""),
     ],
 )
