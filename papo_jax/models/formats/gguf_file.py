@@ -117,7 +117,7 @@ def open_file(path: pathlib.Path) -> GGUFFile:
         raise InputError(f"{path} is no GGUF file: it does not begin with the letters GGUF")
     try:
         return _read_header(path, data)
-    except (struct.error, ValueError, KeyError, EOFError) as error:
+    except (struct.error, ValueError, KeyError, EOFError, RecursionError) as error:
         raise InputError(
             f"{path}: the GGUF header is damaged or cut short ({error}); fetch the file again"
         ) from None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from papo_jax.errors import InputError
+from papo_jax.json_files import whole_number
 
 # Types of token that are matched whole, before the text is split into words.
 _CONTROL, _USER_DEFINED = 3, 4
@@ -17,6 +18,8 @@ _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+_ROLE = "tokenizer.ggml.{}_token_id"
 _SPLITS = ("gpt-2", "smollm", "qwen2", "llama-bpe")
 
 
@@ -36,18 +39,13 @@ def build_tokenizer(fields: Mapping[str, Any], *, label: str):
     from transformers import PreTrainedTokenizerFast
 
     _refuse_unsupported(fields, label)
+    if damage := _find_damage(fields):
+        raise InputError(f"{label}: the tokenizer is damaged ({damage}); fetch the file again")
     tokens, split = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.pre"]
-    roles = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-    ids = {role: fields.get(f"tokenizer.ggml.{name}_token_id") for role, name in roles.items()}
-    try:
-        special = {role: tokens[index] for role, index in ids.items() if index is not None}
-        backend = _build_backend(fields, tokens, split)
-    except (IndexError, ValueError) as error:
-        raise InputError(
-            f"{label}: the tokenizer is damaged ({error}); fetch the file again"
-        ) from None
+    ids = {role: fields.get(_ROLE.format(name)) for role, name in _ROLES.items()}
+    special = {role: tokens[index] for role, index in ids.items() if index is not None}
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
+        tokenizer_object=_build_backend(fields, tokens, split),
         chat_template=fields.get("tokenizer.chat_template"),
         padding_side="left",
         clean_up_tokenization_spaces=False,
@@ -68,6 +66,35 @@ def _refuse_unsupported(fields: Mapping[str, Any], label: str) -> None:
     for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"):
         if name not in fields:
             raise InputError(f"{label}: the field {name} is missing; {instead}")
+
+
+def _find_damage(fields: Mapping[str, Any]) -> str | None:
+    """Says what is wrong with the lists and numbers that make up the tokenizer, if anything is."""
+    tokens, merges, kinds = (
+        fields[f"tokenizer.ggml.{name}"] for name in ("tokens", "merges", "token_type")
+    )
+    for name, values, kind in (
+        ("tokens", tokens, str),
+        ("merges", merges, str),
+        ("types", kinds, int),
+    ):
+        if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+            return f"its {name} are no list of {'texts' if kind is str else 'whole numbers'}"
+    if len(kinds) != len(tokens):
+        return f"{len(tokens)} tokens and {len(kinds)} types of them"
+    known = set(tokens)
+    for merge in merges:
+        parts = merge.split(" ")
+        if len(parts) != 2 or not {*parts, "".join(parts)} <= known:
+            return f"the merge {merge!r:.80} joins no two tokens into a third"
+    for name in _ROLES.values():
+        index = fields.get(_ROLE.format(name))
+        if index is not None and whole_number(index, most=len(tokens) - 1) is None:
+            return f"{name}_token_id {index!r:.80} is none of {len(tokens)} tokens"
+    for name, kind in (("tokenizer.chat_template", str), ("tokenizer.ggml.add_bos_token", bool)):
+        if not isinstance(fields.get(name, kind()), kind):
+            return f"{name} is {fields[name]!r:.80}"
+    return None
 
 
 def _build_backend(fields: Mapping[str, Any], tokens: list[str], split: str):

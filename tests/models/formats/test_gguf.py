@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import re
+import struct
 import sys
 
 import gguf
@@ -14,7 +15,13 @@ from safetensors.numpy import load_file
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.formats import gguf_policy, hf_directory, load_sharded
+from papo_jax.models.formats import (
+    gguf_file,
+    gguf_policy,
+    gguf_tokenizer,
+    hf_directory,
+    load_sharded,
+)
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
 from tests.support.seeds import make_rng
@@ -295,6 +302,42 @@ def test_garbage_in_the_header_never_escapes_as_another_error(tmp_path, seed):
     path.write_bytes(content)
     with pytest.raises(InputError):
         gguf_policy.open_gguf(path)
+
+
+@pytest.mark.parametrize(
+    "name, damage, said",
+    [
+        ("merges", lambda value: ["Ġa"], "the merge 'Ġa' joins no two"),
+        ("merges", lambda value: ["Ġ a b"], "the merge 'Ġ a b' joins no two"),
+        ("merges", lambda value: ["Ġ b"], "the merge 'Ġ b' joins no two"),
+        ("merges", lambda value: ["§ a"], "the merge '§ a' joins no two"),
+        ("merges", lambda value: [["Ġ", "a"]], "its merges are no list of texts"),
+        ("merges", lambda value: 3, "its merges are no list of texts"),
+        ("tokens", lambda value: [value], "its tokens are no list of texts"),
+        ("tokens", lambda value: value[:-1], "tokens and .* types|joins no two"),
+        ("token_type", lambda value: [value], "its types are no list of whole numbers"),
+        ("token_type", lambda value: value[1:], "tokens and .* types"),
+        ("eos_token_id", lambda value: -1, "eos_token_id -1 is none of"),
+        ("eos_token_id", lambda value: 2**31, "eos_token_id 2147483648 is none of"),
+        ("eos_token_id", lambda value: [2], r"eos_token_id \[2\] is none of"),
+        ("add_bos_token", lambda value: [True], "add_bos_token is"),
+    ],
+)
+def test_a_damaged_tokenizer(tmp_path, monkeypatch, name, damage, said):
+    path, key = write_gguf(tmp_path / "m.gguf", CONFIGS["llama"]), f"tokenizer.ggml.{name}"
+    file = gguf_file.open_file(path)
+    fields = {**file.fields, key: damage(file.fields.get(key))}
+    with pytest.raises(InputError, match=f"the tokenizer is damaged .*({said})"):
+        gguf_tokenizer.build_tokenizer(fields, label=str(path))
+
+
+def test_arrays_in_arrays(tmp_path):
+    deep = 3000  # arrays of one array each
+    nested = struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * deep + struct.pack("<IQ", 4, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a"
+    (tmp_path / "m.gguf").write_bytes(head + nested)
+    with pytest.raises(InputError, match="damaged or cut short"):
+        gguf_policy.open_gguf(tmp_path / "m.gguf")
 
 
 def test_places_without_a_file(tmp_path, monkeypatch):
