@@ -20,6 +20,7 @@ def check_settings(settings: Settings) -> None:
     _check_model(settings)
     _check_evaluation(settings.evaluation)
     _check_ranges(settings)
+    _check_sizes(settings)
     _check_batch(settings)
     _check_method(settings.method)
 
@@ -65,7 +66,7 @@ def _check_model(settings: Settings) -> None:
         LoraConfig(model.lora_rank, model.lora_alpha, parse_lora_targets(model.lora_targets))
     elif model.param_dtype != "float32":
         raise InputError(
-            f"model.param_dtype = {model.param_dtype} would round away what training changes;"
+            f"model.param_dtype = {model.param_dtype!r} would round away what training changes;"
             " leave it at float32,"
             " or train adapters with model.lora_rank"
         )
@@ -80,9 +81,39 @@ def _check_evaluation(evaluation: Evaluation) -> None:
             )
 
 
+_INT32 = 2**31  # what counts tokens, steps and problems is an int32
+_MOST_UPDATES = 65_536  # of a rollout, all planned before the first
+_MOST = {
+    "seed": _INT32,
+    "training.steps": _INT32,
+    "training.warmup_steps": _INT32,
+    "training.max_skipped": _INT32,
+    "checkpoint.every": _INT32,
+    "checkpoint.keep": _INT32,
+    "evaluation.every": _INT32,
+    "diagnostics.every": _INT32,
+    "telemetry.samples": _INT32,
+    "rollout.max_prompt_tokens": _INT32,
+    "rollout.prompt_multiple": _INT32,
+    "mesh.data": _INT32,
+    "mesh.fsdp": _INT32,
+    "mesh.tensor": _INT32,
+    "model.lora_rank": 65_536,
+    "task.train_size": 10_000_001,  # problems are generated one by one
+    "task.held_out_size": 10_000_001,
+    "grading.workers": 4_097,
+    "grading.memory": _INT32,  # MiB
+    "grading.deadline": 1e6,  # seconds
+    "grading.batch_deadline": 1e6,
+}
+
+
 def _check_ranges(settings: Settings) -> None:
     rollout, training, evaluation = settings.rollout, settings.training, settings.evaluation
     at_least = {
+        "mesh.data": (settings.mesh.data, 1),
+        "mesh.fsdp": (settings.mesh.fsdp, 1),
+        "mesh.tensor": (settings.mesh.tensor, 1),
         "rollout.prompts": (rollout.prompts, 1),
         "rollout.samples": (rollout.samples, 2),
         "rollout.max_new_tokens": (rollout.max_new_tokens, 1),
@@ -114,8 +145,11 @@ def _check_ranges(settings: Settings) -> None:
                 f"{name} is {value}; it must be"
                 f" {'finite' if value > least else f'at least {least}'}"
             )
-    if settings.seed >= 2**31:
-        raise InputError(f"seed is {settings.seed}; it must be below 2^31")
+    for name, bound in _MOST.items():
+        section, _, last = name.rpartition(".")
+        value = getattr(getattr(settings, section) if section else settings, last)
+        if value >= bound:
+            raise InputError(f"{name} is {value}; it must be below {bound:,}")
     above_zero = {
         "rollout.temperature": rollout.temperature,
         "training.gradient_clip": training.gradient_clip,
@@ -133,6 +167,24 @@ def _check_ranges(settings: Settings) -> None:
     for name, value in (("training.b1", training.b1), ("training.b2", training.b2)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}; it must be in [0, 1)")
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Raises for sizes that no memory holds, which follow from several settings together."""
+    rollout, evaluation, training = settings.rollout, settings.evaluation, settings.training
+    updates = training.minibatches * training.epochs
+    if updates > _MOST_UPDATES:
+        raise InputError(
+            f"training.minibatches x training.epochs = {updates} updates a rollout are more than"
+            f" {_MOST_UPDATES:,}"
+        )
+    evaluated = evaluation.problems * evaluation.samples
+    for what, sequences in (("a rollout", settings.sequences), ("an evaluation", evaluated)):
+        if sequences * rollout.max_new_tokens >= _INT32:
+            raise InputError(
+                f"{sequences} answers x rollout.max_new_tokens = {rollout.max_new_tokens} are too"
+                f" many tokens {what}: they must be below {_INT32:,}"
+            )
 
 
 def _check_batch(settings: Settings) -> None:

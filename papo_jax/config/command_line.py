@@ -7,7 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from papo_jax.config import config_dict
-from papo_jax.config.local_paths import check_flags
+from papo_jax.config.local_paths import check_flags, parse_path
 from papo_jax.errors import InputError
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "configs" / "default.py"
@@ -73,8 +73,8 @@ def parse_command_line(arguments: list[str]) -> Command:
         mode=mode.value,
         config=config.value,
         named=_list_config_keys(arguments),
-        workdir=pathlib.Path(workdir.value),
-        output=pathlib.Path(output.value) if output.value else None,
+        workdir=parse_path("--workdir", workdir.value),
+        output=None if output.value is None else parse_path("--output", output.value),
         dtype=dtype.value,
     )
 

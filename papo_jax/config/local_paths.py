@@ -4,6 +4,7 @@
 address must be refused as text.
 """
 
+import pathlib
 import re
 
 from papo_jax.errors import InputError
@@ -21,6 +22,27 @@ def check_local(name: str, text: str | None) -> None:
     """
     if text is not None and "://" in text:
         raise InputError(f"{name} {text} is an address; it must be a local path")
+
+
+def parse_path(name: str, text: str) -> pathlib.Path:
+    """Returns a flag's path, with ~ as the home directory, which no shell puts behind a "=".
+
+    Raises:
+      InputError: if the text is empty, which would be the current directory, or there is no such
+        home.
+
+    >>> parse_path("--workdir", "runs/a")
+    PosixPath('runs/a')
+    >>> parse_path("--workdir", "")
+    Traceback (most recent call last):
+    papo_jax.errors.InputError: --workdir is empty; name a directory
+    """
+    if not text.strip():
+        raise InputError(f"{name} is empty; name a directory")
+    try:
+        return pathlib.Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name} {text} begins with a home directory that is not known") from None
 
 
 def check_flags(arguments: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Reader of datasets: finds their files, parses the rows, and divides them into splits."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def locate_files(dataset: Dataset, path: str | None) -> dict[str, list[Path]]:
             f"task {dataset.name!r} needs its files: set task.path to a file "
             f"({', '.join(files.SUFFIXES)}), or to a directory with train.jsonl and test.jsonl"
         )
-    location = Path(path)
+    location = Path(os.path.expanduser(path))
     if location.is_file():
         return {"held_out" if dataset.evaluation_only else "both": [location]}
     if not location.is_dir():
