@@ -17,6 +17,7 @@ from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
 from papo_jax.training.grader_check import check_reference_answers
+from papo_jax.training.grader_check_record import locate_record
 
 PROBES = 8  # questions of a quick grader's self-test that go through the pool
 
@@ -98,6 +99,9 @@ def check_graders(
 ) -> RunProblems:
     """Has every task grade its own reference answers, and perturbed ones.
 
+    A check that these problems have passed under these graders is not made again; then a few
+    questions alone show that the pool works.
+
     Args:
       problems: of the run.
       pool: that the run will be graded by.
@@ -109,7 +113,6 @@ def check_graders(
     Raises:
       InputError: if a reference answer is not right, or a perturbed one is.
     """
-    needed = [*problems.train.train, *problems.eval_set] if trained else problems.eval_set
 
     def judge_all(asked: list[tuple[str, str, str]]) -> list[Judgment]:
         pooled = list(_needs_pool(asked))
@@ -119,12 +122,26 @@ def check_graders(
             for question, through in zip(asked, pooled, strict=True)
         ]
 
+    record = locate_record(_list_fingerprints(problems, trained))
+    lines = record.read_lines()
+    if lines is not None:
+        check_reference_answers(problems.eval_set[:PROBES], judge_all)
+        return dataclasses.replace(problems, checked=lines)
+    needed = [*problems.train.train, *problems.eval_set] if trained else problems.eval_set
     found = check_reference_answers(needed, judge_all)
     tried = (
         f"{count:,} reference answers pass the self-test of grader {grader}"
         for grader, count in found.reference_counts.items()
     )
-    return dataclasses.replace(problems, checked=(*tried, *found.summary_lines()))
+    lines = (*tried, *found.summary_lines())
+    record.write_lines(lines)
+    return dataclasses.replace(problems, checked=lines)
+
+
+def _list_fingerprints(problems: RunProblems, trained: bool) -> list[str]:
+    """Lists the fingerprints of the problems that `check_graders` asks."""
+    train = [problems.train.fingerprint] if trained else []
+    return [*train, problems.evaluated.fingerprint, eval_set_fingerprint(problems.eval_set)]
 
 
 def _needs_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
