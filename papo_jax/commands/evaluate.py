@@ -12,7 +12,13 @@ from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.telemetry import progress, provenance
-from papo_jax.training import checkpoint_reading, programs, run_directory, run_problems
+from papo_jax.training import (
+    checkpoint_reading,
+    programs,
+    resume_checks,
+    run_directory,
+    run_problems,
+)
 from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
 from papo_jax.training.training_run import make_evaluator, open_pool
 
@@ -45,6 +51,8 @@ def evaluate_policies(command: Command) -> None:
       TrainingStopped: if no answer could be judged.
     """
     workdir, output = command.workdir, _output_path(command)
+    resume_checks.check_is_directory(workdir)
+    resume_checks.check_checkpoints(workdir)
     base = not run_directory.holds_run(workdir)
     settings = config_dict.resolve_settings(command.config) if base else _settings_of_run(command)
     check_settings(settings)
@@ -109,8 +117,6 @@ def _output_path(command: Command) -> pathlib.Path:
     output = command.output or command.workdir / "evaluation.json"
     if output.suffix != ".json" or output.is_dir() or not output.parent.is_dir() and command.output:
         raise InputError(f"--output {output} must name a .json file in a directory that is there")
-    if command.workdir.exists() and not command.workdir.is_dir():
-        raise InputError(f"--workdir {command.workdir} is a file; it must be a directory")
     return output
 
 

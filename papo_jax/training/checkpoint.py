@@ -39,7 +39,7 @@ class Checkpoints:
           origin: name -> fingerprint of the data and weights that the run leans on. A checkpoint
             that leans on others is refused.
         """
-        self._directory = directory.resolve()  # orbax needs it absolute
+        self._directory = directory.absolute()  # orbax needs it absolute
         self._keep = keep
         self._origin = dict(origin or {})
         self._scores = CheckpointScores(_scores_path(self._directory))

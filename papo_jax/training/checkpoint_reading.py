@@ -71,7 +71,7 @@ def read_params(
         check_arrays(params, record, ".params")
         return params
 
-    return read_first_whole(directory.resolve(), steps, read)
+    return read_first_whole(directory.absolute(), steps, read)
 
 
 def read_first_whole(

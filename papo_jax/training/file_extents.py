@@ -8,7 +8,7 @@ import os
 import pathlib
 from collections.abc import Collection, Mapping
 
-from papo_jax.json_files import whole_number
+from papo_jax.json_files import finite_number, whole_number
 from papo_jax.telemetry import runfiles
 
 GROWING_FILES = (
@@ -57,12 +57,20 @@ def describe_losses(
     """
     losses = []
     rows = runfiles.read_rows(workdir / "metrics.jsonl")
-    missing = sorted(set(range(step)) - {whole_number(row.get("step")) for row in rows})
+    steps = {whole_number(row.get("step")): row for row in rows}
+    missing = sorted(set(range(step)) - steps.keys())
     if missing:
         losses.append(
             f"metrics.jsonl lacks {_name_steps(missing)}; they stay out of the charts and of the"
             " scores of checkpoints"
         )
+    unknown = [
+        one
+        for one in sorted(set(range(step)) & steps.keys())
+        if finite_number(steps[one].get("reward/mean")) is None
+    ]
+    if unknown:
+        losses.append(f"metrics.jsonl has no reward/mean of {_name_steps(unknown)}")
     for name, size in files.items():
         path = workdir / name
         now = path.stat().st_size if path.exists() else 0

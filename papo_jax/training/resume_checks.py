@@ -3,6 +3,7 @@
 They read names and rows alone, and write nothing.
 """
 
+import os
 import pathlib
 import stat
 import warnings
@@ -50,11 +51,14 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
     It would drop the rows of all its steps. A run that was killed before its first checkpoint also
     has rows and no checkpoint, but not more than two turns of the schedule.
     """
-    steps = checkpoint_folder.list_steps(workdir / "checkpoints")
+    folder = workdir / "checkpoints"
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder} is no directory; put the run's checkpoints back there")
+    steps = checkpoint_folder.list_steps(folder)
     saved = read_saved_steps(workdir / "checkpoint_scores.json")
     rows = [
         step
-        for row in runfiles.read_rows(workdir / "metrics.jsonl")
+        for row in runfiles.scan_rows(workdir / "metrics.jsonl").rows
         if (step := whole_number(row.get("step"))) is not None
     ]
     every = _read_schedule(workdir)

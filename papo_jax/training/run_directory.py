@@ -123,7 +123,8 @@ def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:
     """
     present = sum(entry.name.isdigit() for entry in (workdir / "checkpoints").glob("*"))
     needed = size * max(1, checkpoints - present)
-    existing = next(p for p in (workdir.resolve(), *workdir.resolve().parents) if p.exists())
+    place = workdir.absolute()
+    existing = next(path for path in (place, *place.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise InputError(

@@ -216,6 +216,15 @@ def test_work_directory_of_another_run(complains, small, train, tmp_path):
     assert "config.json is not valid JSON" in complains()
 
 
+def test_work_directory_whose_checkpoints_are_gone(complains, small, train, tmp_path):
+    train(small({"training.steps": 2}), tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    said = complains({"training.steps": 3})
+    assert "a run of 2 step(s) whose checkpoints are gone" in said
+    (tmp_path / "run" / "checkpoints").mkdir()
+    assert complains({"training.steps": 3}) == said
+
+
 def test_work_directory_with_a_damaged_row(complains, small, train, tmp_path):
     train(small({"training.steps": 2}), tmp_path / "run")
     rows = (tmp_path / "run" / "metrics.jsonl").read_text()

@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import jax
 import numpy as np
@@ -81,6 +83,50 @@ def test_three_and_three_are_six(small, train, tmp_path, assert_same):
     rows, _ = train(small({**SIX, "training.steps": 3}), tmp_path)
     assert len(rows) == 3
     assert_same(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stopped_at_four(small, train, tmp_path_factory):
+    """Four steps of the six, evaluated every second step, to be copied."""
+    workdir = tmp_path_factory.mktemp("four")
+    train(small({**SIX, "training.steps": 4, "evaluation.every": 2}), workdir)
+    return workdir
+
+
+@pytest.mark.parametrize(
+    "lose, said",
+    [
+        (lambda d: (d / "evaluation.json").unlink(), "evaluation.json lacks .* steps 0, 2;"),
+        (lambda d: (d / "metrics.jsonl").unlink(), "metrics.jsonl lacks steps 0, 1, 2, 3;"),
+        (lambda d: (d / "samples.jsonl").unlink(), "samples.jsonl has lost rows"),
+        (lambda d: cut_rows(d / "metrics.jsonl", 1), "metrics.jsonl lacks steps 1, 2, 3;"),
+        (lambda d: shutil.rmtree(d / "checkpoints" / "4"), "checkpoint 4 is gone"),
+        (lambda d: (d / "provenance.json").write_text("[]"), "provenance.json must hold"),
+    ],
+    ids=["evaluation", "metrics", "samples", "cut", "newest", "provenance"],
+)
+def test_what_was_lost_is_said_and_the_numbers_stay(
+    small, train, uninterrupted, stopped_at_four, tmp_path, lose, said
+):
+    workdir = shutil.copytree(stopped_at_four, tmp_path / "run")
+    lose(workdir)
+    with pytest.warns(UserWarning, match=said):
+        rows, last = train(small({**SIX, "evaluation.every": 2}), workdir)
+    assert rows[-2:] == uninterrupted[0][-2:]
+    jax.tree.map(np.testing.assert_array_equal, last, uninterrupted[1])
+
+
+def cut_rows(path, count):
+    """Keeps some rows and half of the next, as a power failure may."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:count]) + lines[count][:50])
+
+
+def test_a_resume_without_a_loss_says_nothing(small, train, stopped_at_four, tmp_path):
+    workdir = shutil.copytree(stopped_at_four, tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(small({**SIX, "evaluation.every": 2}), workdir)
 
 
 def test_killed_in_the_middle_of_a_step(command_line, tmp_path, assert_same):
