@@ -58,7 +58,10 @@ def main(arguments: list[str]) -> int:
 
 def report_failure(code: int, reason: object) -> int:
     """Prints the reason on one line and returns the code."""
-    print("error: " + " ".join(str(reason).split()), file=sys.stderr)
+    from papo_jax.printable import printable_text  # a path of an OSError may hold any character
+
+    line = printable_text(" ".join(str(reason).split()), longest=None)
+    print(f"error: {line}", file=sys.stderr)
     return code
 
 

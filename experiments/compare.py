@@ -27,7 +27,7 @@ from experiments.paired_estimates import average_over_seeds, estimate_row
 from papo_jax.errors import InputError
 from papo_jax.evaluation.figures import Interval
 from papo_jax.evaluation.schema import Entry
-from papo_jax.json_files import printable_text
+from papo_jax.printable import printable_text
 
 COLUMNS = ("run", "method", "seed", "step", "source", "problems", "figure", "value", "low", "high")
 DIFFERENCE = ("difference_to", "difference", "difference_low", "difference_high")

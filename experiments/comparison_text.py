@@ -11,7 +11,7 @@ from experiments.evaluated_runs import EvaluatedRun
 from experiments.paired_estimates import MEAN_OF, Row, shown_figures
 from papo_jax.evaluation.figures import Figures, Interval
 from papo_jax.evaluation.schema import Entry
-from papo_jax.json_files import printable_text
+from papo_jax.printable import printable_text
 
 COLUMNS = 120
 WIDTH = 26  # of the first column; a longer name has a line of its own

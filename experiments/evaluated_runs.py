@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from papo_jax.errors import InputError
 from papo_jax.evaluation.parsing import parse_evaluation
 from papo_jax.evaluation.schema import Evaluation
-from papo_jax.json_files import look_up, printable_text, read_object, whole_number
+from papo_jax.json_files import look_up, read_object, whole_number
+from papo_jax.printable import printable_text
 
 # pass@k is exact; a file that claims a billion samples would keep it busy for days.
 MAX_SAMPLES = 4096

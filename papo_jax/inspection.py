@@ -14,6 +14,7 @@ import numpy as np
 
 from kernels.token_stats import token_stats
 from papo_jax import models
+from papo_jax.rollout import tokenizing
 
 
 class TokenReading(NamedTuple):
@@ -50,10 +51,9 @@ def read(
       ValueError: if the prompt has no token.
     """
     # The completion ends with a stop token, whose polarity is read too.
-    before = policy.tokenizer(prompt)["input_ids"]
-    after = policy.tokenizer(completion, add_special_tokens=False)["input_ids"] + [
-        policy.stop_tokens[0]
-    ]
+    (before,) = tokenizing.encode_plain_texts(policy.tokenizer, [prompt])
+    (after,) = tokenizing.encode_texts(policy.tokenizer, [completion])
+    after = [*after, policy.stop_tokens[0]]
     if not before:
         raise ValueError(
             "the prompt has no token: the first token of a text has no distribution before it"

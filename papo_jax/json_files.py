@@ -103,17 +103,3 @@ def whole_number(value: object, *, least: int = 0, most: float = math.inf) -> in
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         return None
     return value
-
-
-def printable_text(value: object, longest: int | None = 60) -> str:
-    """Returns text of a file as one line that no terminal takes for a command.
-
-    Args:
-      value: turned into text.
-      longest: number of characters to keep; None for all.
-
-    >>> printable_text("a\\x1b[2Jb")
-    'a?[2Jb'
-    """
-    text = str(value)[:longest]
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -28,6 +28,20 @@ RULES: Mapping[str, Any] = {
 }
 
 
+def refuse_several_processes() -> None:
+    """Raises `InputError` if this is one of several processes of JAX.
+
+    Rollouts are gathered on the host and every process would write the run's files: one process
+    with many devices works, several do not.
+    """
+    if jax.process_count() > 1:
+        raise InputError(
+            f"this is process {jax.process_index()} of {jax.process_count()}; runs of several"
+            " processes are not supported, so start one process on one machine, with all of its"
+            " devices"
+        )
+
+
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     """Makes the mesh over the first data x fsdp x tensor devices.
 
@@ -43,8 +57,10 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
       A `Mesh` with the axes `AXES`.
 
     Raises:
-      InputError: if a size is below 1 or there are not that many devices.
+      InputError: if a size is below 1, there are not that many devices, or there are several
+        processes.
     """
+    refuse_several_processes()
     shape = (data, fsdp, tensor)
     if min(shape) < 1:
         raise InputError(f"mesh.data, mesh.fsdp and mesh.tensor must be at least 1, not {shape}")

@@ -36,6 +36,13 @@ def test_spec(logical, shape, expected):
     assert parallel.partition_spec(mesh(2, 2, 2), logical, shape) == PartitionSpec(*expected)
 
 
+def test_several_processes_are_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    monkeypatch.setattr(jax, "process_index", lambda: 2)
+    with pytest.raises(InputError, match="this is process 2 of 4; .* start one process"):
+        parallel.make_mesh()
+
+
 def test_spec_wants_a_name_a_dimension():
     with pytest.raises(ValueError):
         parallel.partition_spec(mesh(), ("width",), (3, 4))

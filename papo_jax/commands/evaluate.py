@@ -11,16 +11,17 @@ from papo_jax.config.command_line import Command
 from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
-from papo_jax.telemetry import progress, provenance
+from papo_jax.telemetry import progress
 from papo_jax.training import (
     checkpoint_reading,
     programs,
     resume_checks,
     run_directory,
+    run_identity,
     run_problems,
 )
 from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
-from papo_jax.training.training_run import make_evaluator, open_pool
+from papo_jax.training.training_run import describe_origin, make_evaluator, open_pool
 
 # What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not
 # which policy it is.
@@ -62,14 +63,16 @@ def evaluate_policies(command: Command) -> None:
         pool = held.enter_context(open_pool(settings))
         asked = run_problems.check_graders(asked, pool, trained=False)
         policy = load_policy(settings, mesh)
-        made = provenance.describe_run(
-            settings=to_dict(settings), data=asked.describe(), params=policy.params, mesh=mesh
-        )
+        began = run_identity.read_beginning(workdir)
+        made = describe_origin(settings, asked, policy, began=began, train=None, mesh=mesh)
         run_directory.check_fingerprints(workdir, made, sections=("model",))
+        run_identity.check_identity(workdir, made)
         policy = attach_adapters(settings, policy, mesh)
         trained, scorer = make_scorer(settings, policy, mesh)
         program = programs.build_eval_sampler(policy, scorer, trained, settings)
-        evaluator = make_evaluator(settings, policy, asked, program=program, pool=pool, mesh=mesh)
+        evaluator = make_evaluator(
+            settings, policy, asked, moment=began, program=program, pool=pool, mesh=mesh
+        )
         # Otherwise a run that is training, or begins, would write the same files.
         if base or command.output is None:
             held.callback(run_directory.lock_directory(workdir).close)

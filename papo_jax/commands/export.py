@@ -5,7 +5,7 @@ import pathlib
 
 import jax
 
-from papo_jax import models
+from papo_jax import models, parallel
 from papo_jax.config.settings import Model
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
@@ -29,6 +29,7 @@ def export_checkpoint(
       InputError: if there is no checkpoint, the base model is not what it was, or `output` holds
         files already.
     """
+    parallel.refuse_several_processes()
     model = _read_model_section(workdir)
     steps = checkpoint_reading.list_newest_first(workdir / "checkpoints")
     if not steps:

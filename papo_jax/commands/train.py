@@ -13,6 +13,7 @@ from papo_jax.telemetry import progress, tensorboard_events
 from papo_jax.telemetry.runfiles import read_rows
 from papo_jax.telemetry.step_writer import StepWriter
 from papo_jax.training.error_share import ErrorShareWatch
+from papo_jax.training.run_identity import name_stop_tokens
 from papo_jax.training.state_saving import save_if_due
 from papo_jax.training.step import train_step
 from papo_jax.training.training_run import TrainingRun, prepare_run
@@ -37,6 +38,7 @@ def train_policy(settings: Settings, workdir: pathlib.Path) -> None:
         from papo_jax.report import report_page  # imported here, since matplotlib takes a second
 
         print(f"report: {report_page.write_report(workdir)}")
+    _check_updates_made(workdir, steps=settings.training.steps)
 
 
 def _train_with_progress(run: TrainingRun) -> None:
@@ -63,7 +65,8 @@ def describe_data(run: TrainingRun) -> list[tuple[str, str]]:
     unique_notes = dict.fromkeys([*problems.train.notes, *problems.evaluated.notes])
     notes = [("note", note) for note in unique_notes]
     checked = [("graders checked", line) for line in problems.checked]
-    return [("longest prompt", f"{run.longest_prompt} tokens"), *checked, *notes]
+    stops = ("stop tokens", ", ".join(name_stop_tokens(run.policy)))
+    return [("longest prompt", f"{run.longest_prompt} tokens"), stops, *checked, *notes]
 
 
 def _run_steps(
@@ -125,6 +128,21 @@ def _check_skipped_updates(run: TrainingRun, state: TrainState, step: int) -> No
             f"step {step}: {bound} updates in a row were not finite; their batches are in"
             f" {run.workdir / 'skipped'}, the last checkpoint is untouched"
         )
+
+
+def _check_updates_made(workdir: pathlib.Path, *, steps: int) -> None:
+    """Raises `TrainingStopped` if all steps are over and not one of them changed the policy."""
+    rows = read_rows(workdir / "metrics.jsonl")
+    is_over = bool(rows) and rows[-1]["step"] + 1 >= steps
+    if is_over and not any(row.get("update/made", 1) for row in rows):
+        skipped = sum(row.get("update/skipped") or 0 for row in rows)
+        cause = (
+            f"{skipped:g} were not finite; their batches are in {workdir / 'skipped'}"
+            if skipped
+            else "no answer took part in the loss (rollout/kept), so every group was all right or"
+            " all wrong, or every answer was cut off"
+        )
+        raise TrainingStopped(f"not one update was made in {len(rows)} steps: {cause}")
 
 
 def evaluate_if_due(run: TrainingRun, state: TrainState, bar: progress.Progress) -> None:

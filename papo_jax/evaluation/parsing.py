@@ -16,7 +16,8 @@ from papo_jax.evaluation.schema import (
     Scores,
     SourceScores,
 )
-from papo_jax.json_files import finite_number, look_up, printable_text, whole_number
+from papo_jax.json_files import finite_number, look_up, whole_number
+from papo_jax.printable import printable_text
 
 
 def parse_evaluation(document: dict[str, Any]) -> Evaluation:

@@ -43,6 +43,7 @@ class Policy:
       tokenizer: a fast tokenizer of `transformers`.
       stop_tokens: ids that end a completion.
       source: the Hugging Face directory that it was loaded from, or None.
+      tokenizer_hashes: the SHA-256 of each file that the tokenizer was made from, by its name.
     """
 
     config: ModelConfig
@@ -51,6 +52,7 @@ class Policy:
     tokenizer: Any
     stop_tokens: tuple[int, ...]
     source: PolicySource | None = None
+    tokenizer_hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Returns one line: architecture, size and dtypes."""

@@ -1,10 +1,17 @@
 """Chat templates: a problem's text under the template of a model."""
 
 import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
 
 from papo_jax.errors import InputError
 from papo_jax.models.formats.hf_tokenizer import find_chat_template, label_tokenizer
+from papo_jax.rollout.templates.process import Chat, TemplateFailure, TemplateProcess
 from papo_jax.tasks.problem import Problem
+
+Message = dict[str, str]  # {"role": ..., "content": ...}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +23,13 @@ class ChatOptions:
       system: a system message before the problem; None for none, which many templates fill in
         themselves.
       thinking: turns the template's thinking on or off; None leaves it to the template.
+      moment: that a template writes which asks for the date; None for now.
     """
 
     enabled: bool = True
     system: str | None = None
     thinking: bool | None = None
+    moment: datetime.datetime | None = None
 
 
 def select_template(tokenizer, options: ChatOptions) -> str | None:
@@ -49,32 +58,76 @@ def select_template(tokenizer, options: ChatOptions) -> str | None:
     return template
 
 
-def render_prompt(tokenizer, template: str, problem: Problem, options: ChatOptions) -> str:
-    """Renders one problem under the template, up to where the model is to answer.
+def writes_date(template: str | None) -> bool:
+    """Tells whether a template asks for the date."""
+    return template is not None and "strftime_now" in template
 
-    Args:
-      tokenizer: whose special tokens the template may name.
-      template: from `select_template`.
-      problem: whose text is the user's message.
-      options: the system message and the thinking switch.
 
-    Returns:
-      The text, special tokens included.
+class PromptRenderer:
+    """A context manager that renders under one template, in a process that can be killed."""
 
-    Raises:
-      InputError: if the template fails.
-    """
-    messages = [] if options.system is None else [{"role": "system", "content": options.system}]
-    messages.append({"role": "user", "content": problem.prompt})
-    switch = {} if options.thinking is None else {"enable_thinking": options.thinking}
-    try:
-        return tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=True, **switch
-        )
-    except Exception as error:  # a template is a program: it may fail in any way
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        unset = "leave model.system unset, " if options.system is not None else ""
-        raise InputError(
-            f"{label_tokenizer(tokenizer)}: the chat template fails on problem"
-            f" {problem.identifier} ({reason}); mend chat_template, {unset}or set model.chat=false"
-        ) from None
+    def __init__(self, tokenizer, template: str, options: ChatOptions):
+        """Takes what every prompt is rendered with.
+
+        Args:
+          tokenizer: whose special tokens the template may name.
+          template: from `select_template`.
+          options: the system message, the thinking switch and the moment.
+        """
+        self.options, self.label = options, label_tokenizer(tokenizer)
+        moment = options.moment or datetime.datetime.now()
+        self._process = TemplateProcess(template, moment)
+        special = json.loads(json.dumps(tokenizer.special_tokens_map, default=str))
+        thinking = {} if options.thinking is None else {"enable_thinking": options.thinking}
+        self._variables = {"tools": None, "documents": None, **special, **thinking}
+
+    def render_problems(self, problems: Sequence[Problem]) -> list[str]:
+        """Renders problems, each up to where the model is to answer.
+
+        Args:
+          problems: whose text is the user's message.
+
+        Returns:
+          The texts, special tokens included.
+
+        Raises:
+          InputError: if the template fails on one.
+        """
+        chats = [self._make_chat(self.list_messages(problem.prompt)) for problem in problems]
+        try:
+            return self._process.render_chats(chats)
+        except TemplateFailure as failure:
+            unset = "leave model.system unset, " if self.options.system is not None else ""
+            raise InputError(
+                f"{self.label}: the chat template fails on problem"
+                f" {problems[failure.index].identifier} ({failure.reason}); mend chat_template,"
+                f" {unset}or set model.chat=false"
+            ) from None
+
+    def list_messages(self, question: str) -> list[Message]:
+        """Returns the messages of a prompt."""
+        system = self.options.system
+        messages = [] if system is None else [{"role": "system", "content": system}]
+        return [*messages, {"role": "user", "content": question}]
+
+    def try_messages(self, messages: list[Message], *, answer_next: bool = False) -> str | None:
+        """Renders any messages; None where the template fails.
+
+        Args:
+          messages: of a conversation.
+          answer_next: ask for what comes before the assistant's next turn.
+        """
+        try:
+            return self._process.render_chats([self._make_chat(messages, answer_next)])[0]
+        except TemplateFailure:
+            return None
+
+    def _make_chat(self, messages: list[Message], answer_next: bool = True) -> Chat:
+        return {**self._variables, "messages": messages, "add_generation_prompt": answer_next}
+
+    def __enter__(self) -> "PromptRenderer":
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._process.__exit__(*error)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from papo_jax.rollout.generate import Completions
+from papo_jax.rollout.tokenizing import decode_texts
 
 
 def detokenize_completions(
@@ -17,10 +18,13 @@ def detokenize_completions(
 
     Returns:
       B texts.
+
+    Raises:
+      InputError: if the tokenizer fails, or takes far too long.
     """
     tokens, action = np.asarray(completions.tokens), np.asarray(completions.action)
     ids = [
         [token for token in row[drawn].tolist() if token not in stop_tokens]
         for row, drawn in zip(tokens, action, strict=True)
     ]
-    return tokenizer.batch_decode(ids)
+    return decode_texts(tokenizer, ids)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from kernels.token_stats import token_stats
@@ -17,6 +18,7 @@ from papo_jax.parallel import Array
 from papo_jax.rollout import sampling
 
 PAD = 0  # in slots that hold no token; no result depends on its value
+_OCCURRENCES = np.uint32(2**31)  # above every identifier and every sample's number
 
 
 class Prompts(NamedTuple):
@@ -27,11 +29,14 @@ class Prompts(NamedTuple):
       valid: [N, P] boolean, false on padding.
       identifiers: [N] int32, of the problems; the keys of a prompt's samples are folded from its
         identifier, not from its index in the batch.
+      occurrences: [N] int32, how often the same problem comes before this row; folded into the keys
+        too, so that a problem that comes twice is answered twice. None for no repetition.
     """
 
     tokens: Array
     valid: Array
     identifiers: Array
+    occurrences: Array | None = None
 
 
 class Completions(NamedTuple):
@@ -84,7 +89,8 @@ def generate(
 
     Pure; jit it with the graph and the keyword arguments static. The key of a token is
     fold_in(fold_in(fold_in(key, identifier), sample), position), so a sample does not change when
-    the batch is laid out in another way.
+    the batch is laid out in another way. Where a problem comes again its occurrence is folded in
+    after the identifier.
 
     Args:
       graph: of the policy.
@@ -106,7 +112,7 @@ def generate(
     hidden, cache = model.append_to_cache(prompts.tokens, prompts.valid, empty_cache)
     cache = kv_cache.add_slots(kv_cache.repeat_rows(cache, samples), max_new_tokens)
     rows = prompts.tokens.shape[0] * samples
-    sequence_keys = _fold_sequence_keys(key, prompts.identifiers, samples)
+    sequence_keys = _fold_sequence_keys(key, prompts, samples)
     stops = jnp.array(stop_tokens, jnp.int32)
 
     def draw_tokens(hidden, position):
@@ -170,11 +176,20 @@ def _init_completions(rows: int, slots: int) -> Completions:
     )
 
 
-def _fold_sequence_keys(key: jax.Array, identifiers: Array, samples: int) -> jax.Array:
-    """Folds the keys of N G sequences from [N] identifiers and the numbers of their samples."""
+def _fold_sequence_keys(key: jax.Array, prompts: Prompts, samples: int) -> jax.Array:
+    """Folds the keys of N G sequences from identifiers, occurrences and numbers of samples."""
 
     def fold_samples(prompt_key):
         return jax.vmap(jax.random.fold_in, (None, 0))(prompt_key, jnp.arange(samples))
 
-    prompt_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, identifiers)
+    def fold_prompt(identifier, occurrence):
+        first = jax.random.fold_in(key, identifier)
+        # Beyond the numbers of samples, whose keys are folded from `first` too.
+        again = jax.random.fold_in(first, _OCCURRENCES + occurrence.astype(jnp.uint32))
+        return jnp.where(occurrence > 0, again, first)
+
+    occurrences = prompts.occurrences
+    if occurrences is None:
+        occurrences = jnp.zeros_like(prompts.identifiers)
+    prompt_keys = jax.vmap(fold_prompt)(prompts.identifiers, occurrences)
     return jax.vmap(fold_samples)(prompt_keys).reshape(-1)

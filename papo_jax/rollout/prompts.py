@@ -3,15 +3,20 @@
 Shapes: N problems, P prompt slots (padded on the left).
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.rollout.chat import ChatOptions, render_prompt, select_template
+from papo_jax.rollout import chat_checks
+from papo_jax.rollout.chat import ChatOptions, PromptRenderer, select_template
 from papo_jax.rollout.generate import Prompts
+from papo_jax.rollout.tokenizing import encode_plain_texts, encode_texts
 from papo_jax.tasks.problem import Problem
 
 _DEFAULT_OPTIONS = ChatOptions()
@@ -48,11 +53,11 @@ class PromptStore:
 
         Returns:
           The `PromptStore`. Special tokens are those that the chat template writes, or without one
-          those that the tokenizer adds by itself.
+          those that the tokenizer puts in front by itself.
 
         Raises:
-          InputError: if the template fails or cannot do what `options` asks for, or a prompt has no
-            token.
+          InputError: if the template fails, drops a text or cannot do what `options` asks for, or
+            a prompt has no token.
         """
         tokens, lengths, identifiers = [np.zeros(0, np.int32)], [0], []
         for block, encoded in _encode_blocks(tokenizer, problems, options):
@@ -80,6 +85,29 @@ class PromptStore:
     def max_length(self) -> int:
         """The length of the longest prompt, tokens; 0 of no prompts."""
         return int(np.diff(self.offsets).max(initial=0))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every prompt's identifier and tokens, in order."""
+        digest = hashlib.sha256()
+        for array in (self.identifiers, self.offsets, self.tokens):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def check_tokens(self, vocabulary_size: int) -> None:
+        """Raises `InputError` if a prompt holds a token that the embedding has no row for.
+
+        Args:
+          vocabulary_size: V, the rows of the embedding.
+        """
+        outside = np.flatnonzero((self.tokens < 0) | (self.tokens >= vocabulary_size))
+        if outside.size:
+            row = int(np.searchsorted(self.offsets, outside[0], side="right")) - 1
+            raise InputError(
+                f"the prompt of problem {self.identifiers[row]} holds the token"
+                f" {self.tokens[outside[0]]}, and the embedding has rows 0 to"
+                f" {vocabulary_size - 1}; the tokenizer is not the model's"
+            )
 
     def check_lengths(self, *, max_prompt_tokens: int, max_positions: int) -> None:
         """Checks that all prompts fit.
@@ -125,23 +153,39 @@ def _encode_blocks(
 ) -> Iterator[tuple[list[Problem], list[list[int]]]]:
     """Yields (problems, their token ids), some at a time."""
     template = select_template(tokenizer, options)
+    with contextlib.ExitStack() as stack:
+        renderer = None
+        if template is not None:
+            renderer = stack.enter_context(PromptRenderer(tokenizer, template, options))
+        for number, block in enumerate(_take_blocks(problems)):
+            if renderer is None:
+                encoded = encode_plain_texts(tokenizer, [problem.prompt for problem in block])
+            else:
+                texts = _render_checked(renderer, block)
+                if number == 0:
+                    chat_checks.check_answer_is_next(renderer)
+                encoded = encode_texts(tokenizer, texts)  # the template has written special tokens
+            for problem, ids in zip(block, encoded, strict=True):
+                if not ids:
+                    raise InputError(
+                        f"problem {problem.identifier} has an empty prompt: no token to continue"
+                        " from; mend the task"
+                    )
+            yield block, encoded
+
+
+def _take_blocks(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
     problems = iter(problems)
     while block := list(itertools.islice(problems, _BLOCK)):
-        texts = [
-            problem.prompt
-            if template is None
-            else render_prompt(tokenizer, template, problem, options)
-            for problem in block
-        ]
-        # A template has written every special token already.
-        encoded = tokenizer(texts, add_special_tokens=template is None, verbose=False)["input_ids"]
-        for problem, ids in zip(block, encoded, strict=True):
-            if not ids:
-                raise InputError(
-                    f"problem {problem.identifier} has an empty prompt: no token to continue from;"
-                    " mend the task"
-                )
-        yield block, encoded
+        yield block
+
+
+def _render_checked(renderer: PromptRenderer, block: Sequence[Problem]) -> list[str]:
+    """Renders problems and looks for their text in what was rendered."""
+    texts = renderer.render_problems(block)
+    for problem, text in zip(block, texts, strict=True):
+        chat_checks.check_nothing_is_dropped(renderer, problem, text)
+    return texts
 
 
 def count_slots(encoded: Sequence[Integers], *, multiple: int, max_slots: int) -> int:
@@ -158,9 +202,27 @@ def count_slots(encoded: Sequence[Integers], *, multiple: int, max_slots: int) -
     return min(-(-longest // multiple) * multiple, max_slots)
 
 
+def count_occurrences(identifiers: Integers) -> np.ndarray:
+    """Counts for each row how many rows before it have the same identifier, [N] -> [N] int32.
+
+    >>> count_occurrences([7, 3, 7, 7]).tolist()
+    [0, 0, 1, 2]
+    """
+    seen, occurrences = Counter(), []
+    for identifier in map(int, identifiers):
+        occurrences.append(seen[identifier])
+        seen[identifier] += 1
+    return np.array(occurrences, np.int32)
+
+
 def pad_prompts(encoded: Sequence[Integers], identifiers: Integers, slots: int) -> Prompts:
     """Pads prompts on the left to [N, slots]."""
     tokens = np.zeros((len(encoded), slots), np.int32)
     valid = np.arange(slots) >= slots - np.array([[len(ids)] for ids in encoded])
     tokens[valid] = np.concatenate(encoded)
-    return Prompts(tokens=tokens, valid=valid, identifiers=np.array(identifiers, np.int32))
+    return Prompts(
+        tokens=tokens,
+        valid=valid,
+        identifiers=np.array(identifiers, np.int32),
+        occurrences=count_occurrences(identifiers),
+    )

@@ -7,6 +7,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from papo_jax.printable import printable_lines, printable_text
+
 QUIET_SECONDS = 15.0  # between lines without a terminal
 
 
@@ -31,6 +33,7 @@ class Progress:
         """Prints a line without tearing the bar."""
         if not self._enabled:
             return
+        text = printable_lines(text)
         if self._terminal:
             tqdm.write(text, file=sys.stderr)
         else:
@@ -72,5 +75,6 @@ def format_table(title: str, rows: Sequence[tuple[str, str]]) -> str:
       prompts  16
       updates  4
     """
+    rows = [(printable_text(name, None), printable_text(value, None)) for name, value in rows]
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])

@@ -1,5 +1,6 @@
-"""Provenance of a run: versions, devices, seeds, fingerprints of data and weights."""
+"""Provenance of a run: versions, devices, seeds, fingerprints of data, weights and prompts."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import platform
@@ -23,14 +24,24 @@ _ENTRIES_AT_ONCE = 2**24  # on the host
 
 
 def describe_run(
-    *, settings: dict[str, Any], data: dict[str, Any], params: Any, mesh: Any
+    *,
+    settings: dict[str, Any],
+    began: datetime.datetime,
+    data: dict[str, Any],
+    params: Any,
+    policy: dict[str, Any],
+    prompts: dict[str, Any],
+    mesh: Any,
 ) -> dict[str, Any]:
     """Returns what `provenance.json` holds.
 
     Args:
       settings: the resolved settings.
+      began: when the run began, which its chat template may write.
       data: names, sizes and fingerprints of the problems.
       params: the base policy's parameters.
+      policy: sections about its decoder and its tokenizer.
+      prompts: how texts become prompts, and fingerprints of these.
       mesh: the device mesh.
 
     Returns:
@@ -45,6 +56,7 @@ def describe_run(
             "platform": jax.default_backend(),
             "mesh": dict(mesh.shape),
         },
+        "began": began.isoformat(),
         "seeds": {"run": settings["seed"], "task": settings["task"]["seed"]},
         "data": data,
         "model": {
@@ -52,6 +64,8 @@ def describe_run(
             "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),
             "fingerprint": fingerprint_params(params),
         },
+        **policy,
+        "prompts": prompts,
         "command": sys.argv[1:],
     }
 
@@ -67,6 +81,11 @@ def list_fingerprints(description: dict[str, Any]) -> dict[str, str]:
         for name, section in description.items()
         if isinstance(section, dict) and "fingerprint" in section
     }
+
+
+def hash_text(text: str) -> str:
+    """Returns the SHA-256 of a text."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def fingerprint_params(params: Any) -> str:

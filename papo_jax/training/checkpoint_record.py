@@ -137,7 +137,7 @@ def check_origin(
 def _checksum_array(leaf: Any) -> str:
     checksum = zlib.crc32(f"{leaf.shape} {leaf.dtype}".encode())
     for piece in _split_array(leaf):
-        checksum = zlib.crc32(np.ascontiguousarray(piece).reshape(-1).view(np.uint8), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data, checksum)
     return f"{checksum:08x}"
 
 

@@ -32,8 +32,9 @@ class CheckRecord(NamedTuple):
         except InputError:
             return None
         lines = stored.get("lines")
-        whole = stored.get("key") == self.key and isinstance(lines, list)
-        return tuple(map(str, lines)) if whole else None
+        if stored.get("key") != self.key or not isinstance(lines, list):
+            return None
+        return tuple(map(str, lines))
 
     def write_lines(self, lines: tuple[str, ...]) -> None:
         """Keeps what a check found that was passed; where nothing can be kept it is made again."""

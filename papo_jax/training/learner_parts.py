@@ -18,7 +18,9 @@ from papo_jax.learner.state import Stream, TrainState, init_state, make_optimize
 from papo_jax.models import lora
 from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import LoraConfig
+from papo_jax.rollout.chat_checks import add_turn_end
 from papo_jax.training import programs
+from papo_jax.training.run_problems import make_chat_options
 
 
 class LearnerParts(NamedTuple):
@@ -73,11 +75,12 @@ def build_learner(settings: Settings, base: models.Policy, mesh: Mesh) -> Learne
 
 
 def load_policy(settings: Settings, mesh: Mesh) -> models.Policy:
-    """Loads the base policy onto the mesh."""
+    """Loads the base policy onto the mesh; what ends a turn of its chat template ends answers."""
     model = settings.model
-    return models.load(
+    policy = models.load(
         model.path, dtype=model.dtype, param_dtype=model.param_dtype, mesh=mesh, remat=model.remat
     )
+    return add_turn_end(policy, make_chat_options(settings))
 
 
 def attach_adapters(settings: Settings, policy: models.Policy, mesh: Mesh) -> models.Policy:

@@ -1,6 +1,7 @@
 """Problems of a run: those it trains on and its evaluation set, checked to be gradable."""
 
 import dataclasses
+import datetime
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -156,14 +157,28 @@ def _needs_pool(asked: list[tuple[str, str, str]]) -> Iterator[bool]:
         yield grader == "math" or seen[grader] <= PROBES
 
 
-def encode_prompts(settings: Settings, policy: Policy, problems: Sequence[Problem]) -> PromptStore:
+def make_chat_options(settings: Settings) -> ChatOptions:
+    """Returns the options of the chat template that the settings ask for."""
+    return ChatOptions(settings.model.chat, settings.model.system, settings.model.thinking)
+
+
+def encode_prompts(
+    settings: Settings, policy: Policy, problems: Sequence[Problem], *, moment: datetime.datetime
+) -> PromptStore:
     """Encodes prompts once and for all.
+
+    Args:
+      settings: of the run.
+      policy: whose tokenizer, chat template and sizes count.
+      problems: in order.
+      moment: that the chat template may write.
 
     Raises:
       InputError: if one does not fit the settings or the model.
     """
-    chat = ChatOptions(settings.model.chat, settings.model.system, settings.model.thinking)
+    chat = dataclasses.replace(make_chat_options(settings), moment=moment)
     store = PromptStore.from_problems(policy.tokenizer, problems, chat)
+    store.check_tokens(policy.config.vocabulary_size)
     room = policy.config.max_positions - settings.rollout.max_new_tokens
     store.check_lengths(max_prompt_tokens=settings.rollout.max_prompt_tokens, max_positions=room)
     return store

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import pathlib
 from collections.abc import Callable
 from typing import IO, Any
@@ -26,6 +27,7 @@ from papo_jax.training import (
     programs,
     resume_checks,
     run_directory,
+    run_identity,
     run_problems,
 )
 from papo_jax.training.checkpoint_record import CheckpointRecord
@@ -121,16 +123,18 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         problems = run_problems.check_graders(problems, pool)
 
         # 2. The base policy, and the prompts in its tokens. A resumed run's data and weights must
-        # be those that it began with.
+        # be those that it began with, and so must the tokenizer's side.
         base = load_policy(settings, mesh)
-        store = run_problems.encode_prompts(settings, base, problems.train.train)
-        origin = _describe_origin(settings, problems, base, mesh)
+        began = run_identity.read_beginning(workdir)
+        store = run_problems.encode_prompts(settings, base, problems.train.train, moment=began)
+        origin = describe_origin(settings, problems, base, began=began, train=store, mesh=mesh)
         run_directory.check_fingerprints(workdir, origin)
+        run_identity.check_identity(workdir, origin)
 
         # 3. The learner and the evaluator, with programs that compile on first use.
         parts = build_learner(settings, base, mesh)
         evaluator = make_evaluator(
-            settings, base, problems, program=parts.eval_sampler, pool=pool, mesh=mesh
+            settings, base, problems, moment=began, program=parts.eval_sampler, pool=pool, mesh=mesh
         )
 
         # 4. The work directory, locked.
@@ -177,6 +181,7 @@ def make_evaluator(
     policy: models.Policy,
     problems: run_problems.RunProblems,
     *,
+    moment: datetime.datetime,
     program: Callable,
     pool: grading.Pool,
     mesh: Mesh,
@@ -185,7 +190,7 @@ def make_evaluator(
     return Evaluator(
         settings=settings,
         problems=problems.eval_set,
-        store=run_problems.encode_prompts(settings, policy, problems.eval_set),
+        store=run_problems.encode_prompts(settings, policy, problems.eval_set, moment=moment),
         tokenizer=policy.tokenizer,
         stop_tokens=policy.stop_tokens,
         program=program,
@@ -194,12 +199,34 @@ def make_evaluator(
     )
 
 
-def _describe_origin(
-    settings: Settings, problems: run_problems.RunProblems, policy: models.Policy, mesh: Mesh
+def describe_origin(
+    settings: Settings,
+    problems: run_problems.RunProblems,
+    policy: models.Policy,
+    *,
+    began: datetime.datetime,
+    train: PromptStore | None,
+    mesh: Mesh,
 ) -> dict[str, Any]:
-    """Describes what a run comes from (data, weights, code, machine), for provenance.json."""
+    """Describes what a run comes from, for provenance.json.
+
+    Args:
+      settings: of the run.
+      problems: of the run.
+      policy: the base policy.
+      began: when the run began.
+      train: the prompts to train on, None where there are none.
+      mesh: the device mesh.
+    """
+    options = run_problems.make_chat_options(settings)
     return provenance.describe_run(
-        settings=to_dict(settings), data=problems.describe(), params=policy.params, mesh=mesh
+        settings=to_dict(settings),
+        began=began,
+        data=problems.describe(),
+        params=policy.params,
+        policy=run_identity.describe_policy(policy),
+        prompts=run_identity.describe_prompts(policy, options, train),
+        mesh=mesh,
     )
 
 

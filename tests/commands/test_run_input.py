@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 import run
 from papo_jax.commands import train as train_command
+from papo_jax.errors import TrainingStopped
 from papo_jax.grading import Judgment, Pool
 from papo_jax.telemetry import runfiles
 from papo_jax.training import step as training_step
@@ -155,7 +156,7 @@ def test_help_is_help(capsys):
             lambda d: edit(d / "config.json", model_type="mamba"),
             "'mamba' is not supported; it must be one of",
         ),
-        (lambda d: edit(d / "config.json", num_hidden_layers=3), "model.layers.2"),
+        (lambda d: edit(d / "config.json", num_hidden_layers=3), "the weights have 2 layers"),
         (lambda d: edit(d / "config.json", hidden_size=64), "shape"),
         (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json does not exist"),
     ],
@@ -366,7 +367,7 @@ MODELS = {
     "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
     "tokenizer larger than the embedding": (
         lambda d: edit(d / "config.json", vocab_size=80),
-        "more than the 80 rows",
+        "an embedding of shape (80, 32)",
     ),
     "unknown field": (lambda d: edit(d / "config.json", attention_sinks=4), "'attention_sinks'"),
     "template that fails": (
@@ -381,3 +382,21 @@ def test_models_whose_parts_do_not_fit(complains, policy_directory, tmp_path, ch
     copy = shutil.copytree(policy_directory, tmp_path / "policy")
     change(copy)
     assert said in complains({"model.path": str(copy)})
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        ([{"step": 0, "update/made": 0, "update/skipped": 2}] * 2, "4 were not finite"),
+        ([{"step": 0, "update/made": 0, "update/skipped": 0}], "no answer took part in the loss"),
+    ],
+)
+def test_a_run_that_never_made_an_update_does_not_end_as_done(tmp_path, rows, said):
+    numbered = [{**row, "step": step} for step, row in enumerate(rows)]
+    text = "".join(json.dumps(row) + "\n" for row in numbered)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.raises(TrainingStopped, match=f"not one update was made in .*{said}"):
+        train_command._check_updates_made(tmp_path, steps=len(rows))
+    train_command._check_updates_made(tmp_path, steps=len(rows) + 1)  # not over yet
+    (tmp_path / "metrics.jsonl").write_text(text.replace('"update/made": 0', '"update/made": 1', 1))
+    train_command._check_updates_made(tmp_path, steps=len(rows))

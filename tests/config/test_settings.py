@@ -182,7 +182,7 @@ def test_derived_sizes():
         ("bapo,low_min=0.95", "method.low_min = 0.95 is above method.low_max = 0.9"),
         ("cispo,weight_low=6", "method.weight_low = 6.0 is above method.weight_high = 5.0"),
         ("entropy_advantage,entropy_kappa=1", "method.entropy_kappa is 1.0; it must be above 1"),
-        ("seed=3000000000", "2^31"),
+        ("seed=3000000000", "seed is 3000000000; it must be below 2,147,483,648"),
     ],
 )
 def test_what_cannot_be_is_said(variant, said):

@@ -142,7 +142,7 @@ def test_the_first_token_has_the_frequencies_of_the_softmax():
 
 def test_a_sample_does_not_depend_on_the_order_of_the_batch():
     order = np.array([2, 0, 3, 1])
-    shuffled = run_generate(Prompts(*(array[order] for array in make_prompts())))
+    shuffled = run_generate(jax.tree.map(lambda array: array[order], make_prompts()))
     there = jax.tree.map(
         lambda a: a.reshape(PROMPTS, SAMPLES, *a.shape[1:])[order].reshape(a.shape), run_generate()
     )
@@ -160,10 +160,31 @@ def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():
     for seed in range(8):
         together = run_generate(seed=seed).tokens.reshape(PROMPTS, SAMPLES, MAX_NEW_TOKENS)
         for row in range(PROMPTS):
-            prompt = Prompts(*(array[row : row + 1] for array in make_prompts()))
+            prompt = jax.tree.map(lambda array, row=row: array[row : row + 1], make_prompts())
             alone = run_generate(prompt, seed=seed).tokens
             same.append((alone == together[row]).all(axis=1))
     assert np.concatenate(same).sum() >= 127
+
+
+def test_a_problem_that_comes_again_is_answered_anew():
+    """The first occurrence keeps the tokens that it has alone; none of the later ones copies it."""
+    prompts, alone = make_prompts(), run_generate()
+
+    def take(rows, occurrences):
+        rows = jax.tree.map(lambda array: array[np.array(rows)], prompts)
+        return rows._replace(occurrences=np.array(occurrences, np.int32))
+
+    def of(completions, row):
+        return completions.tokens[row * SAMPLES : (row + 1) * SAMPLES].tolist()
+
+    again = run_generate(take([0, 1, 0, 0], [0, 0, 1, 2]))
+    assert of(again, 0) == of(alone, 0) and of(again, 1) == of(alone, 1)
+    answers = [of(again, row) for row in (0, 2, 3)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        pairs = zip(answers[first], answers[second], strict=True)
+        assert any(one != other for one, other in pairs)
+    # An occurrence is the same wherever its row stands.
+    assert of(run_generate(take([1, 0, 2, 3], [0, 2, 0, 0])), 1) == answers[2]
 
 
 def test_samples_and_seeds_differ():

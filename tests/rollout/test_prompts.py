@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from papo_jax import inspection, models
 from papo_jax.errors import InputError
 from papo_jax.rollout import prompts
-from papo_jax.rollout.chat import ChatOptions
+from papo_jax.rollout.chat import ChatOptions, PromptRenderer
 from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks.problem import Problem
 from papo_jax.tasks.sources import arithmetic
@@ -90,7 +90,8 @@ def test_ids_are_those_of_the_tokenizer_for_the_policy_that_is_shipped(template,
         np.testing.assert_array_equal(made.tokens, tokens)
         np.testing.assert_array_equal(made.valid, valid)
         assert made.identifiers.tolist() == rows
-        assert [part.dtype.name for part in made] == ["int32", "bool", "int32"]
+        assert made.occurrences.tolist() == [0, 0, 0, 1]  # 3 comes twice
+        assert [part.dtype.name for part in made] == ["int32", "bool", "int32", "int32"]
 
 
 def test_special_tokens_are_written_once():
@@ -132,13 +133,13 @@ def test_named_templates():
 
 
 def test_templates_are_applied_once_a_problem(monkeypatch):
-    rendered, original = [], PreTrainedTokenizerFast.apply_chat_template
+    rendered, original = [], PromptRenderer.render_problems
 
-    def apply(self, messages, **keywords):
-        rendered.append(messages[-1]["content"])
-        return original(self, messages, **keywords)
+    def render(self, problems):
+        rendered.extend(problem.prompt for problem in problems)
+        return original(self, problems)
 
-    monkeypatch.setattr(PreTrainedTokenizerFast, "apply_chat_template", apply)
+    monkeypatch.setattr(PromptRenderer, "render_problems", render)
     store = PromptStore.from_problems(make_tokenizer(TEMPLATE), iter(ABC))
     for rows in ([0, 1], [1]):
         store.make_batch(rows, multiple=4, max_slots=store.max_length)
@@ -204,9 +205,8 @@ def test_template_that_fails(template, said):
 
 def test_prompt_of_no_token():
     tokenizer = make_tokenizer("{% if 'd' not in messages[0].content %}abc{% endif %}")
-    assert read_refusal(PromptStore.from_problems, tokenizer, ABC).startswith(
-        "problem 8 has an empty prompt"
-    )
+    said = read_refusal(PromptStore.from_problems, tokenizer, ABC)
+    assert "the chat template drops the question of problem 8" in said
 
 
 def test_lengths_are_checked():

@@ -56,7 +56,7 @@ class WorkerProcess:
                 stdout=worker_socket.fileno(),
                 stderr=subprocess.DEVNULL,
                 cwd=os.sep,
-                env=_make_environment(),
+                env=make_environment(),
                 pass_fds=(life,),
                 start_new_session=True,  # Ctrl-C is for the run, which finishes its step first
             )
@@ -150,7 +150,7 @@ def _describe_exit(code: int) -> str:
     return f"crash (signal {-code})" if code < 0 else f"crash (exit {code})"
 
 
-def _make_environment() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """Returns this process's environment for a worker.
 
     The worker finds the same packages, has sets in the same order each time, and writes no file.

@@ -78,7 +78,9 @@ def find_smollm2() -> pathlib.Path:
     return files[0]
 
 
-def open_gguf(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, Any]], Any]:
+def open_gguf(
+    path: pathlib.Path,
+) -> tuple[ModelConfig, Callable[..., dict[str, Any]], Any, dict[str, str]]:
     """Opens a GGUF file as a policy.
 
     Args:
@@ -86,7 +88,8 @@ def open_gguf(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, 
 
     Returns:
       The config; a function (shapes, shardings=None) -> params, nested dicts as for
-      `load_sharded.load_params`, which reads and dequantizes the weights; and the tokenizer.
+      `load_sharded.load_params`, which reads and dequantizes the weights; the tokenizer; and
+      the hash of what it was built from, by name.
 
     Raises:
       InputError: if the file is damaged, or its architecture, an option of it or its tokenizer is
@@ -101,7 +104,9 @@ def open_gguf(path: pathlib.Path) -> tuple[ModelConfig, Callable[..., dict[str, 
         source = _make_tensor_source(file, config)
         return load_sharded.load_params(shapes, source, shardings)
 
-    return config, read_params, gguf_tokenizer.build_tokenizer(file.fields, label=str(path))
+    tokenizer = gguf_tokenizer.build_tokenizer(file.fields, label=str(path))
+    hashes = {"tokenizer.ggml": gguf_tokenizer.hash_fields(file.fields)}
+    return config, read_params, tokenizer, hashes
 
 
 def _make_tensor_source(file: gguf_file.GGUFFile, config: ModelConfig) -> load_sharded.TensorSource:

@@ -4,6 +4,8 @@
 splits numbers of SmolLM2 into words where the model was trained on single digits.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +54,12 @@ def build_tokenizer(fields: Mapping[str, Any], *, label: str):
         add_bos_token=fields.get("tokenizer.ggml.add_bos_token", split == "llama-bpe"),
         **special,
     )
+
+
+def hash_fields(fields: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of the fields that a tokenizer is built from, without the template."""
+    used = {name: fields[name] for name in sorted(fields) if name.startswith("tokenizer.ggml.")}
+    return hashlib.sha256(json.dumps(used, default=str).encode()).hexdigest()
 
 
 def _refuse_unsupported(fields: Mapping[str, Any], label: str) -> None:

@@ -3,13 +3,22 @@
 Nothing here asks the network: a directory is complete, or it is refused.
 """
 
+import hashlib
+import json
 import pathlib
 
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
+from papo_jax.models.formats.tokenizer_guard import TokenizerFailure, call_guarded
 
-# Tokens that end a turn or a document in the chat models of the supported families.
-_END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>")
+# Tokens that end a turn or a document in chat models.
+_END_TOKENS = (
+    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>"),
+    *("<end_of_turn>", "<|end_of_turn|>", "<|endofturn|>", "<|return|>"),
+    *("<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>"),
+)
+_SMALL_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_READING_SECONDS = 120.0  # for any tokenizer; large ones take two
 
 
 def read_tokenizer(directory: pathlib.Path):
@@ -30,15 +39,43 @@ def read_tokenizer(directory: pathlib.Path):
     file = directory / "tokenizer.json"
     if not file.exists():
         raise InputError(f"{file} does not exist; a policy needs a fast tokenizer")
-    try:
+
+    def read():
         # Not AutoTokenizer: for some architectures it rebuilds the tokenizer and adds tokens of its
         # own.
         return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
-    except Exception as error:  # tokenizers raises nothing more specific
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+
+    try:
+        return call_guarded(read, seconds=_READING_SECONDS)
+    except TokenizerFailure as failure:
         raise InputError(
-            f"{file} or a file beside it is damaged ({first}); fetch or write it again"
+            f"{file} or a file beside it is damaged ({failure}); fetch or write it again"
         ) from None
+
+
+def hash_tokenizer_files(directory: pathlib.Path) -> dict[str, str]:
+    """Hashes the files that a tokenizer is made from, as far as they decide on tokens and texts.
+
+    A chat template is left out, since it may be unused; so is the layout of small JSON files.
+
+    Args:
+      directory: from which `read_tokenizer` has read one.
+
+    Returns:
+      The name of the file -> SHA-256.
+    """
+    hashes = {}
+    for file in sorted(directory.glob("*.json")):
+        if file.name in _SMALL_FILES:
+            fields = read_object(file, missing=f"{file} is gone")
+            fields.pop("chat_template", None)
+            content = json.dumps(fields, sort_keys=True).encode()
+        elif file.name.startswith("tokenizer."):
+            content = file.read_bytes()
+        else:
+            continue
+        hashes[file.name] = hashlib.sha256(content).hexdigest()
+    return hashes
 
 
 def find_chat_template(tokenizer) -> str | None:

@@ -12,7 +12,11 @@ from papo_jax import parallel
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_directory
 from papo_jax.models.formats.hf_config import parse_hf_config, read_config_fields
-from papo_jax.models.formats.hf_tokenizer import find_stop_tokens, read_tokenizer
+from papo_jax.models.formats.hf_tokenizer import (
+    find_stop_tokens,
+    hash_tokenizer_files,
+    read_tokenizer,
+)
 from papo_jax.models.formats.policy_location import locate_policy
 from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
@@ -71,9 +75,10 @@ def _open_policy(
     if location.suffix == ".gguf":
         from papo_jax.models.formats import gguf_policy
 
-        config, read_params, tokenizer = gguf_policy.open_gguf(location)
+        config, read_params, tokenizer, hashes = gguf_policy.open_gguf(location)
     else:
         config, read_params, tokenizer, source = _open_hf_directory(location)
+        hashes = hash_tokenizer_files(location)
 
     if len(tokenizer) > config.vocabulary_size:
         raise InputError(
@@ -89,6 +94,7 @@ def _open_policy(
         tokenizer=tokenizer,
         stop_tokens=find_stop_tokens(location, tokenizer, config.vocabulary_size),
         source=source,
+        tokenizer_hashes=hashes,
     )
     return policy, read_params
 
@@ -96,7 +102,15 @@ def _open_policy(
 def _open_hf_directory(
     directory: pathlib.Path,
 ) -> tuple[ModelConfig, ParamsReader, Any, PolicySource]:
+    adapter = directory / "adapter_config.json"
+    if adapter.exists():
+        raise InputError(
+            f"{adapter} is a LoRA adapter of another program, which cannot be read; merge it into"
+            " the model (merge_and_unload of peft), or move its files away to leave it out"
+        )
     source = PolicySource(directory, read_config_fields(directory))
+    hf_directory.check_layers(directory, source.fields)
     config = parse_hf_config(source.fields, label=str(directory / "config.json"))
+    hf_directory.check_sizes(directory, config)
     read_params = functools.partial(hf_directory.read_params, directory)
     return config, read_params, read_tokenizer(directory), source

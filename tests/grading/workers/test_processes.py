@@ -171,6 +171,6 @@ def test_processes_stay_light(pool):
 
 def test_site_packages_is_not_put_before_the_standard_library(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
-    assert process._make_environment()["PYTHONPATH"] == f"{ROOT}{os.pathsep}elsewhere"
+    assert process.make_environment()["PYTHONPATH"] == f"{ROOT}{os.pathsep}elsewhere"
     monkeypatch.setattr(process.site, "getsitepackages", lambda: [str(ROOT)])  # as if installed
-    assert process._make_environment()["PYTHONPATH"] == "elsewhere"
+    assert process.make_environment()["PYTHONPATH"] == "elsewhere"

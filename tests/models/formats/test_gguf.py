@@ -159,7 +159,7 @@ def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
     # The smaller: two of a matrix's four heads, with their halves.
     monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", entries)
     config = CONFIGS[architecture]
-    read_config, read, _ = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", config))
+    read_config, read, _, _ = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", config))
     assert read_config == config
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -171,7 +171,7 @@ def test_known_weights_come_back(tmp_path, monkeypatch, architecture, entries):
 def test_a_quantized_tensor_is_within_half_a_step(tmp_path, monkeypatch):
     monkeypatch.setattr(load_sharded, "PIECE_ENTRIES", 32 * 10)  # 10 of its 64 rows at a time
     config = CONFIGS["llama"]
-    _, read, _ = gguf_policy.open_gguf(
+    _, read, _, _ = gguf_policy.open_gguf(
         write_gguf(tmp_path / "m.gguf", config, quantized="blk.1.ffn_down.weight")
     )
     got, exact = (
@@ -196,7 +196,7 @@ def test_load_and_export(tmp_path):
 
 
 def test_tokenizer(tmp_path):
-    _, _, tokenizer = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", CONFIGS["llama"]))
+    _, _, tokenizer, _ = gguf_policy.open_gguf(write_gguf(tmp_path / "m.gguf", CONFIGS["llama"]))
     for text in ("a 12 a", "", "  two  spaces\n\n", "naïve € 数 🙂", "it's 3.5%"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.tokenize("a a12<|im_end|>") == ["a", "Ġa", "1", "2", "<|im_end|>"]
@@ -215,7 +215,7 @@ def test_tokenizer(tmp_path):
     ],
 )
 def test_how_digits_are_split(tmp_path, split, digits):
-    _, _, tokenizer = gguf_policy.open_gguf(
+    _, _, tokenizer, _ = gguf_policy.open_gguf(
         write_gguf(tmp_path / "m.gguf", CONFIGS["llama"], tokenizer={"split": split})
     )
     pieces = [
@@ -230,7 +230,7 @@ def is_refused(tmp_path, message, **changes) -> bool:
     """Tests whether a file with these changes is refused in one line that names it and matches."""
     path = write_gguf(tmp_path / "m.gguf", changes.pop("config", CONFIGS["llama"]), **changes)
     with pytest.raises(InputError) as caught:
-        config, read, _ = gguf_policy.open_gguf(path)
+        config, read, _, _ = gguf_policy.open_gguf(path)
         read(make_abstract_model(config)[1])
     said = str(caught.value)
     return "\n" not in said and str(path) in said and re.search(message, said) is not None
@@ -288,7 +288,7 @@ def test_cut_short(tmp_path, end):
     path = write_gguf(tmp_path / "m.gguf", CONFIGS["llama"])
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(InputError, match="empty|no GGUF|cut short") as caught:
-        config, read, _ = gguf_policy.open_gguf(path)
+        config, read, _, _ = gguf_policy.open_gguf(path)
         read(make_abstract_model(config)[1])
     assert "\n" not in str(caught.value)
 

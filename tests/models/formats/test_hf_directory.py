@@ -245,9 +245,9 @@ WRONG = {
     ),
     "tensor left over": (
         lambda d: edit_tensors(
-            d, model__layers__2__mlp__up_proj__weight=np.zeros((2, 2), np.float32)
+            d, model__layers__1__mlp__down_up_proj__weight=np.zeros((2, 2), np.float32)
         ),
-        "1 tensors have no place.*layers.2.mlp.up_proj",
+        "1 tensors have no place.*layers.1.mlp.down_up_proj",
     ),
     "tokenizer too big": (
         lambda d: make_tokenizer(14).save_pretrained(d),

@@ -1,0 +1,122 @@
+"""Identity of a run: the decoder, tokenizer and prompts that it began with.
+
+`provenance.json` says what a run began with. A run that is resumed or evaluated is compared with
+that; a difference would change its numbers without a word.
+"""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from papo_jax.errors import InputError
+from papo_jax.json_files import look_up, read_object
+from papo_jax.models import Policy
+from papo_jax.rollout.chat import ChatOptions, select_template, writes_date
+from papo_jax.rollout.prompts import PromptStore
+from papo_jax.telemetry.provenance import hash_text
+
+SECTIONS = ("decoder", "tokenizer", "prompts")
+# How the decoder is run, which the settings say, and not what it computes.
+_RUN_FIELDS = ("dtype", "remat", "lora")
+
+
+def describe_policy(policy: Policy) -> dict[str, Any]:
+    """Describes a base policy's decoder and tokenizer, for `provenance.json`."""
+    decoder = dataclasses.asdict(policy.config)
+    return {
+        "decoder": {key: decoder[key] for key in decoder if key not in _RUN_FIELDS},
+        "tokenizer": dict(policy.tokenizer_hashes),
+    }
+
+
+def describe_prompts(
+    policy: Policy, options: ChatOptions, train: PromptStore | None
+) -> dict[str, Any]:
+    """Describes how texts become prompts and completions end, for `provenance.json`.
+
+    Args:
+      policy: with the stop tokens of the run.
+      options: of the chat template.
+      train: the prompts to train on; None where there are none.
+
+    Returns:
+      A dict of plain values.
+    """
+    template = select_template(policy.tokenizer, options)
+    return {
+        "chat template": template and hash_text(template),
+        "template writes the date": writes_date(template),
+        "special tokens": {
+            role: str(token) for role, token in policy.tokenizer.special_tokens_map.items()
+        },
+        "stop tokens": name_stop_tokens(policy),
+        "training prompts": train and train.fingerprint,
+    }
+
+
+def name_stop_tokens(policy: Policy) -> list[str]:
+    """Names the tokens that end a completion, ["<eos> (1)", ...]."""
+    names = policy.tokenizer.convert_ids_to_tokens(list(policy.stop_tokens))
+    return [f"{name} ({token})" for name, token in zip(names, policy.stop_tokens, strict=True)]
+
+
+def read_beginning(workdir: pathlib.Path) -> datetime.datetime:
+    """Returns when a run began, which its chat template may write: now, for a new run."""
+    try:
+        began = look_up(read_object(workdir / "provenance.json", missing=""), "began")
+        return datetime.datetime.fromisoformat(began)
+    except (InputError, TypeError, ValueError):
+        return datetime.datetime.now().replace(microsecond=0)
+
+
+def check_identity(workdir: pathlib.Path, now: dict[str, Any]) -> None:
+    """Raises `InputError` if a run would go on with other things than it began with.
+
+    Args:
+      workdir: of the run. Where its provenance.json is missing `check_fingerprints` has said so;
+        where it lacks a section there is a warning.
+      now: what `provenance.json` would say.
+    """
+    path = workdir / "provenance.json"
+    try:
+        before = read_object(path, missing="")
+    except InputError:
+        return
+    now = json.loads(json.dumps(now))  # with lists for tuples, as a file has them
+    for section in SECTIONS:
+        there = look_up(before, section)
+        if not isinstance(there, dict):
+            warnings.warn(f"{path} does not say what {section} the run began with", stacklevel=2)
+            continue
+        for what in _list_differences(section, there, now[section]):
+            raise InputError(
+                f"--workdir {workdir} holds a run that began with {what}; put that back or choose"
+                " another --workdir"
+            )
+
+
+def _list_differences(section: str, before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Yields what differs, most telling first; what is not said on both sides is not compared."""
+    if section == "tokenizer":
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                yield f"another {name} in model.path"
+        return
+    for key in (key for key in before if key in now and before[key] != now[key]):
+        if key == "training prompts" and now[key] is None:
+            continue  # an evaluation has none
+        if section == "decoder":
+            yield f"{key} = {before[key]!r} in model.path, not {now[key]!r}"
+        elif key == "training prompts":
+            yield (
+                "other prompts: their tokens differ, though template, tokenizer and stop tokens are"
+                " the same (the versions are in provenance.json)"
+            )
+        elif key == "chat template":
+            yield "another chat template"
+        else:
+            yield f"{key} {before[key]!r}, not {now[key]!r}"
