@@ -41,6 +41,7 @@ _SPOKEN_NUMBER = re.compile(  # in running text
     r"(?![0-9])"
 )
 _REMARK = re.compile(r"[^0-9(=<>{}\[\]\\]*")  # behind a number: words, but no more mathematics
+_TRIED_NUMBERS = 6  # at the end of a line: a unit has few exponents
 _CHANGING_WORD = re.compile(r"(?<![A-Za-z])(?:not|isn't|minus|negative)\s+[*_`$]*$", re.IGNORECASE)
 _UNIT = re.compile(
     r"(?![(*)]|\^(?!\\circ))"  # in 4.5^2 and 4.5(2) the number continues
@@ -105,7 +106,7 @@ def _spoken_answer(text: str) -> tuple[str, _Number | None]:
         return "", None
     numbers = list(_SPOKEN_NUMBER.finditer(line))
     # From the last number on that a unit may follow: the exponents of units are numbers too.
-    for index in reversed(range(len(numbers))):
+    for index in reversed(range(max(0, len(numbers) - _TRIED_NUMBERS), len(numbers))):
         match, rest = numbers[index], line[numbers[index].end() :]
         found = _read_number(match[0] + rest)
         if found is None and _REMARK.fullmatch(rest):
