@@ -16,7 +16,7 @@ from typing import Any
 from experiments import hostile_answers
 from papo_jax import grading, tasks
 from papo_jax.grading.math_answers.answer_parser import parse_answer
-from papo_jax.grading.math_answers.canonical_latex import canonicalize_latex
+from papo_jax.grading.math_answers.latex.canonical_latex import canonicalize_latex
 from papo_jax.grading.math_answers.rationals import parse_rational
 from papo_jax.grading.math_answers.sympy_safety import is_safe_to_parse
 from papo_jax.tasks.problem import Problem

@@ -20,7 +20,7 @@ from papo_jax.grading.ambiguous_answers import joins_alternatives
 from papo_jax.grading.final_answer import TAIL_CHARACTERS, find_marked_answer, last_line
 from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
 from papo_jax.grading.math_answers.answer_extraction import extract_math_answer
-from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.latex.canonical_latex import MAX_CHARACTERS, canonicalize_latex
 from papo_jax.grading.math_answers.rationals import parse_rational
 from papo_jax.grading.wording.multipliers import find_multiplier
 from papo_jax.grading.wording.number_words import read_number_words

@@ -4,8 +4,8 @@ import re
 
 from papo_jax.grading.ambiguous_answers import joins_alternatives, negates_or_scales
 from papo_jax.grading.final_answer import find_marked_answer, last_line, strip_decoration
-from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS
-from papo_jax.grading.math_answers.digit_groups import join_spaced_groups
+from papo_jax.grading.math_answers.latex.canonical_latex import MAX_CHARACTERS
+from papo_jax.grading.math_answers.latex.digit_groups import join_spaced_groups
 from papo_jax.grading.wording.multipliers import find_multiplier
 
 DENIAL = re.compile(

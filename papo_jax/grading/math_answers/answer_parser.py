@@ -14,7 +14,6 @@ True
 
 import re
 
-from papo_jax.grading.math_answers.congruences import share_modulus, split_congruence
 from papo_jax.grading.math_answers.parsed_answer import (
     NAME,
     ParsedAnswer,
@@ -23,7 +22,8 @@ from papo_jax.grading.math_answers.parsed_answer import (
     split_top_level,
 )
 from papo_jax.grading.math_answers.rationals import parse_rational
-from papo_jax.grading.math_answers.real_sets import (
+from papo_jax.grading.math_answers.relations.congruences import share_modulus, split_congruence
+from papo_jax.grading.math_answers.relations.real_sets import (
     Interval,
     is_empty_set,
     parse_conditions,

@@ -18,13 +18,13 @@ simplified by sympy, so that a hostile answer costs no time.
 from fractions import Fraction
 
 from papo_jax.grading.math_answers.answer_parser import parse_answer
-from papo_jax.grading.math_answers.clock_times import parse_clock_time
 from papo_jax.grading.math_answers.formula_parser import UnreadableFormula
 from papo_jax.grading.math_answers.formula_value import write_formula_value
+from papo_jax.grading.math_answers.measures.clock_times import parse_clock_time
+from papo_jax.grading.math_answers.measures.quantities import split_quantity
+from papo_jax.grading.math_answers.measures.units import convert_to_base
 from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
-from papo_jax.grading.math_answers.quantities import split_quantity
 from papo_jax.grading.math_answers.rationals import parse_power_or_root, parse_rational
-from papo_jax.grading.math_answers.units import convert_to_base
 
 _MAX_CHARACTERS = 120  # of a formula that is evaluated for a vote
 _SEPARATORS = {"list": ",", "set": ",", "union": r"\cup", "row": "&", "matrix": r"\\"}

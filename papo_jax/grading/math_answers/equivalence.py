@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 
 from papo_jax.grading.math_answers.answer_parser import resolve_relation
-from papo_jax.grading.math_answers.congruences import are_congruent
 from papo_jax.grading.math_answers.parsed_answer import ParsedAnswer
 from papo_jax.grading.math_answers.rationals import parse_rational
+from papo_jax.grading.math_answers.relations.congruences import are_congruent
 
 _UNORDERED_KINDS = (("list", "set"), ("union", "list"))
 _VARIABLE = re.compile(r"(?:[A-Za-z]|\\[a-z]+)(?:_\{?[A-Za-z0-9]+\}?)?")

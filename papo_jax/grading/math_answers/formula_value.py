@@ -10,8 +10,8 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from papo_jax.grading.math_answers.canonical_latex import canonicalize_latex
 from papo_jax.grading.math_answers.formula_parser import parse_formula
+from papo_jax.grading.math_answers.latex.canonical_latex import canonicalize_latex
 from papo_jax.grading.math_answers.numeric_evaluation import evaluate_formula, list_symbols
 from papo_jax.grading.math_answers.sympy_safety import count_terms
 

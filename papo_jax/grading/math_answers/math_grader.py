@@ -16,13 +16,13 @@ from papo_jax.grading.final_answer import TAIL_CHARACTERS, find_boxed_answer
 from papo_jax.grading.judgment import ERROR, MAX_ANSWER_CHARACTERS, RIGHT, WRONG, Judgment
 from papo_jax.grading.math_answers.answer_extraction import DENIAL, extract_math_answer
 from papo_jax.grading.math_answers.answer_parser import parse_answer
-from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
 from papo_jax.grading.math_answers.canonical_value import write_canonical_value
-from papo_jax.grading.math_answers.digit_groups import join_indian_groups
 from papo_jax.grading.math_answers.equivalence import are_equivalent
 from papo_jax.grading.math_answers.formula_parser import UnreadableFormula
+from papo_jax.grading.math_answers.latex.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.latex.digit_groups import join_indian_groups
 from papo_jax.grading.math_answers.rationals import parse_rational
-from papo_jax.grading.math_answers.real_sets import is_empty_set, parse_real_set
+from papo_jax.grading.math_answers.relations.real_sets import is_empty_set, parse_real_set
 from papo_jax.grading.math_answers.value_equality import are_equal_values
 from papo_jax.grading.wording.choices import read_choice
 

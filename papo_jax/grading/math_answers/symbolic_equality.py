@@ -8,7 +8,6 @@ import logging
 from fractions import Fraction
 from typing import Any
 
-from papo_jax.grading.math_answers.equation_equality import are_equal_equations
 from papo_jax.grading.math_answers.formula_parser import UnreadableFormula, parse_formula
 from papo_jax.grading.math_answers.numeric_evaluation import (
     are_near,
@@ -17,6 +16,7 @@ from papo_jax.grading.math_answers.numeric_evaluation import (
     list_symbols,
 )
 from papo_jax.grading.math_answers.rationals import matches_decimal
+from papo_jax.grading.math_answers.relations.equation_equality import are_equal_equations
 
 _DIGITS = 30
 

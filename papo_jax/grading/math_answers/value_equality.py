@@ -13,20 +13,24 @@ r"""Equality of two single values: words by letters, numbers exactly, formulas b
 import re
 from fractions import Fraction
 
-from papo_jax.grading.math_answers.clock_times import are_same_time, parse_clock_time
-from papo_jax.grading.math_answers.equation_equality import are_equal_inequalities
-from papo_jax.grading.math_answers.quantities import Quantity, read_bare_symbol, split_quantity
+from papo_jax.grading.math_answers.measures.clock_times import are_same_time, parse_clock_time
+from papo_jax.grading.math_answers.measures.quantities import (
+    Quantity,
+    read_bare_symbol,
+    split_quantity,
+)
+from papo_jax.grading.math_answers.measures.units import SAME, Conversion, compare_units, is_unit
 from papo_jax.grading.math_answers.rationals import (
     matches_decimal,
     parse_power_or_root,
     parse_rational,
 )
+from papo_jax.grading.math_answers.relations.equation_equality import are_equal_inequalities
 from papo_jax.grading.math_answers.symbolic_equality import (
     are_equal_formulas,
     is_multiple,
     is_rounded_to,
 )
-from papo_jax.grading.math_answers.units import SAME, Conversion, compare_units, is_unit
 
 _NUMERAL_IN_BASE = re.compile(
     r"\(?(?P<digits>[0-9][0-9A-Fa-f]*)\)?_\{?\(?(?P<base>[0-9]+|«[a-z]+»)\)?\}?"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from papo_jax.grading.math_answers.canonical_latex import MAX_CHARACTERS, canonicalize_latex
+from papo_jax.grading.math_answers.latex.canonical_latex import MAX_CHARACTERS, canonicalize_latex
 
 
 @pytest.mark.parametrize(

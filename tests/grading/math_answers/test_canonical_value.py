@@ -6,8 +6,8 @@ import pytest
 
 from papo_jax.evaluation.estimators import maj_at_k
 from papo_jax.grading import judge
-from papo_jax.grading.math_answers.canonical_latex import canonicalize_latex
 from papo_jax.grading.math_answers.canonical_value import write_canonical_value
+from papo_jax.grading.math_answers.latex.canonical_latex import canonicalize_latex
 
 EQUAL = [
     [

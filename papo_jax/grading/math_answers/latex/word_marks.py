@@ -11,7 +11,7 @@ r"""Words of an answer, set in guillemets so that all that is left is mathematic
 import re
 from fractions import Fraction
 
-from papo_jax.grading.math_answers.money_signs import NUMBER
+from papo_jax.grading.math_answers.measures.money_signs import NUMBER
 from papo_jax.grading.wording.latex_decoration import Shown, show_contents
 from papo_jax.grading.wording.multipliers import MULTIPLIERS
 from papo_jax.grading.wording.number_words import read_number_words

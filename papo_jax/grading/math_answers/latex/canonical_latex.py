@@ -16,11 +16,11 @@ mathematics.
 import re
 
 from papo_jax.grading.final_answer import braced_content, strip_decoration
-from papo_jax.grading.math_answers.digit_groups import join_digit_groups
-from papo_jax.grading.math_answers.latex_layout import drop_environment, drop_group_braces
-from papo_jax.grading.math_answers.latex_spellings import COMMAND_REPLACEMENTS, REPLACEMENTS
-from papo_jax.grading.math_answers.money_signs import write_money_as_unit
-from papo_jax.grading.math_answers.word_marks import mark_words
+from papo_jax.grading.math_answers.latex.digit_groups import join_digit_groups
+from papo_jax.grading.math_answers.latex.latex_layout import drop_environment, drop_group_braces
+from papo_jax.grading.math_answers.latex.latex_spellings import COMMAND_REPLACEMENTS, REPLACEMENTS
+from papo_jax.grading.math_answers.latex.word_marks import mark_words
+from papo_jax.grading.math_answers.measures.money_signs import write_money_as_unit
 from papo_jax.grading.wording.characters import replace_characters
 from papo_jax.grading.wording.latex_decoration import drop_switches
 

@@ -8,7 +8,7 @@ r"""Layout of LaTeX that means nothing: environments around an answer, and brace
 
 import re
 
-from papo_jax.grading.math_answers.latex_spellings import SYMBOLS
+from papo_jax.grading.math_answers.latex.latex_spellings import SYMBOLS
 from papo_jax.grading.wording.latex_decoration import LAYOUT_ENVIRONMENTS
 
 _ENVIRONMENT = re.compile(

@@ -12,8 +12,8 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from papo_jax.grading.math_answers.measures.units import compare_units, is_unit
 from papo_jax.grading.math_answers.rationals import parse_rational
-from papo_jax.grading.math_answers.units import compare_units, is_unit
 from papo_jax.grading.wording.multipliers import COUNTING_WORDS, find_multiplier
 
 _EXPONENT = r"\^(?:[0-9]|\{-?[0-9]+\})"

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from papo_jax.grading.math_answers.unit_table import Unit, make_unit_table
+from papo_jax.grading.math_answers.measures.unit_table import Unit, make_unit_table
 
 _TOKEN = re.compile(r"\^\{?(-?[0-9]+)\}?|[A-Za-zµμΩ°$¢]+(?:-oz)?|/")
 # Letters of a unit's name, which is an abbreviation only where it cannot be another word.

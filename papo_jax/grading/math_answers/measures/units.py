@@ -10,8 +10,8 @@ import itertools
 from fractions import Fraction
 from typing import NamedTuple
 
-from papo_jax.grading.math_answers.unit_reader import read_measure
-from papo_jax.grading.math_answers.unit_table import BASE_UNITS, Unit
+from papo_jax.grading.math_answers.measures.unit_reader import read_measure
+from papo_jax.grading.math_answers.measures.unit_table import BASE_UNITS, Unit
 
 
 class Conversion(NamedTuple):

@@ -1,0 +1,1 @@
+"""LaTeX of answers in one canonical spelling."""

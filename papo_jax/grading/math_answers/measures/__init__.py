@@ -1,0 +1,1 @@
+"""Quantities: units, money and clock times, and what they have in common."""

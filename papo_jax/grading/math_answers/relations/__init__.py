@@ -1,0 +1,1 @@
+"""Relations and sets as answers: equations, congruences, intervals."""
