@@ -12,15 +12,10 @@ from papo_jax.config.settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.telemetry import progress
-from papo_jax.training import (
-    checkpoint_reading,
-    programs,
-    resume_checks,
-    run_directory,
-    run_identity,
-    run_problems,
-)
+from papo_jax.training import programs, resume_checks, run_directory, run_identity
+from papo_jax.training.checkpoints import checkpoint_reading
 from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
+from papo_jax.training.problems import run_problems
 from papo_jax.training.training_run import describe_origin, make_evaluator, open_pool
 
 # What an evaluation may have otherwise than the run that it looks at: how the policy is asked, not

@@ -12,7 +12,8 @@ from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
-from papo_jax.training import checkpoint_reading, run_directory
+from papo_jax.training import run_directory
+from papo_jax.training.checkpoints import checkpoint_reading
 
 
 def export_checkpoint(

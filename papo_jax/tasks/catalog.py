@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from papo_jax.errors import InputError
 from papo_jax.grading.wording.numerals import canonical_integer
-from papo_jax.tasks import files, mixture, templates
+from papo_jax.tasks import mixture, templates
 from papo_jax.tasks.dataset import Dataset
-from papo_jax.tasks.dataset_reader import locate_files, read_problems
 from papo_jax.tasks.problem import ProblemSplits
+from papo_jax.tasks.reading import files
+from papo_jax.tasks.reading.dataset_reader import locate_files, read_problems
 from papo_jax.tasks.sources import (
     arithmetic,
     contests,

@@ -20,7 +20,7 @@ from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.rollout.chat_checks import add_turn_end
 from papo_jax.training import programs
-from papo_jax.training.run_problems import make_chat_options
+from papo_jax.training.problems.run_problems import make_chat_options
 
 
 class LearnerParts(NamedTuple):

@@ -11,8 +11,8 @@ import warnings
 from papo_jax.errors import InputError
 from papo_jax.json_files import look_up, read_object, whole_number
 from papo_jax.telemetry import runfiles
-from papo_jax.training import checkpoint_folder
-from papo_jax.training.checkpoint_scores import read_saved_steps
+from papo_jax.training.checkpoints import checkpoint_folder
+from papo_jax.training.checkpoints.checkpoint_scores import read_saved_steps
 from papo_jax.training.file_extents import GROWING_FILES
 
 

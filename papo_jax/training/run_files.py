@@ -10,8 +10,9 @@ import jax
 from papo_jax.config.settings import Settings
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.schema import Evaluation
-from papo_jax.training import checkpoint, run_directory
-from papo_jax.training.checkpoint_record import CheckpointRecord
+from papo_jax.training import run_directory
+from papo_jax.training.checkpoints import checkpoint
+from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord
 from papo_jax.training.file_extents import describe_losses
 from papo_jax.training.learner_parts import LearnerParts
 

@@ -21,17 +21,11 @@ from papo_jax.rollout.detokenize import detokenize_completions
 from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.rollout.prompts import Integers, PromptStore
 from papo_jax.telemetry import provenance
-from papo_jax.training import (
-    checkpoint,
-    checkpoint_arrays,
-    programs,
-    resume_checks,
-    run_directory,
-    run_identity,
-    run_problems,
-)
-from papo_jax.training.checkpoint_record import CheckpointRecord
+from papo_jax.training import programs, resume_checks, run_directory, run_identity
+from papo_jax.training.checkpoints import checkpoint, checkpoint_arrays
+from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord
 from papo_jax.training.learner_parts import LearnerParts, build_learner, load_policy
+from papo_jax.training.problems import run_problems
 from papo_jax.training.run_files import RunFiles, open_run_files, warn_of_losses
 
 

@@ -228,7 +228,8 @@ def test_an_evaluation_without_a_verdict_is_none(command_line, monkeypatch, caps
         return [Judgment("error", None, "no luck")] * len(answers)
 
     monkeypatch.setattr(
-        "papo_jax.training.run_problems.check_graders", lambda problems, pool, **_: problems
+        "papo_jax.training.problems.run_problems.check_graders",
+        lambda problems, pool, **_: problems,
     )
     monkeypatch.setattr(Pool, "judge", nothing)
     assert run.main([*command_line(tmp_path / "base"), "--mode=evaluate"]) == 3

@@ -26,8 +26,8 @@ from papo_jax.commands import train  # noqa: F401  (imports all that a run needs
 from papo_jax.json_files import read_object
 from papo_jax.report import report_page  # noqa: F401
 from papo_jax.telemetry import runfiles
-from papo_jax.training.checkpoint_arrays import STATE
-from papo_jax.training.checkpoint_record import read_record
+from papo_jax.training.checkpoints.checkpoint_arrays import STATE
+from papo_jax.training.checkpoints.checkpoint_record import read_record
 
 CLOCKED = ("time/", "tokens_per_second")
 

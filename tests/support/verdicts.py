@@ -20,6 +20,7 @@ def give_mixed_verdicts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pool, "judge", judge)
         patch.setattr(
-            "papo_jax.training.run_problems.check_graders", lambda problems, pool, **_: problems
+            "papo_jax.training.problems.run_problems.check_graders",
+            lambda problems, pool, **_: problems,
         )
         yield

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from papo_jax.errors import InputError
-from papo_jax.tasks.files import (
+from papo_jax.tasks.reading.files import (
     digest_files,
     parse_rows,
     read_rows,
@@ -16,7 +16,7 @@ from papo_jax.tasks.files import (
     read_text_or_number,
     read_texts_or_numbers,
 )
-from papo_jax.tasks.number_text import Number, write_numbers
+from papo_jax.tasks.reading.number_text import Number, write_numbers
 
 
 def write_parquet(path, table):

@@ -6,7 +6,7 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.tasks import load
-from papo_jax.tasks.latex_escapes import check_latex_escapes
+from papo_jax.tasks.reading.latex_escapes import check_latex_escapes
 
 COMMANDS = r"""
 \times \text{x} \theta \tan \tfrac12 \triangle \to \boxed{3} \beta \bar \binom{3}{1} \frac12 \forall

@@ -12,11 +12,15 @@ import pytest
 
 from papo_jax.errors import InputError
 from papo_jax.learner import state
-from papo_jax.training.checkpoint import Checkpoints
-from papo_jax.training.checkpoint_arrays import abstract_state
-from papo_jax.training.checkpoint_reading import list_best_first, list_newest_first, read_params
-from papo_jax.training.checkpoint_record import checksum_arrays
-from papo_jax.training.checkpoint_scores import read_saved_steps
+from papo_jax.training.checkpoints.checkpoint import Checkpoints
+from papo_jax.training.checkpoints.checkpoint_arrays import abstract_state
+from papo_jax.training.checkpoints.checkpoint_reading import (
+    list_best_first,
+    list_newest_first,
+    read_params,
+)
+from papo_jax.training.checkpoints.checkpoint_record import checksum_arrays
+from papo_jax.training.checkpoints.checkpoint_scores import read_saved_steps
 from tests.support import damages
 from tests.support.seeds import SEED
 

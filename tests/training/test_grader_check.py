@@ -5,7 +5,11 @@ import pytest
 from papo_jax.errors import InputError
 from papo_jax.grading import GRADERS, Judgment, judge
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.grader_check import MATH_SAMPLE, check_reference_answers, perturb_answer
+from papo_jax.training.problems.grader_check import (
+    MATH_SAMPLE,
+    check_reference_answers,
+    perturb_answer,
+)
 
 
 def make_problems(grader, references, source=""):

@@ -6,7 +6,7 @@ from papo_jax import grading, tasks
 from papo_jax.errors import InputError
 from papo_jax.tasks.problem import Problem
 from papo_jax.tasks.task import Part, Task
-from papo_jax.training.run_problems import PROBES, RunProblems, check_graders
+from papo_jax.training.problems.run_problems import PROBES, RunProblems, check_graders
 
 
 class CountingPool:

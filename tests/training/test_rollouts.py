@@ -425,7 +425,8 @@ def test_graders_that_all_fail_stop_the_run_with_code_3(
         return [Judgment("error", None, "no luck")] * len(answers)
 
     monkeypatch.setattr(
-        "papo_jax.training.run_problems.check_graders", lambda problems, pool, **_: problems
+        "papo_jax.training.problems.run_problems.check_graders",
+        lambda problems, pool, **_: problems,
     )
     monkeypatch.setattr(grading.Pool, "judge", nothing)
     assert run.main(command_line(tmp_path / "run")) == 3

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.dataset import Dataset, Example, SkippedRow
-from papo_jax.tasks.files import read_text, read_text_or_number
+from papo_jax.tasks.reading.files import read_text, read_text_or_number
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer, strip_dollar_signs
 
 _DEGREES = re.compile(r"\^\{?\\circ\}?$")

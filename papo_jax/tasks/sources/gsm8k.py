@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from papo_jax.grading.wording.numerals import canonical_integer
 from papo_jax.tasks import templates
 from papo_jax.tasks.dataset import Dataset, Example
-from papo_jax.tasks.files import read_text
+from papo_jax.tasks.reading.files import read_text
 
 
 def parse_row(fields: Mapping) -> Example:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from papo_jax.tasks import templates
 from papo_jax.tasks.dataset import Dataset, Example
-from papo_jax.tasks.files import read_text
+from papo_jax.tasks.reading.files import read_text
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer
 
 

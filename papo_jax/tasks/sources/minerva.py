@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from papo_jax.tasks import templates
 from papo_jax.tasks.dataset import Dataset, Example
-from papo_jax.tasks.files import read_text, read_text_or_number
+from papo_jax.tasks.reading.files import read_text, read_text_or_number
 from papo_jax.tasks.sources.boxed_latex import last_boxed_answer, strip_dollar_signs
 
 _MEASURED = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")

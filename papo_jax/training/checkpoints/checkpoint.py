@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from papo_jax.learner.state import TrainState
-from papo_jax.training import checkpoint_arrays, checkpoint_folder
-from papo_jax.training.checkpoint_reading import best_step, read_first_whole, warn_of_broken
-from papo_jax.training.checkpoint_record import (
+from papo_jax.training.checkpoints import checkpoint_arrays, checkpoint_folder
+from papo_jax.training.checkpoints.checkpoint_reading import (
+    best_step,
+    read_first_whole,
+    warn_of_broken,
+)
+from papo_jax.training.checkpoints.checkpoint_record import (
     CheckpointRecord,
     DamagedCheckpointError,
     check_arrays,
@@ -15,7 +19,7 @@ from papo_jax.training.checkpoint_record import (
     checksum_arrays,
     read_record,
 )
-from papo_jax.training.checkpoint_scores import CheckpointScores
+from papo_jax.training.checkpoints.checkpoint_scores import CheckpointScores
 
 
 class Restored(NamedTuple):

@@ -15,7 +15,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from papo_jax.learner.state import TrainState
-from papo_jax.training.checkpoint_record import CheckpointRecord, DamagedCheckpointError
+from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord, DamagedCheckpointError
 
 STATE = "state"  # the folder of the arrays inside a checkpoint's
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from papo_jax.errors import InputError
 from papo_jax.json_files import make_object
-from papo_jax.tasks.latex_escapes import check_latex_escapes
-from papo_jax.tasks.number_text import Number, write_numbers
+from papo_jax.tasks.reading.latex_escapes import check_latex_escapes
+from papo_jax.tasks.reading.number_text import Number, write_numbers
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from papo_jax.errors import InputError
-from papo_jax.training import checkpoint_arrays, checkpoint_folder
-from papo_jax.training.checkpoint_record import (
+from papo_jax.training.checkpoints import checkpoint_arrays, checkpoint_folder
+from papo_jax.training.checkpoints.checkpoint_record import (
     CheckpointRecord,
     DamagedCheckpointError,
     check_arrays,

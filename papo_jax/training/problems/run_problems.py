@@ -17,8 +17,8 @@ from papo_jax.rollout.chat import ChatOptions
 from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.grader_check import check_reference_answers
-from papo_jax.training.grader_check_record import locate_record
+from papo_jax.training.problems.grader_check import check_reference_answers
+from papo_jax.training.problems.grader_check_record import locate_record
 
 PROBES = 8  # questions of a quick grader's self-test that go through the pool
 

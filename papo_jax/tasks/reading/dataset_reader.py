@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from papo_jax.errors import InputError
-from papo_jax.tasks import files, overlap, templates
+from papo_jax.tasks import overlap, templates
 from papo_jax.tasks.dataset import Dataset, Example, SkippedRow
 from papo_jax.tasks.problem import Problem, ProblemSplits
+from papo_jax.tasks.reading import files
 from papo_jax.tasks.splits import SPLITS, assign_split
 
 

@@ -1,0 +1,1 @@
+"""Reading of problems out of files."""

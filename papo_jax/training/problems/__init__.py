@@ -1,0 +1,1 @@
+"""Problems of a run, and the check that graders can judge them."""
