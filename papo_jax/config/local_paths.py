@@ -51,7 +51,8 @@ def check_flags(arguments: list[str]) -> None:
     Args:
       arguments: as in `sys.argv`, the program's name first.
     """
-    for argument, following in zip(arguments[1:], [*arguments[2:], ""], strict=True):
+    given = arguments[1:]
+    for argument, following in zip(given, [*given[1:], ""], strict=False):
         name, separator, text = argument.lstrip("-").partition("=")
         text = text if separator else following
         # Behind the colon of --config=FILE:VARIANT an address may be a setting's text.

@@ -17,6 +17,10 @@ def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path):
     assert parse_path("--output", "a/~b") == pathlib.Path("a/~b")
 
 
+def test_a_command_without_a_flag_takes_the_default_directory():
+    assert parse_command_line(["run.py"]).workdir == pathlib.Path("runs/default")
+
+
 def test_files_of_a_task_may_be_at_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     rows = (f'{{"prompt": "{n}?", "answer": {n}}}\n' for n in range(30))
