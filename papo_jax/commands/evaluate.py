@@ -59,14 +59,15 @@ def evaluate_policies(command: Command) -> None:
         asked = run_problems.check_graders(asked, pool, trained=False)
         policy = load_policy(settings, mesh)
         began = run_identity.read_beginning(workdir)
-        made = describe_origin(settings, asked, policy, began=began, train=None, mesh=mesh)
+        store = run_problems.encode_prompts(settings, policy, asked.eval_set, moment=began)
+        made = describe_origin(settings, asked, policy, began=began, stores={}, mesh=mesh)
         run_directory.check_fingerprints(workdir, made, sections=("model",))
         run_identity.check_identity(workdir, made)
         policy = attach_adapters(settings, policy, mesh)
         trained, scorer = make_scorer(settings, policy, mesh)
         program = programs.build_eval_sampler(policy, scorer, trained, settings)
         evaluator = make_evaluator(
-            settings, policy, asked, moment=began, program=program, pool=pool, mesh=mesh
+            settings, policy, asked, store=store, program=program, pool=pool, mesh=mesh
         )
         # Otherwise a run that is training, or begins, would write the same files.
         if base or command.output is None:

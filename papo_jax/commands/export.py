@@ -12,7 +12,7 @@ from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
-from papo_jax.training import run_directory
+from papo_jax.training import run_directory, run_identity
 from papo_jax.training.checkpoints import checkpoint_reading
 
 
@@ -40,6 +40,9 @@ def export_checkpoint(
     step, policy = _read_policy(workdir, model, steps)
     output = output or _default_output(workdir, step)
     _check_output(output)
+    # It is written with the decoder's config and the tokenizer that are there now.
+    now = run_identity.describe_policy(policy)
+    run_identity.check_identity(workdir, now, sections=tuple(now))
     models.export(policy, output, dtype=dtype)
     size = sum(file.stat().st_size for file in output.glob("*.safetensors"))
     print(f"step {step} exported to {output}: {size / 1e6:,.0f} MB of weights")

@@ -9,6 +9,7 @@ import dataclasses
 from papo_jax.errors import InputError
 from papo_jax.models import Policy
 from papo_jax.rollout.chat import ChatOptions, PromptRenderer, select_template
+from papo_jax.rollout.tokenizing import encode_texts
 from papo_jax.tasks.problem import Problem
 
 _QUESTION, _ANSWER = "QUARTZ", "BASALT"  # words that no template writes or changes
@@ -79,7 +80,7 @@ def find_turn_end(renderer: PromptRenderer, tokenizer) -> int | None:
             continue
         behind = behind.partition(_QUESTION)[0]
         added = {token: name for name, token in tokenizer.get_added_vocab().items() if name.strip()}
-        encoded = tokenizer([behind], add_special_tokens=False)["input_ids"][0] if behind else []
+        (encoded,) = encode_texts(tokenizer, [behind])
         for token in encoded:
             if token in added:
                 return token

@@ -1,7 +1,8 @@
 """Identity of a run: the decoder, tokenizer and prompts that it began with.
 
-`provenance.json` says what a run began with. A run that is resumed or evaluated is compared with
-that; a difference would change its numbers without a word.
+`provenance.json` says what a run began with, and every checkpoint has the fingerprints. A run that
+is resumed, evaluated or exported is compared with that; a difference would change its numbers
+without a word.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import datetime
 import json
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from papo_jax.errors import InputError
@@ -26,36 +27,38 @@ _RUN_FIELDS = ("dtype", "remat", "lora")
 
 def describe_policy(policy: Policy) -> dict[str, Any]:
     """Describes a base policy's decoder and tokenizer, for `provenance.json`."""
-    decoder = dataclasses.asdict(policy.config)
+    config = dataclasses.asdict(policy.config)
+    decoder = {key: value for key, value in config.items() if key not in _RUN_FIELDS}
     return {
-        "decoder": {key: decoder[key] for key in decoder if key not in _RUN_FIELDS},
-        "tokenizer": dict(policy.tokenizer_hashes),
+        "decoder": _add_fingerprint(decoder),
+        "tokenizer": _add_fingerprint(dict(policy.tokenizer_hashes)),
     }
 
 
 def describe_prompts(
-    policy: Policy, options: ChatOptions, train: PromptStore | None
+    policy: Policy, options: ChatOptions, stores: Mapping[str, PromptStore]
 ) -> dict[str, Any]:
     """Describes how texts become prompts and completions end, for `provenance.json`.
 
     Args:
       policy: with the stop tokens of the run.
       options: of the chat template.
-      train: the prompts to train on; None where there are none.
+      stores: the prompts, by what they are for; none in an evaluation, which may be of others.
 
     Returns:
       A dict of plain values.
     """
     template = select_template(policy.tokenizer, options)
-    return {
+    section = {
         "chat template": template and hash_text(template),
         "template writes the date": writes_date(template),
         "special tokens": {
             role: str(token) for role, token in policy.tokenizer.special_tokens_map.items()
         },
         "stop tokens": name_stop_tokens(policy),
-        "training prompts": train and train.fingerprint,
     }
+    fingerprints = {f"{name} prompts": store.fingerprint for name, store in stores.items()}
+    return _add_fingerprint(section | fingerprints)
 
 
 def name_stop_tokens(policy: Policy) -> list[str]:
@@ -73,13 +76,16 @@ def read_beginning(workdir: pathlib.Path) -> datetime.datetime:
         return datetime.datetime.now().replace(microsecond=0)
 
 
-def check_identity(workdir: pathlib.Path, now: dict[str, Any]) -> None:
+def check_identity(
+    workdir: pathlib.Path, now: dict[str, Any], *, sections: Sequence[str] = SECTIONS
+) -> None:
     """Raises `InputError` if a run would go on with other things than it began with.
 
     Args:
       workdir: of the run. Where its provenance.json is missing `check_fingerprints` has said so;
         where it lacks a section there is a warning.
       now: what `provenance.json` would say.
+      sections: of it that are compared.
     """
     path = workdir / "provenance.json"
     try:
@@ -87,7 +93,7 @@ def check_identity(workdir: pathlib.Path, now: dict[str, Any]) -> None:
     except InputError:
         return
     now = json.loads(json.dumps(now))  # with lists for tuples, as a file has them
-    for section in SECTIONS:
+    for section in sections:
         there = look_up(before, section)
         if not isinstance(there, dict):
             warnings.warn(f"{path} does not say what {section} the run began with", stacklevel=2)
@@ -99,21 +105,26 @@ def check_identity(workdir: pathlib.Path, now: dict[str, Any]) -> None:
             )
 
 
+def _add_fingerprint(section: dict[str, Any]) -> dict[str, Any]:
+    """Adds the fingerprint of a section, which checkpoints keep too."""
+    return {"fingerprint": hash_text(json.dumps(section, sort_keys=True)), **section}
+
+
 def _list_differences(section: str, before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """Yields what differs, most telling first; what is not said on both sides is not compared."""
     if section == "tokenizer":
-        for name in sorted(before.keys() | now.keys()):
+        for name in sorted((before.keys() | now.keys()) - {"fingerprint"}):
             if before.get(name) != now.get(name):
                 yield f"another {name} in model.path"
         return
     for key in (key for key in before if key in now and before[key] != now[key]):
-        if key == "training prompts" and now[key] is None:
-            continue  # an evaluation has none
+        if key == "fingerprint":  # of all that is compared here one by one
+            continue
         if section == "decoder":
             yield f"{key} = {before[key]!r} in model.path, not {now[key]!r}"
-        elif key == "training prompts":
+        elif key.endswith(" prompts"):
             yield (
-                "other prompts: their tokens differ, though template, tokenizer and stop tokens are"
+                f"other {key}: their tokens differ, though template, tokenizer and stop tokens are"
                 " the same (the versions are in provenance.json)"
             )
         elif key == "chat template":

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import jax
@@ -121,14 +121,23 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         base = load_policy(settings, mesh)
         began = run_identity.read_beginning(workdir)
         store = run_problems.encode_prompts(settings, base, problems.train.train, moment=began)
-        origin = describe_origin(settings, problems, base, began=began, train=store, mesh=mesh)
+        eval_store = run_problems.encode_prompts(settings, base, problems.eval_set, moment=began)
+        # Not those of the evaluation set: `evaluation.json` says which problems it is of.
+        stores = {"training": store}
+        origin = describe_origin(settings, problems, base, began=began, stores=stores, mesh=mesh)
         run_directory.check_fingerprints(workdir, origin)
         run_identity.check_identity(workdir, origin)
 
         # 3. The learner and the evaluator, with programs that compile on first use.
         parts = build_learner(settings, base, mesh)
         evaluator = make_evaluator(
-            settings, base, problems, moment=began, program=parts.eval_sampler, pool=pool, mesh=mesh
+            settings,
+            base,
+            problems,
+            store=eval_store,
+            program=parts.eval_sampler,
+            pool=pool,
+            mesh=mesh,
         )
 
         # 4. The work directory, locked.
@@ -175,16 +184,16 @@ def make_evaluator(
     policy: models.Policy,
     problems: run_problems.RunProblems,
     *,
-    moment: datetime.datetime,
+    store: PromptStore,
     program: Callable,
     pool: grading.Pool,
     mesh: Mesh,
 ) -> Evaluator:
-    """Encodes the evaluation set's prompts for a policy and binds the sampler."""
+    """Binds the evaluation set, its prompts in the policy's tokens, and the sampler."""
     return Evaluator(
         settings=settings,
         problems=problems.eval_set,
-        store=run_problems.encode_prompts(settings, policy, problems.eval_set, moment=moment),
+        store=store,
         tokenizer=policy.tokenizer,
         stop_tokens=policy.stop_tokens,
         program=program,
@@ -199,7 +208,7 @@ def describe_origin(
     policy: models.Policy,
     *,
     began: datetime.datetime,
-    train: PromptStore | None,
+    stores: Mapping[str, PromptStore],
     mesh: Mesh,
 ) -> dict[str, Any]:
     """Describes what a run comes from, for provenance.json.
@@ -209,7 +218,7 @@ def describe_origin(
       problems: of the run.
       policy: the base policy.
       began: when the run began.
-      train: the prompts to train on, None where there are none.
+      stores: the prompts, by what they are for.
       mesh: the device mesh.
     """
     options = run_problems.make_chat_options(settings)
@@ -219,7 +228,7 @@ def describe_origin(
         data=problems.describe(),
         params=policy.params,
         policy=run_identity.describe_policy(policy),
-        prompts=run_identity.describe_prompts(policy, options, train),
+        prompts=run_identity.describe_prompts(policy, options, stores),
         mesh=mesh,
     )
 

@@ -367,7 +367,7 @@ MODELS = {
     "missing shard": (_without_a_shard, "model-00001-of-00001.safetensors"),
     "tokenizer larger than the embedding": (
         lambda d: edit(d / "config.json", vocab_size=80),
-        "an embedding of shape (80, 32)",
+        "has shape (100, 32), the config asks for (80, 32)",
     ),
     "unknown field": (lambda d: edit(d / "config.json", attention_sinks=4), "'attention_sinks'"),
     "template that fails": (

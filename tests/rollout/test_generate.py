@@ -12,7 +12,7 @@ from kernels.token_stats import token_stats
 from papo_jax import models
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
-from papo_jax.rollout.generate import PAD, Completions, Prompts, generate
+from papo_jax.rollout.generate import PAD, Completions, Prompts, _fold_sequence_keys, generate
 from tests.support.seeds import make_key, make_rng
 
 CONFIG = ModelConfig(
@@ -185,6 +185,25 @@ def test_a_problem_that_comes_again_is_answered_anew():
         assert any(one != other for one, other in pairs)
     # An occurrence is the same wherever its row stands.
     assert of(run_generate(take([1, 0, 2, 3], [0, 2, 0, 0])), 1) == answers[2]
+
+
+def test_keys_of_a_first_occurrence_are_those_of_identifier_and_sample():
+    """Runs of before occurrences were folded in have the same tokens."""
+    key, prompts = (
+        make_key(5),
+        make_prompts()._replace(identifiers=np.array([9, 4, 9, 0], np.int32)),
+    )
+    repeated = prompts._replace(occurrences=np.array([0, 0, 1, 0], np.int32))
+    plain, again = (
+        np.asarray(jax.random.key_data(_fold_sequence_keys(key, asked, 2))).reshape(4, 2, -1)
+        for asked in (prompts, repeated)
+    )
+    for row, identifier in enumerate((9, 4, 9, 0)):
+        for sample in range(2):
+            expected = jax.random.fold_in(jax.random.fold_in(key, identifier), sample)
+            np.testing.assert_array_equal(plain[row, sample], jax.random.key_data(expected))
+    np.testing.assert_array_equal(again[[0, 1, 3]], plain[[0, 1, 3]])
+    assert (again[2] != plain[2]).any(axis=-1).all()
 
 
 def test_samples_and_seeds_differ():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import gguf_file, gguf_tokenizer, load_sharded
+from papo_jax.models.formats import gguf_file, gguf_tokenizer, load_sharded, stored_sizes
 from papo_jax.models.formats.hf_config import make_hf_config, parse_hf_config
 from papo_jax.models.model_config import ModelConfig
 
@@ -96,7 +96,13 @@ def open_gguf(
         not supported; from the function also if a tensor is missing, left over or of another shape.
     """
     file = gguf_file.open_file(path)
+    if file.fields.get("general.type") == "adapter":
+        raise InputError(
+            f"{path} is an adapter, which cannot be read alone; merge it into its base model and"
+            " name that in model.path"
+        )
     config = read_config(file)
+    stored_sizes.check_widths(config, _make_tensor_source(file, config).shapes, label=str(path))
 
     def read_params(
         shapes: dict[str, Any], shardings: dict[str, Any] | None = None
@@ -151,6 +157,8 @@ def read_config(file: gguf_file.GGUFFile) -> ModelConfig:
     }
     fields = {hf_name: file.fields[name] for name, hf_name in known.items() if name in file.fields}
     fields |= {"model_type": architecture, "vocab_size": file.tensors["token_embd.weight"].shape[0]}
+    shapes = {to_huggingface_name(name): tensor.shape for name, tensor in file.tensors.items()}
+    stored_sizes.check_layer_count(fields, shapes, label=str(file.path))
 
     config = dataclasses.replace(
         parse_hf_config(fields, label=str(file.path)),

@@ -3,7 +3,7 @@
 Every other field is refused.
 """
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -98,6 +98,9 @@ def refuse_unsupported(fields: Mapping[str, Any], architecture: str, label: str)
             )
 
 
+_MOST = 2**31  # sizes and positions are 32-bit integers on the devices
+
+
 class FieldReader(NamedTuple):
     """A JSON object whose values are read by type; a null counts as absent.
 
@@ -110,23 +113,23 @@ class FieldReader(NamedTuple):
     label: str
 
     def read_integer(self, name: str, *default: int | None, least: int = 1) -> Any:
-        """Returns a whole number of at least `least`, or the default.
+        """Returns a whole number from `least` to 2^31 - 1, or the default.
 
         Without a default the field must be there.
         """
 
         def is_valid(value):
-            return type(value) is int and value >= least
+            return type(value) is int and least <= value < _MOST
 
         return self._read_field(
-            name, default, is_valid, expected=f"a whole number of at least {least}"
+            name, default, is_valid, expected=f"a whole number of at least {least}, below 2^31"
         )
 
     def read_real(self, name: str, *default: float) -> float:
         """Returns a finite number above 0, or the default."""
 
         def is_valid(value):
-            return type(value) in (int, float) and 0 < value < math.inf
+            return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
         return float(self._read_field(name, default, is_valid, expected="a number above 0"))
 

@@ -5,9 +5,7 @@
 
 import functools
 import json
-import math
 import pathlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +15,6 @@ import numpy as np
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_weight_map, load_sharded, safetensors_read, safetensors_write
 from papo_jax.models.formats.hf_weight_map import Layout
-from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import flatten_params
 
 SHARD_BYTES = 5 * 2**30
@@ -34,9 +31,24 @@ COMPANIONS = (
     "chat_template.json",
     "generation_config.json",
 )
+# Files of adapters as peft and MLX write them.
+_ADAPTERS = ("adapter_config.json", "adapter_model*", "adapters.*", "*lora*.safetensors")
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
-_LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
 _COMPARED_ROWS = 4096  # of these two at once
+
+
+def refuse_adapters(directory: pathlib.Path) -> None:
+    """Raises `InputError` if an adapter lies in a directory, alone or beside the weights.
+
+    It would be left out, and the policy would be its base alone.
+    """
+    found = sorted(file.name for pattern in _ADAPTERS for file in directory.glob(pattern))
+    if found:
+        raise InputError(
+            f"{directory / found[0]} belongs to an adapter of another program, which cannot be"
+            " read; merge it into its base model (merge_and_unload of peft), save that and name it"
+            " in model.path, or move the adapter's files away to leave it out"
+        )
 
 
 def read_params(
@@ -61,43 +73,6 @@ def read_params(
     if "unembedding" not in shapes and {_HEAD, _EMBEDDING} <= source.shapes.keys():
         _check_head_is_tied(source)
     return load_sharded.load_params(shapes, source, shardings)
-
-
-def check_layers(directory: pathlib.Path, fields: Mapping[str, Any]) -> None:
-    """Raises `InputError` if a config has other layers than the weights; reads headers only.
-
-    Before the config is interpreted, which makes something for every layer.
-    """
-    entries = safetensors_read.read_headers(directory)
-    indices = [int(found[1]) for name in entries if (found := _LAYER.match(name))]
-    layers, said = max(indices, default=-1) + 1, fields.get("num_hidden_layers")
-    if layers and isinstance(said, int) and said != layers:
-        raise InputError(
-            f"{directory / 'config.json'} says num_hidden_layers = {said}, and the weights"
-            f" have {layers} layers; fetch both again"
-        )
-
-
-def check_sizes(directory: pathlib.Path, config: ModelConfig) -> None:
-    """Raises `InputError` if a config has other sizes than the weights; reads headers only.
-
-    Before anything of these sizes is made: they may be any numbers.
-    """
-    entries = safetensors_read.read_headers(directory)
-    embedding = entries.get(_EMBEDDING)
-    expected = (config.vocabulary_size, config.width)
-    if embedding is not None and tuple(embedding.shape) != expected:
-        raise InputError(
-            f"{directory / 'config.json'} says an embedding of shape {expected}, and the weights"
-            f" have one of {tuple(embedding.shape)}; fetch both again"
-        )
-    stored = sum(math.prod(entry.shape) for entry in entries.values())
-    widest = max(config.mlp_width, config.heads * config.head_dim, config.kv_heads)
-    if widest * config.width > stored:
-        raise InputError(
-            f"{directory / 'config.json'} says layers of {widest:,} x {config.width:,} numbers, and"
-            f" all weights together are {stored:,}; fetch both again"
-        )
 
 
 def _check_head_is_tied(source: load_sharded.TensorSource) -> None:

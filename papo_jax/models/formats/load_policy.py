@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from papo_jax import parallel
 from papo_jax.errors import InputError
-from papo_jax.models.formats import hf_directory
+from papo_jax.models.formats import hf_directory, safetensors_read, stored_sizes
 from papo_jax.models.formats.hf_config import parse_hf_config, read_config_fields
 from papo_jax.models.formats.hf_tokenizer import (
     find_stop_tokens,
@@ -80,11 +80,7 @@ def _open_policy(
         config, read_params, tokenizer, source = _open_hf_directory(location)
         hashes = hash_tokenizer_files(location)
 
-    if len(tokenizer) > config.vocabulary_size:
-        raise InputError(
-            f"{path}: the tokenizer has {len(tokenizer)} entries, more than the"
-            f" {config.vocabulary_size} rows of the embedding"
-        )
+    _check_token_ids(path, tokenizer, config.vocabulary_size)
     config = dataclasses.replace(config, dtype=dtype, remat=remat)
     graph, shapes = make_abstract_model(config, param_dtype)
     policy = Policy(
@@ -99,18 +95,30 @@ def _open_policy(
     return policy, read_params
 
 
+def _check_token_ids(path: str, tokenizer, vocabulary_size: int) -> None:
+    """Raises unless the embedding has a row for every token; ids may have gaps."""
+    if len(tokenizer) > vocabulary_size:
+        raise InputError(
+            f"{path}: the tokenizer has {len(tokenizer)} entries, more than the"
+            f" {vocabulary_size} rows of the embedding"
+        )
+    ids = tokenizer.get_vocab()
+    last = max(ids, key=ids.__getitem__, default=None)
+    if last is not None and ids[last] >= vocabulary_size:
+        raise InputError(
+            f"{path}: the tokenizer gives {last!r} the id {ids[last]}, and the embedding has rows 0"
+            f" to {vocabulary_size - 1}; the tokenizer is not the model's"
+        )
+
+
 def _open_hf_directory(
     directory: pathlib.Path,
 ) -> tuple[ModelConfig, ParamsReader, Any, PolicySource]:
-    adapter = directory / "adapter_config.json"
-    if adapter.exists():
-        raise InputError(
-            f"{adapter} is a LoRA adapter of another program, which cannot be read; merge it into"
-            " the model (merge_and_unload of peft), or move its files away to leave it out"
-        )
+    hf_directory.refuse_adapters(directory)
     source = PolicySource(directory, read_config_fields(directory))
-    hf_directory.check_layers(directory, source.fields)
+    stored = safetensors_read.open_directory(directory)
+    stored_sizes.check_layer_count(source.fields, stored.shapes, label=stored.label)
     config = parse_hf_config(source.fields, label=str(directory / "config.json"))
-    hf_directory.check_sizes(directory, config)
+    stored_sizes.check_widths(config, stored.shapes, label=stored.label)
     read_params = functools.partial(hf_directory.read_params, directory)
     return config, read_params, read_tokenizer(directory), source

@@ -1,4 +1,4 @@
-"""The process that renders chat templates, as its user sees it: asked, awaited, killed if late."""
+"""The process that renders chat templates as its user sees it: asked, awaited, killed if late."""
 
 import collections
 import contextlib
@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from papo_jax.grading.workers import protocol
 from papo_jax.grading.workers.process import make_environment
 
 DEADLINE = 10.0  # seconds for one chat; honest templates take less than a thousandth
 MEMORY = 1024  # MiB
+_START_SECONDS = 120.0  # for the process to be there; a tenth of one where nothing else runs
 
 Chat = Mapping[str, Any]  # the variables of a template: messages, add_generation_prompt, ...
 
@@ -35,7 +36,7 @@ class TemplateFailure(Exception):
 
 
 class TemplateProcess:
-    """A context manager: a process that renders one chat template, started on first use."""
+    """A context manager: a process that renders one chat template, started when it is needed."""
 
     def __init__(self, template: str, moment: datetime.datetime, *, deadline: float = DEADLINE):
         """Remembers what to start.
@@ -52,8 +53,7 @@ class TemplateProcess:
             "deadline": deadline,
         }
         self._deadline = deadline
-        self._popen: subprocess.Popen | None = None
-        self._received, self._replies = bytearray(), collections.deque()
+        self._worker: _Worker | None = None
 
     def render_chats(self, chats: Sequence[Chat]) -> list[str]:
         """Renders chats in order.
@@ -67,65 +67,92 @@ class TemplateProcess:
         Raises:
           TemplateFailure: for the first that fails, is late, or writes or needs too much.
         """
+        texts, received = [], 0
         try:
-            self._send({"chats": list(map(dict, chats))})
-        except OSError:
-            raise TemplateFailure(0, self._end()) from None
-        texts = []
-        for index in range(len(chats)):
-            reply = self._receive()
-            if "failed" in reply:
-                raise TemplateFailure(index, reply["failed"])
-            texts.append(reply["text"])
+            if self._worker is None:
+                self._worker = _Worker(self._job)
+            self._worker.send({"chats": list(map(dict, chats))})
+            for _ in chats:
+                reply = self._worker.receive(timeout=self._deadline)
+                received += 1
+                if "failed" in reply:
+                    raise TemplateFailure(len(texts), reply["failed"])
+                texts.append(reply["text"])
+        except TimeoutError:
+            raise TemplateFailure(
+                len(texts), f"it takes longer than {self._deadline:g} seconds"
+            ) from None
+        except (OSError, EOFError):
+            raise TemplateFailure(len(texts), "it ended its process") from None
+        finally:
+            if received < len(chats):
+                self._end()  # replies that nobody waits for may still come
         return texts
 
-    def _send(self, request: Any) -> None:
-        if self._popen is None:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papo_jax.rollout.templates.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=os.sep,
-                env=make_environment(),
-                start_new_session=True,  # Ctrl-C is for the run
-            )
-            self._requests = cast(BinaryIO, self._popen.stdin)
-            self._pipe = cast(BinaryIO, self._popen.stdout)
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(self._pipe, selectors.EVENT_READ)
-            protocol.write_message(self._requests, self._job)
-        protocol.write_message(self._requests, request)
-
-    def _receive(self) -> dict[str, str]:
-        """Waits for the next reply, and makes one up if none comes in time."""
-        due = time.monotonic() + self._deadline
-        while not self._replies:
-            if not self._selector.select(max(0.0, due - time.monotonic())):
-                self._end()
-                return {"failed": f"it takes longer than {self._deadline:g} seconds"}
-            received = os.read(self._pipe.fileno(), 2**16)
-            if not received:
-                return {"failed": self._end()}
-            self._received += received
-            self._replies += protocol.take_messages(self._received)
-        return self._replies.popleft()
-
-    def _end(self) -> str:
-        """Ends the process, and returns how it ended in words."""
-        if self._popen is None:
-            return ""
-        popen, self._popen = self._popen, None
-        popen.kill()
-        code = popen.wait()
-        self._selector.close()
-        for pipe in (self._requests, self._pipe):
-            with contextlib.suppress(BrokenPipeError):  # what was not sent is not needed
-                pipe.close()
-        return f"its process ended with code {code}"
+    def _end(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
 
     def __enter__(self) -> "TemplateProcess":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._end()
+
+
+class _Worker:
+    """A process of the worker program and the two pipes to it."""
+
+    def __init__(self, job: Any):
+        requests, own_requests = os.pipe()
+        own_replies, replies = os.pipe()
+        self._requests: BinaryIO = os.fdopen(own_requests, "wb")
+        self._replies, self._received = own_replies, bytearray()
+        self._messages = collections.deque()
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papo_jax.rollout.templates.worker"],
+                stdin=requests,
+                stdout=replies,
+                stderr=subprocess.DEVNULL,
+                cwd=os.sep,
+                env=make_environment(),
+                start_new_session=True,  # Ctrl-C is for the run
+            )
+        finally:
+            os.close(requests)
+            os.close(replies)
+        try:
+            self.send(job)
+            self.receive(timeout=_START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+
+    def send(self, message: Any) -> None:
+        """Sends a message; raises `OSError` if the process is gone."""
+        protocol.write_message(self._requests, message)
+
+    def receive(self, *, timeout: float) -> dict[str, str]:
+        """Waits for the next message; raises `TimeoutError`, or `EOFError` if there is none."""
+        due = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._replies, selectors.EVENT_READ)
+            while not self._messages:
+                if not selector.select(max(0.0, due - time.monotonic())):
+                    raise TimeoutError
+                received = os.read(self._replies, 2**16)
+                if not received:
+                    raise EOFError
+                self._received += received
+                self._messages += protocol.take_messages(self._received)
+        return self._messages.popleft()
+
+    def kill(self) -> None:
+        """Kills the process and closes the pipes."""
+        self._popen.kill()
+        self._popen.wait()
+        with contextlib.suppress(OSError):  # what was not sent is not needed
+            self._requests.close()
+        os.close(self._replies)

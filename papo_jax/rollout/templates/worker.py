@@ -2,8 +2,9 @@
 
     python -m papo_jax.rollout.templates.worker
 
-It reads a request {"template", "moment", "memory", "deadline"} and then requests {"chats": [...]},
-and answers each chat with {"text": ...} or {"failed": reason}. It never imports jax.
+It reads a job {"template", "moment", "memory", "deadline"} and answers {"text": ""}; then it reads
+requests {"chats": [...]} and answers each chat with {"text": ...} or {"failed": reason}. It never
+imports jax.
 """
 
 import datetime
@@ -27,6 +28,7 @@ def main() -> None:
     sandbox.set_resource_limits(job["memory"])
     moment = datetime.datetime.fromisoformat(job["moment"])
     renderer = Renderer(job["template"], moment, job["deadline"])
+    protocol.write_message(replies, {"text": ""})  # ready
     while (request := protocol.read_message(requests)) is not None:
         for chat in request["chats"]:
             protocol.write_message(replies, renderer.render_reply(chat))

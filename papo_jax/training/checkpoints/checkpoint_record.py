@@ -119,7 +119,7 @@ def check_arrays(tree: Any, record: CheckpointRecord, prefix: str = "") -> None:
 def check_origin(
     record: CheckpointRecord, origin: Mapping[str, str], checkpoint: pathlib.Path
 ) -> None:
-    """Raises `InputError` if a checkpoint leans on other data or weights than those at hand.
+    """Raises `InputError` if a checkpoint leans on anything else than what is at hand.
 
     Args:
       record: of the checkpoint.
@@ -127,9 +127,15 @@ def check_origin(
       checkpoint: its folder, for the message.
     """
     different = [name for name in sorted(origin) if origin[name] != record.origin.get(name)]
+    if different and different[0] not in record.origin:
+        raise InputError(
+            f"checkpoint {checkpoint} does not say which {different[0]} its run began with: another"
+            " version of papo_jax wrote it; resume it with that version, or choose another"
+            " --workdir"
+        )
     if different:
         raise InputError(
-            f"checkpoint {checkpoint} belongs to a run with another {different[0]}; put back what"
+            f"checkpoint {checkpoint} belongs to a run whose {different[0]} differed; put back what"
             " the run began with, or choose another --workdir"
         )
 

@@ -259,6 +259,11 @@ def test_unsupported_files(tmp_path):
     )
 
 
+def test_an_adapter_is_refused_by_name(tmp_path):
+    prepare = {"prepare": lambda writer: writer.add_type("adapter")}
+    assert is_refused(tmp_path, "is an adapter, .* merge it into its base model", **prepare)
+
+
 def test_missing_and_left_over_parts(tmp_path):
     assert is_refused(tmp_path, "llama.attention.head_count is missing", omit=("add_head_count",))
     assert is_refused(tmp_path, "token_embd.weight is missing", omit=("token_embd.weight",))
@@ -279,7 +284,7 @@ def test_missing_and_left_over_parts(tmp_path):
         "prepare": lambda writer: writer.add_feed_forward_length(16),
     }
     assert is_refused(
-        tmp_path, r"down_proj.weight has shape \(64, 32\), the config asks for \(64, 16\)", **narrow
+        tmp_path, r"up_proj.weight has shape \(32, 64\), the config asks for \(16, 64\)", **narrow
     )
 
 
