@@ -42,9 +42,7 @@ def refused(capsys):
 
 def test_newest_checkpoint_bit_for_bit(trained, capsys):
     state, place = trained
-    (
-        place / "checkpoints" / "5.orbax-checkpoint-tmp"
-    ).mkdir()  # as a run that is going on may be writing
+    (place / "checkpoints" / "5.saving").mkdir()  # as a run that is going on may be writing
     before = everything(place)
     assert export(f"--workdir={place}") == 0
     assert f"step 3 exported to {place / 'export' / 'step_3'}" in capsys.readouterr().out

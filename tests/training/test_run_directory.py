@@ -93,12 +93,15 @@ def test_rows_without_a_config_belong_to_nobody(tmp_path, name):
 
 
 NESTED = "[" * 990 + "]" * 990
+NESTED_OBJECTS = '{"seed": ' * 900 + "0" + "}" * 900
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"seed": ' + NESTED + "}", NESTED * 40])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", '{"seed": ' + NESTED + "}", NESTED * 40, NESTED_OBJECTS]
+)
 def test_a_config_that_cannot_be_read_is_refused(claimed, content):
     (claimed / "config.json").write_text(content)
-    with pytest.raises(InputError, match="config.json"):
+    with pytest.raises(InputError, match="config.json .*(valid JSON|JSON object|nested too deep)"):
         run_directory.check_owner(claimed, CONFIG)
 
 

@@ -16,8 +16,10 @@ from papo_jax.training.checkpoints.checkpoint_record import (
     DamagedCheckpointError,
     check_arrays,
     check_origin,
-    checksum_arrays,
+    describe_files,
     read_record,
+    start_checksums,
+    write_record,
 )
 from papo_jax.training.checkpoints.checkpoint_scores import CheckpointScores
 
@@ -78,14 +80,22 @@ class Checkpoints:
         step = int(state.step)
         if step in self._records:
             return
-        record = CheckpointRecord(
-            checksums=checksum_arrays(state),
-            score=score,
-            origin=self._origin,
-            files=files or {},
-            evaluated=evaluated,
-        )
-        checkpoint_arrays.write_checkpoint(self._directory / str(step), state, record)
+        with (
+            checkpoint_folder.make_step(self._directory, step) as checkpoint,
+            start_checksums(state) as finish_checksums,  # meanwhile
+        ):
+            checkpoint_arrays.write_state(checkpoint, state)
+            sizes, small_files = describe_files(checkpoint)
+            record = CheckpointRecord(
+                checksums=finish_checksums(),
+                sizes=sizes,
+                small_files=small_files,
+                score=score,
+                origin=self._origin,
+                files=files or {},
+                evaluated=evaluated,
+            )
+            write_record(checkpoint, record)
         self._records[step] = record
         self._scores.add(step, score)
         self._remove_old()

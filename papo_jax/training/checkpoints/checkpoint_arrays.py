@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any, cast
@@ -15,28 +16,24 @@ import jax
 import orbax.checkpoint as ocp
 
 from papo_jax.learner.state import TrainState
-from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord, DamagedCheckpointError
+from papo_jax.training.checkpoints.checkpoint_record import DamagedCheckpointError
 
 STATE = "state"  # the folder of the arrays inside a checkpoint's
 
 
-def write_checkpoint(checkpoint: pathlib.Path, state: TrainState, record: CheckpointRecord) -> None:
-    """Writes a state and its record in one move, and returns when they are on disk.
+def write_state(checkpoint: pathlib.Path, state: TrainState) -> None:
+    """Writes a state, and returns when it is on disk.
 
     Args:
-      checkpoint: the folder to be made, absolute.
+      checkpoint: the folder, absolute, in which a folder of arrays is made.
       state: to be saved.
-      record: of it.
 
     Raises:
-      OSError: if the disk is full; then there is no such folder.
+      OSError: if the disk is full.
     """
     with _full_disk_as_oserror(checkpoint.parent):
-        ocp.Checkpointer(ocp.CompositeCheckpointHandler()).save(
-            checkpoint,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record.to_json())
-            ),
+        ocp.Checkpointer(ocp.StandardCheckpointHandler()).save(
+            checkpoint / STATE, args=ocp.args.StandardSave(state)
         )
 
 
@@ -95,6 +92,7 @@ def _restore(handler: ocp.CheckpointHandler, checkpoint: pathlib.Path, args: Any
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         gc.collect()  # the error held the tasks
+        time.sleep(0.2)  # and threads that are still reading have their own failures to report
     raise DamagedCheckpointError(reason)
 
 

@@ -4,15 +4,16 @@ Nothing is read but names here, so whatever else lies in the folder changes noth
 checkpoint tells nothing about another.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterator
 
 _STEP = re.compile("0|[1-9][0-9]{0,17}")
-# What a kill in the middle of a save (orbax's name) or of a removal leaves behind.
-_LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.removed")
+_SAVING, _REMOVED = ".saving", ".removed"  # what a kill in the middle of either leaves behind
 
 
 def list_steps(directory: pathlib.Path) -> list[int]:
@@ -39,14 +40,36 @@ def check_readable(checkpoint: pathlib.Path) -> None:
 
 def remove_leftovers(directory: pathlib.Path) -> None:
     """Removes what killed runs left unfinished; no other process may be writing there."""
-    for pattern in _LEFTOVERS:
-        for entry in directory.glob(pattern):
+    for suffix in (_SAVING, _REMOVED):
+        for entry in directory.glob(f"*{suffix}"):
             _remove_entry(entry)
+
+
+@contextlib.contextmanager
+def make_step(directory: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
+    """Makes a checkpoint's folder, which has its name when the body of `with` has filled it.
+
+    Args:
+      directory: the folder of checkpoints.
+      step: of the checkpoint, which must not be there.
+
+    Yields:
+      The folder under another name, empty.
+    """
+    unfinished = directory / f"{step}{_SAVING}"
+    unfinished.mkdir()
+    yield unfinished
+    unfinished.rename(directory / str(step))
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)  # the new name is on disk too
+    finally:
+        os.close(descriptor)
 
 
 def remove_step(directory: pathlib.Path, step: int) -> None:
     """Removes a checkpoint, by its name first: a kill leaves no half of one under its step."""
-    trash = directory / f"{step}.removed"
+    trash = directory / f"{step}{_REMOVED}"
     (directory / str(step)).rename(trash)
     _remove_entry(trash)
 

@@ -14,6 +14,7 @@ from papo_jax.training.checkpoints.checkpoint_record import (
     CheckpointRecord,
     DamagedCheckpointError,
     check_arrays,
+    check_files,
     check_origin,
     read_record,
 )
@@ -85,7 +86,9 @@ def read_first_whole(
         checkpoint = directory / str(step)
         try:
             checkpoint_folder.check_readable(checkpoint)
-            return step, read(checkpoint, read_record(checkpoint))
+            record = read_record(checkpoint)
+            check_files(checkpoint, record)
+            return step, read(checkpoint, record)
         except InputError:
             raise
         except PermissionError as error:

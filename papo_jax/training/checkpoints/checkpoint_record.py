@@ -1,17 +1,18 @@
 """Record of a checkpoint: the checksums of its arrays, and what else a resumed run must find again.
 
-It is written together with the arrays, so a checkpoint that has a whole record is complete. Disks,
-copies and compression libraries return damaged bytes without a word; a checksum finds them. CRC-32
-finds every flipped bit and every damaged stretch of up to 32 bits, and misses one other damage in
-four billion. A cryptographic hash, which a forger could not fool, would take a fifth of a save's
-time on a CPU.
+It is written when the arrays are on disk, so a checkpoint that has a whole record is complete.
+Disks, copies and compression libraries return damaged bytes without a word; checksums find them,
+worked out beside the writing. CRC-32 finds every flipped bit and every damaged stretch of up to 32
+bits, and misses one other damage in four billion. A cryptographic hash, which a forger could not
+fool, would take several times as long.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +20,10 @@ import numpy as np
 
 from papo_jax.errors import InputError
 from papo_jax.json_files import look_up
+from papo_jax.telemetry import runfiles
 
-FILE = "record/metadata"  # in a checkpoint's folder; the name is orbax's
+RECORD = "record.json"  # in a checkpoint's folder
+_SMALL = 2**20  # bytes; files that describe arrays are smaller, but for those of many arrays
 _ENTRIES_AT_ONCE = 2**26  # on the host, of an array in each thread
 _THREADS = 4
 
@@ -34,6 +37,9 @@ class CheckpointRecord(NamedTuple):
 
     Attributes:
       checksums: path of an array in the training state -> CRC-32 of its shape, dtype and bytes.
+      sizes: path of a file in the checkpoint's folder -> its size, bytes.
+      small_files: path of a file of at most a MiB -> its CRC-32. Such files describe arrays, and
+        are checked before a library believes them.
       score: what "best" means, higher is better; None for a checkpoint that does not compete.
       origin: name -> fingerprint of the data and the base weights that the run leans on.
       files: name of a file that grows with the run -> its size when this was saved, bytes.
@@ -41,6 +47,8 @@ class CheckpointRecord(NamedTuple):
     """
 
     checksums: dict[str, str]
+    sizes: Mapping[str, int] = {}
+    small_files: Mapping[str, str] = {}
     score: float | None = None
     origin: Mapping[str, str] = {}
     files: Mapping[str, int] = {}
@@ -50,12 +58,19 @@ class CheckpointRecord(NamedTuple):
         """Returns the record and its own checksum, as plain values."""
         content = {
             "checksums": self.checksums,
+            "sizes": dict(self.sizes),
+            "small_files": dict(self.small_files),
             "score": self.score,
             "origin": dict(self.origin),
             "files": dict(self.files),
             "evaluated": list(self.evaluated),
         }
         return {"content": content, "crc32": _checksum_json(content)}
+
+
+def write_record(checkpoint: pathlib.Path, record: CheckpointRecord) -> None:
+    """Writes the record into a checkpoint's folder."""
+    runfiles.write_json(checkpoint / RECORD, record.to_json())
 
 
 def read_record(checkpoint: pathlib.Path) -> CheckpointRecord:
@@ -65,26 +80,26 @@ def read_record(checkpoint: pathlib.Path) -> CheckpointRecord:
       DamagedCheckpointError: if there is none, or it is not what was written.
       PermissionError: if it may not be read.
     """
-    path = checkpoint / FILE
+    path = checkpoint / RECORD
     try:
         document = json.loads(path.read_bytes())
     except PermissionError:
         raise
     except FileNotFoundError:
         raise DamagedCheckpointError(
-            f"{FILE} is missing: another version wrote the checkpoint, or it is damaged"
+            f"{RECORD} is missing: another version wrote the checkpoint, or it is damaged"
         ) from None
     except OSError as error:
-        raise DamagedCheckpointError(f"{FILE} cannot be read: {error.strerror}") from None
+        raise DamagedCheckpointError(f"{RECORD} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise DamagedCheckpointError(f"{FILE} is damaged") from None
+        raise DamagedCheckpointError(f"{RECORD} is damaged") from None
     content = look_up(document, "content")
     if not isinstance(content, dict) or look_up(document, "crc32") != _checksum_json(content):
-        raise DamagedCheckpointError(f"{FILE} is damaged")
+        raise DamagedCheckpointError(f"{RECORD} is damaged")
     try:
         return CheckpointRecord(**{**content, "evaluated": tuple(content["evaluated"])})
     except (KeyError, TypeError):
-        raise DamagedCheckpointError(f"{FILE} is of another version") from None
+        raise DamagedCheckpointError(f"{RECORD} is of another version") from None
 
 
 def checksum_arrays(tree: Any, prefix: str = "") -> dict[str, str]:
@@ -100,13 +115,61 @@ def checksum_arrays(tree: Any, prefix: str = "") -> dict[str, str]:
     >>> checksum_arrays({"w": np.zeros(2, np.float32)}, ".params")
     {".params['w']": '41750abc'}
     """
+    with start_checksums(tree, prefix) as finish:
+        return finish()
+
+
+@contextlib.contextmanager
+def start_checksums(tree: Any, prefix: str = "") -> Iterator[Callable[[], dict[str, str]]]:
+    """Computes checksums in threads while the body of `with` does something else.
+
+    Args:
+      tree: as for `checksum_arrays`; its arrays must live as long as the body.
+      prefix: as for `checksum_arrays`.
+
+    Yields:
+      A function that waits and returns what `checksum_arrays` does.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-        checksums = threads.map(_checksum_array, [leaf for _, leaf in leaves])
-        return {
-            prefix + jax.tree_util.keystr(path): checksum
-            for (path, _), checksum in zip(leaves, checksums, strict=True)
+        checksums = {
+            prefix + jax.tree_util.keystr(path): threads.submit(_checksum_array, leaf)
+            for path, leaf in leaves
         }
+        yield lambda: {path: checksum.result() for path, checksum in checksums.items()}
+
+
+def describe_files(checkpoint: pathlib.Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Returns the sizes of a checkpoint's files and the checksums of the small ones.
+
+    >>> import tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a").write_bytes(b"123456789")
+    >>> describe_files(folder)
+    ({'a': 9}, {'a': 'cbf43926'})
+    """
+    found = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+    files = {str(path.relative_to(checkpoint)): path for path in found if path.name != RECORD}
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    small = {
+        name: f"{zlib.crc32(path.read_bytes()):08x}"
+        for name, path in files.items()
+        if sizes[name] <= _SMALL
+    }
+    return sizes, small
+
+
+def check_files(checkpoint: pathlib.Path, record: CheckpointRecord) -> None:
+    """Raises `DamagedCheckpointError` if a file is missing, of another size, or small and changed.
+
+    What this finds no library has to stumble over.
+    """
+    sizes, small = describe_files(checkpoint)
+    for name, size in record.sizes.items():
+        if name not in sizes:
+            raise DamagedCheckpointError(f"the file {name} is missing")
+        if sizes[name] != size or small.get(name) != record.small_files.get(name):
+            raise DamagedCheckpointError(f"the file {name} is not what was saved")
 
 
 def check_arrays(tree: Any, record: CheckpointRecord, prefix: str = "") -> None:
