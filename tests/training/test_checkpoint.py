@@ -22,7 +22,7 @@ from papo_jax.training.checkpoints.checkpoint_reading import (
 )
 from papo_jax.training.checkpoints.checkpoint_scores import read_saved_steps
 from tests.support import damages
-from tests.support.seeds import SEED
+from tests.support.seeds import SEED, make_rng
 
 
 @pytest.fixture
@@ -314,3 +314,22 @@ def test_a_checkpoint_that_may_not_be_read_is_not_passed_over(saved):
     finally:
         (folder / "2" / "state").chmod(0o700)
     assert steps_on_disk(folder) == [1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 2**14, 2**14 + 1, 5 * 2**14 + 3])
+def test_a_checksum_changes_with_every_word_and_every_order_of_blocks(size):
+    """Blocks are of 2^14 float32; what does not fill one has its own part."""
+    clean = make_rng(7).normal(size=size).astype(np.float32)
+    checksum = checkpoint_record.checksum_arrays({"w": clean})
+    for place in {0, size // 2, size - 1}:
+        flipped = clean.copy()
+        flipped.view(np.uint32)[place] ^= 1 << 13
+        assert checkpoint_record.checksum_arrays({"w": flipped}) != checksum
+    if size > 2**15:
+        swapped = clean.copy()
+        swapped[: 2**14], swapped[2**14 : 2**15] = clean[2**14 : 2**15], clean[: 2**14]
+        assert checkpoint_record.checksum_arrays({"w": swapped}) != checksum
+        zeroed = clean.copy()
+        zeroed[1000:2024] = 0  # 4 KiB
+        assert checkpoint_record.checksum_arrays({"w": zeroed}) != checksum
+    assert checkpoint_record.checksum_arrays({"w": clean.reshape(-1, 1)}) != checksum
