@@ -61,8 +61,8 @@ def evaluate_policies(command: Command) -> None:
         began = run_identity.read_beginning(workdir)
         store = run_problems.encode_prompts(settings, policy, asked.eval_set, moment=began)
         made = describe_origin(settings, asked, policy, began=began, stores={}, mesh=mesh)
-        run_directory.check_fingerprints(workdir, made, sections=("model",))
-        run_identity.check_identity(workdir, made)
+        # Of other problems, if the command says so.
+        run_identity.check_identity(workdir, made, sections=run_identity.SECTIONS[1:])
         policy = attach_adapters(settings, policy, mesh)
         trained, scorer = make_scorer(settings, policy, mesh)
         program = programs.build_eval_sampler(policy, scorer, trained, settings)

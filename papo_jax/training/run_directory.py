@@ -4,12 +4,11 @@ import fcntl
 import os
 import pathlib
 import shutil
-import warnings
 from typing import IO, Any
 
 from papo_jax.config.settings import flatten_dotted
 from papo_jax.errors import InputError
-from papo_jax.json_files import look_up, read_object
+from papo_jax.json_files import read_object
 from papo_jax.telemetry import runfiles
 from papo_jax.training.file_extents import GROWING_FILES
 from papo_jax.training.resume_checks import check_is_directory, holds_something
@@ -84,33 +83,6 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """
     path = workdir / "config.json"
     return read_object(path, missing=f"--workdir {workdir} holds no run: there is no {path}")
-
-
-def check_fingerprints(
-    workdir: pathlib.Path,
-    provenance: dict[str, Any],
-    *,
-    sections: tuple[str, ...] = ("data", "model"),
-) -> None:
-    """Raises `InputError` if the data or the base weights are not those that the run began with."""
-    path = workdir / "provenance.json"
-    try:
-        before = read_object(path, missing=f"{path} is missing")
-    except InputError as error:
-        # Replaced when the run resumes; its checkpoints have the fingerprints too.
-        if holds_run(workdir):
-            warnings.warn(str(error), stacklevel=2)
-        return
-    named = {"data": "problems of task.name", "model": "weights of model.path"}
-    for section, what in ((section, named[section]) for section in sections):
-        recorded = look_up(before, section, "fingerprint")
-        if not isinstance(recorded, str):
-            warnings.warn(f"{path} has no fingerprint of the {what}", stacklevel=2)
-        elif recorded != provenance[section]["fingerprint"]:
-            raise InputError(
-                f"--workdir {workdir} holds a run that began with other {what}; put them back or"
-                " choose another --workdir"
-            )
 
 
 def check_space(workdir: pathlib.Path, size: int, *, checkpoints: int) -> None:

@@ -1,4 +1,4 @@
-"""Identity of a run: the decoder, tokenizer and prompts that it began with.
+"""Identity of a run: the problems, weights, decoder, tokenizer and prompts that it began with.
 
 `provenance.json` says what a run began with, and every checkpoint has the fingerprints. A run that
 is resumed, evaluated or exported is compared with that; a difference would change its numbers
@@ -19,8 +19,11 @@ from papo_jax.models import Policy
 from papo_jax.rollout.chat import ChatOptions, select_template, writes_date
 from papo_jax.rollout.prompts import PromptStore
 from papo_jax.telemetry.provenance import hash_text
+from papo_jax.training.run_directory import holds_run
 
-SECTIONS = ("decoder", "tokenizer", "prompts")
+SECTIONS = ("data", "model", "decoder", "tokenizer", "prompts")  # of `provenance.json`
+# Of these the fingerprint alone is compared: what it is of.
+_FINGERPRINTED = {"data": "problems of task.name", "model": "weights of model.path"}
 # How the decoder is run, which the settings say, and not what it computes.
 _RUN_FIELDS = ("dtype", "remat", "lora")
 
@@ -82,20 +85,24 @@ def check_identity(
     """Raises `InputError` if a run would go on with other things than it began with.
 
     Args:
-      workdir: of the run. Where its provenance.json is missing `check_fingerprints` has said so;
-        where it lacks a section there is a warning.
+      workdir: of the run. Where its provenance.json, or a section of it, is missing or damaged
+        there is a warning: it is replaced when the run resumes, and its checkpoints have the
+        fingerprints too.
       now: what `provenance.json` would say.
       sections: of it that are compared.
     """
     path = workdir / "provenance.json"
     try:
-        before = read_object(path, missing="")
-    except InputError:
+        before = read_object(path, missing=f"{path} is missing")
+    except InputError as error:
+        if holds_run(workdir):
+            warnings.warn(str(error), stacklevel=2)
         return
     now = json.loads(json.dumps(now))  # with lists for tuples, as a file has them
     for section in sections:
         there = look_up(before, section)
-        if not isinstance(there, dict):
+        has_fingerprint = isinstance(look_up(before, section, "fingerprint"), str)
+        if not isinstance(there, dict) or (section in _FINGERPRINTED and not has_fingerprint):
             warnings.warn(f"{path} does not say what {section} the run began with", stacklevel=2)
             continue
         for what in _list_differences(section, there, now[section]):
@@ -112,6 +119,10 @@ def _add_fingerprint(section: dict[str, Any]) -> dict[str, Any]:
 
 def _list_differences(section: str, before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """Yields what differs, most telling first; what is not said on both sides is not compared."""
+    if section in _FINGERPRINTED:
+        if before["fingerprint"] != now["fingerprint"]:
+            yield f"other {_FINGERPRINTED[section]}"
+        return
     if section == "tokenizer":
         for name in sorted((before.keys() | now.keys()) - {"fingerprint"}):
             if before.get(name) != now.get(name):

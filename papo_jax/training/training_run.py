@@ -125,7 +125,6 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         # Not those of the evaluation set: `evaluation.json` says which problems it is of.
         stores = {"training": store}
         origin = describe_origin(settings, problems, base, began=began, stores=stores, mesh=mesh)
-        run_directory.check_fingerprints(workdir, origin)
         run_identity.check_identity(workdir, origin)
 
         # 3. The learner and the evaluator, with programs that compile on first use.

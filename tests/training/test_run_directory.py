@@ -10,6 +10,7 @@ import pytest
 from papo_jax.errors import InputError
 from papo_jax.training import run_directory
 from papo_jax.training.file_extents import GROWING_FILES
+from papo_jax.training.run_identity import check_identity
 from tests.support import damages
 from tests.support.seeds import SEED
 
@@ -68,9 +69,10 @@ def test_another_config_is_refused(claimed, change, key):
 
 @pytest.mark.parametrize("section, what", [("data", "task.name"), ("model", "model.path")])
 def test_other_data_or_weights_are_refused(claimed, section, what):
-    run_directory.check_fingerprints(claimed, MADE)
+    check_identity(claimed, MADE, sections=("data", "model"))
     with pytest.raises(InputError, match=what):
-        run_directory.check_fingerprints(claimed, {**MADE, section: {"fingerprint": "x"}})
+        other = {**MADE, section: {"fingerprint": "x"}}
+        check_identity(claimed, other, sections=("data", "model"))
 
 
 def test_checkpoints_without_a_config_belong_to_nobody(claimed):
@@ -118,7 +120,7 @@ def test_a_config_that_is_no_file_is_refused(claimed):
 def test_a_damaged_provenance_is_said(claimed, content):
     (claimed / "provenance.json").write_bytes(content)
     with pytest.warns(UserWarning, match="provenance.json"):
-        run_directory.check_fingerprints(claimed, MADE)
+        check_identity(claimed, MADE, sections=("data", "model"))
 
 
 @pytest.mark.parametrize(

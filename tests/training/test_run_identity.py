@@ -10,6 +10,8 @@ from papo_jax.training import run_identity
 
 MADE = {
     "began": "2026-11-30T23:59:00",
+    "data": {"fingerprint": "d"},
+    "model": {"fingerprint": "m"},
     "decoder": {"architecture": "qwen2", "rope_theta": 1e4, "eps": 1e-6},
     "tokenizer": {"tokenizer.json": "a", "tokenizer_config.json": "b"},
     "prompts": {
@@ -42,6 +44,8 @@ def test_the_same_run_goes_on(workdir):
 @pytest.mark.parametrize(
     "section, changes, said",
     [
+        ("data", {"fingerprint": "x"}, "other problems of task.name"),
+        ("model", {"fingerprint": "x"}, "other weights of model.path"),
         ("decoder", {"rope_theta": 1e6}, "rope_theta = 10000.0 in model.path, not 1000000.0"),
         ("tokenizer", {"tokenizer.json": "x"}, "another tokenizer.json in model.path"),
         ("prompts", {"chat template": "x"}, "another chat template"),
