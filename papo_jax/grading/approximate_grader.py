@@ -24,7 +24,7 @@ from papo_jax.grading.math_answers.latex.canonical_latex import MAX_CHARACTERS, 
 from papo_jax.grading.math_answers.rationals import parse_rational
 from papo_jax.grading.wording.multipliers import find_multiplier
 from papo_jax.grading.wording.number_words import read_number_words
-from papo_jax.grading.wording.numerals import join_digit_groups
+from papo_jax.grading.wording.numerals import drop_group_separators
 from papo_jax.grading.wording.plain_latex import write_plainly
 
 _TOLERANCE = Fraction(1, 100)
@@ -101,7 +101,7 @@ def _is_within_tolerance(expected: Fraction, value: Fraction) -> bool:
 
 def _spoken_answer(text: str) -> tuple[str, _Number | None]:
     """Returns the last number of running text with its unit, such as "about 4.5 × 10^33 erg/s"."""
-    line = join_digit_groups(last_line(text).rstrip(" .*_`"))
+    line = drop_group_separators(last_line(text).rstrip(" .*_`"))
     if len(line) > MAX_CHARACTERS or line.count("$") > 1:  # a formula
         return "", None
     numbers = list(_SPOKEN_NUMBER.finditer(line))
@@ -123,7 +123,7 @@ def _spoken_answer(text: str) -> tuple[str, _Number | None]:
 
 def _read_number(text: str) -> _Number | None:
     """Reads an answer as it stands: digits or words, grouped or not, with a unit or not."""
-    plain = join_digit_groups(write_plainly(text))
+    plain = drop_group_separators(write_plainly(text))
     canonical = canonicalize_latex(plain)
     if len(canonical) > MAX_CHARACTERS:
         return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -217,23 +218,24 @@ def test_predicted_entropy_change_by_hand(scorer, params, gradient, batch, objec
     )
 
 
+def make_step(prepared, scorer, optimizer):
+    """(state, batch) -> (state, metrics), jitted."""
+    update = functools.partial(
+        update_minibatch,
+        method=prepared.settings.method,
+        optimizer=optimizer,
+        max_new_tokens=MAX_NEW_TOKENS,
+    )
+    return jax.jit(lambda state, batch: update(state, batch, KEY, scorer))
+
+
 @pytest.mark.parametrize("poison", ["weighted_advantages", "old_logprob"])
 def test_update_that_is_not_finite_changes_nothing_but_the_count(prepared, scorer, batch, poison):
     spoilt = np.array(getattr(batch, poison))
     spoilt[0, 0] = np.nan
     optimizer = make_optimizer(**OPTIMIZER)
     before = jax.device_get(init_state(prepared.initial.params, optimizer, 0))
-    step = jax.jit(
-        lambda state, batch: update_minibatch(
-            state,
-            batch,
-            KEY,
-            scorer,
-            method=prepared.settings.method,
-            optimizer=optimizer,
-            max_new_tokens=MAX_NEW_TOKENS,
-        )
-    )
+    step = make_step(prepared, scorer, optimizer)
 
     def half(batch):
         return jax.tree.map(lambda leaf: leaf[:8], batch)
@@ -334,17 +336,7 @@ def test_an_update_without_a_token_in_the_loss_moves_nothing(prepared, scorer, b
     """Momentum and weight decay alone would move the parameters; the count of skips is reset."""
     optimizer = make_optimizer(**{**OPTIMIZER, "warmup_steps": 1})
     state = init_state(prepared.initial.params, optimizer, 0)
-    step = jax.jit(
-        lambda state, batch: update_minibatch(
-            state,
-            batch,
-            KEY,
-            scorer,
-            method=prepared.settings.method,
-            optimizer=optimizer,
-            max_new_tokens=MAX_NEW_TOKENS,
-        )
-    )
+    step = make_step(prepared, scorer, optimizer)
     moving, _ = step(state, batch)  # with momentum from here on
     empty = batch._replace(loss_mask=np.zeros_like(batch.loss_mask))
     after, metrics = step(moving, empty)

@@ -17,10 +17,9 @@ _SHOWN = """
     underline uline uuline ensuremath smash
 """.split()
 # Commands whose last argument is shown, and those that come before it.
-_LAST_SHOWN = {
-    "textcolor": 1, "color": 1, "colorbox": 1, "fcolorbox": 2, "href": 1, "scalebox": 1,
-    "raisebox": 1, "resizebox": 2, "enclose": 1, "style": 1, "class": 1,
-}  # fmt: skip
+_LAST_SHOWN = dict.fromkeys(
+    "textcolor color colorbox href scalebox raisebox enclose style class".split(), 1
+) | dict.fromkeys("fcolorbox resizebox".split(), 2)
 _DROPPED_WITH_ARGUMENT = "color hspace vspace label tag fontsize pagecolor definecolor".split()
 _HIDDEN = "phantom hphantom vphantom".split()
 _SWITCHES = """

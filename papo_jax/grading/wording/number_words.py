@@ -14,14 +14,18 @@ from typing import NamedTuple
 _BELOW_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen
     fourteen fifteen sixteen seventeen eighteen nineteen""".split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SMALL = {word: value for value, word in enumerate(_BELOW_TWENTY)} | {
+SMALL_NUMBERS = {word: value for value, word in enumerate(_BELOW_TWENTY)} | {
     word: 10 * value for value, word in enumerate(_TENS, 2)
 }
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _GROUPS = {"hundred": 100, "dozen": 12, "score": 20}
 _ORDINALS = (
     {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
-    | {f"{word}th": value for word, value in _SMALL.items() if value not in (1, 2, 3, 5, 8, 9, 12)}
+    | {
+        f"{word}th": value
+        for word, value in SMALL_NUMBERS.items()
+        if value not in (1, 2, 3, 5, 8, 9, 12)
+    }
     | {f"{word[:-1]}ieth": 10 * value for value, word in enumerate(_TENS, 2)}
 )
 _WORD = re.compile(r"[\s\-]*([A-Za-z]+)")
@@ -31,7 +35,9 @@ _CHANGING = frozenset(
     """half halves quarter quarters thirds fourths fifths sixths sevenths eighths ninths tenths
     hundredth hundredths thousandth thousandths percent point and or to of plus minus times over by
     more less fewer squared cubed factorial pair pairs gross""".split()
-) | (frozenset((*_SMALL, *_GROUPS, *_SCALES, *_ORDINALS)) - {"second"})  # which is a unit too
+) | (
+    frozenset((*SMALL_NUMBERS, *_GROUPS, *_SCALES, *_ORDINALS)) - {"second"}
+)  # which is a unit too
 
 
 class NumberInWords(NamedTuple):
@@ -82,11 +88,11 @@ def _words_of(text: str):
 
 def _add_word(word: str, last: str, total: int, group: int) -> tuple[int, int] | None:
     """Returns the total and the group with one word more; None if it does not continue a number."""
-    can_add = last not in _SMALL or (last in _TENS and 0 < _SMALL.get(word, 10) < 10)
-    if word in _SMALL and can_add:
-        return total, group + _SMALL[word]
+    can_add = last not in SMALL_NUMBERS or (last in _TENS and 0 < SMALL_NUMBERS.get(word, 10) < 10)
+    if word in SMALL_NUMBERS and can_add:
+        return total, group + SMALL_NUMBERS[word]
     if word in _ORDINALS and last not in ("a", "an"):  # a fifth is a part
-        can_add = last not in _SMALL or (last in _TENS and _ORDINALS[word] < 10)
+        can_add = last not in SMALL_NUMBERS or (last in _TENS and _ORDINALS[word] < 10)
         return (total, group + _ORDINALS[word]) if can_add else None
     if word in _GROUPS and group < 100 and last not in _GROUPS:
         return total, (group or 1) * _GROUPS[word]

@@ -99,10 +99,10 @@ def read_numeral(match: re.Match[str], *, counting: bool = True) -> str | None:
     return "-" + digits if "-" in sign and digits != "0" else digits
 
 
-def join_digit_groups(text: str) -> str:
+def drop_group_separators(text: str) -> str:
     """Takes the separators out of the grouped digits of a text.
 
-    >>> join_digit_groups("12 500 and 1,25,000.5")
+    >>> drop_group_separators("12 500 and 1,25,000.5")
     '12500 and 125000.5'
     """
     return _SEPARATED.sub(lambda match: re.sub("[^0-9]", "", match[0]), text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from papo_jax.grading import judge
+from tests.support.boxed_answers import judge_boxed
 
 RIGHT = [
     ("x+2y-3=0", r"y=\frac{3-x}{2}"),
@@ -115,9 +115,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("reference", "answer"), RIGHT)
 def test_right(reference, answer):
-    assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "right"
+    assert judge_boxed(reference, answer) == "right"
 
 
 @pytest.mark.parametrize(("reference", "answer"), WRONG)
 def test_wrong(reference, answer):
-    assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "wrong"
+    assert judge_boxed(reference, answer) == "wrong"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from papo_jax.grading import judge
+from tests.support.boxed_answers import judge_boxed
 
 RIGHT = [
     (r"\$5", r"\$5\text{ dollars}"),
@@ -107,9 +107,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("reference", "answer"), RIGHT)
 def test_right(reference, answer):
-    assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "right"
+    assert judge_boxed(reference, answer) == "right"
 
 
 @pytest.mark.parametrize(("reference", "answer"), WRONG)
 def test_wrong(reference, answer):
-    assert judge("math", reference, rf"so it is $\boxed{{{answer}}}$.").verdict == "wrong"
+    assert judge_boxed(reference, answer) == "wrong"

@@ -14,7 +14,7 @@ from fractions import Fraction
 from papo_jax.grading.math_answers.measures.money_signs import NUMBER
 from papo_jax.grading.wording.latex_decoration import Shown, show_contents
 from papo_jax.grading.wording.multipliers import MULTIPLIERS
-from papo_jax.grading.wording.number_words import read_number_words
+from papo_jax.grading.wording.number_words import SMALL_NUMBERS, read_number_words
 
 _FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp"
 _FUNCTION = re.compile(_FUNCTIONS)
@@ -24,9 +24,8 @@ _BARE_FUNCTION = re.compile(
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '/.-]|\^[23])*")  # or a unit, such as km/h
 _OR = re.compile(r",?\s*(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])\s*", re.IGNORECASE)
 _AND_IN_NUMBER = re.compile(  # one hundred and five
-    r"(hundred|thousand|million|billion)\s+and\s+(?=(?:one|two|three|four|five|six|seven|eight|nine"
-    r"|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
-    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty)(?![A-Za-z]))",
+    r"(hundred|thousand|million|billion)\s+and\s+"
+    rf"(?=(?:{'|'.join(word for word, value in SMALL_NUMBERS.items() if value)})(?![A-Za-z]))",
     re.IGNORECASE,
 )
 _AND_A_HALF = re.compile(r"\s*(?:\}\s*)?\band\s+(?:a|one)[ -]half(?![A-Za-z])", re.IGNORECASE)
@@ -77,7 +76,7 @@ _PLAIN_ORDINAL = re.compile(
 _VALUE_WORDS = re.compile(r"(?:^|(?<=[=,;(\[{<>:]))(\s*-?\s*)«([^«»]*)»")
 _ALPHABETS = (r"\mathbb", r"\mathcal", r"\mathfrak", r"\mathscr")  # of which \mathbb{R} is a set
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion"}
-_NUMERATORS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "": 1}
+_NUMERATORS = SMALL_NUMBERS | {"a": 1, "": 1}
 _PARTS = {word: factor for word, factor in MULTIPLIERS.items() if factor < 1} | dict.fromkeys(
     ("quarter", "quarters"), Fraction(1, 4)
 )
