@@ -123,6 +123,11 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     _replace_file(path, json.dumps(_plain_value(value), indent=2, allow_nan=False).encode() + b"\n")
 
 
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file in one move."""
+    _replace_file(path, content)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes text as UTF-8 in one move; a lone surrogate, which UTF-8 lacks, is spelled out."""
     _replace_file(path, text.encode("utf-8", errors="backslashreplace"))

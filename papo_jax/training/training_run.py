@@ -120,7 +120,10 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         # be those that it began with, and so must the tokenizer's side.
         base = load_policy(settings, mesh)
         began = run_identity.read_beginning(workdir)
-        store = run_problems.encode_prompts(settings, base, problems.train.train, moment=began)
+        task = problems.train
+        store = run_problems.encode_prompts(
+            settings, base, task.train, moment=began, fingerprint=task.fingerprint
+        )
         eval_store = run_problems.encode_prompts(settings, base, problems.eval_set, moment=began)
         # Not those of the evaluation set: `evaluation.json` says which problems it is of.
         stores = {"training": store}

@@ -12,9 +12,9 @@ from typing import NamedTuple
 _TIME = re.compile(
     r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d))?(?::(?P<second>[0-5]\d))?(?:«(?P<words>[^«»]*)»)?"
 )
-_HALVES: dict[str, int] = dict.fromkeys(
-    ("am", "a m", "in the morning", "midnight"), 0
-) | dict.fromkeys(("pm", "p m", "in the afternoon", "in the evening", "noon"), 12)
+_HALVES = {"am": 0, "a m": 0, "in the morning": 0, "midnight": 0} | dict.fromkeys(
+    ("pm", "p m", "in the afternoon", "in the evening", "noon"), 12
+)
 _NAMED = {"«noon»": 720.0, "«midnight»": 0.0}
 _HALF_DAY = 720.0  # minutes
 
