@@ -1,7 +1,9 @@
 """Settings of the whole test run, and a small stored policy that its runs start from."""
 
 import contextlib
+import ctypes
 import dataclasses
+import gc
 import os
 import pathlib
 
@@ -15,6 +17,8 @@ from tests.support.seeds import SEED
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+MOST_MEMORY = 2**30  # bytes of a test process, above which it drops what it has compiled
+
 # The same examples on every machine and in every run; under another PAPO_TEST_SEED new ones.
 hypothesis.settings.register_profile("stored", derandomize=SEED == 0, deadline=None)
 hypothesis.settings.load_profile("stored")
@@ -24,6 +28,21 @@ hypothesis.settings.load_profile("stored")
 def doctest_names(doctest_namespace):
     """Docstring examples may use these names without importing them."""
     doctest_namespace.update(jax=jax, jnp=jnp, np=np)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_dropped():
+    """Drops a module's compiled programs once the process has grown: they are seldom used again."""
+    yield
+    statm = pathlib.Path("/proc/self/statm")
+    if not statm.exists():  # not Linux
+        return
+    resident_pages = int(statm.read_text().split()[1])
+    if resident_pages * os.sysconf("SC_PAGE_SIZE") > MOST_MEMORY:
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
