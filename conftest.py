@@ -108,10 +108,10 @@ def small_overrides(policy_directory):
 @pytest.fixture(scope="session")
 def small(small_overrides):
     """A function from further overrides to the settings of a run of seconds."""
-    from papo_jax.config import settings
+    from papo_jax.config import default_settings
     from papo_jax.methods import presets
 
-    def make(overrides=None, /) -> settings.Settings:
+    def make(overrides=None, /) -> default_settings.Settings:
         values = {**small_overrides, **(overrides or {})}
         numbers = {
             key.removeprefix("method."): value
@@ -119,7 +119,7 @@ def small(small_overrides):
             if key.startswith("method.")
         }
         method = presets.get(numbers.pop("name", "papo"), **numbers)
-        made = settings.Settings(method=method)
+        made = default_settings.Settings(method=method)
         for key, value in values.items():
             section, _, name = key.rpartition(".")
             if section == "method":

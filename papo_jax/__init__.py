@@ -7,8 +7,8 @@ process which only grades never pays for JAX.
 import importlib
 
 _MODULES = frozenset(
-    """commands config evaluation errors grading inspection learner methods models parallel polarity
-    report rollout tasks telemetry training""".split()
+    """commands config errors evaluation grading inspection learner mesh_rules methods models
+    polarity report rollout tasks telemetry training""".split()
 )
 
 

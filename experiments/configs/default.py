@@ -8,8 +8,8 @@ another processor, which rounds differently), pass@8 from 0.94 to 0.92, and entr
 0.12 nats: the policy learns to work its answers out. A learning rate of 1e-4 peaks at step 20 and
 falls again, and 3e-4 collapses.
 
-Every setting is declared, with its default, in papo_jax/config/settings.py. The values below are
-those defaults, which a test checks; they are here to be read, copied and changed.
+Every setting is declared, with its default, in papo_jax/config/default_settings.py. The values
+below are those defaults, which a test checks; they are here to be read, copied and changed.
 """
 
 from papo_jax.config import config_dict

@@ -4,16 +4,16 @@ import contextlib
 import pathlib
 from typing import Any
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.config import config_dict
 from papo_jax.config.checks import check_settings
 from papo_jax.config.command_line import Command
-from papo_jax.config.settings import Settings, flatten_dotted, to_dict
+from papo_jax.config.default_settings import Settings, flatten_dotted, to_dict
 from papo_jax.errors import InputError
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.telemetry import progress
 from papo_jax.training import programs, resume_checks, run_directory, run_identity
-from papo_jax.training.checkpoints import checkpoint_reading
+from papo_jax.training.checkpoints import checkpoint_candidates
 from papo_jax.training.learner_parts import attach_adapters, load_policy, make_scorer
 from papo_jax.training.problems import run_problems
 from papo_jax.training.training_run import describe_origin, make_evaluator, open_pool
@@ -52,7 +52,7 @@ def evaluate_policies(command: Command) -> None:
     base = not run_directory.holds_run(workdir)
     settings = config_dict.resolve_settings(command.config) if base else _settings_of_run(command)
     check_settings(settings)
-    mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
+    mesh = mesh_rules.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     asked = run_problems.load_problems(settings, trained=False, base=base)
     with contextlib.ExitStack() as held:
         pool = held.enter_context(open_pool(settings))
@@ -122,12 +122,12 @@ def _output_path(command: Command) -> pathlib.Path:
 def _read_policies(workdir: pathlib.Path, base, model: dict[str, Any]):
     """Yields (step, trained parameters) of last and best checkpoint; without any, the base."""
     place, yielded = workdir / "checkpoints", set()
-    newest = checkpoint_reading.list_newest_first(place)
+    newest = checkpoint_candidates.list_newest_first(place)
     if not newest:
         yield 0, base
-    for candidates in (newest, [*checkpoint_reading.list_best_first(place), *newest]):
+    for candidates in (newest, [*checkpoint_candidates.list_best_first(place), *newest]):
         if yielded.isdisjoint(candidates[:1]):
-            found = checkpoint_reading.read_params(
+            found = checkpoint_candidates.read_params(
                 place, candidates, base, origin={"model": model["fingerprint"]}
             )
             if found and found[0] not in yielded:

@@ -5,15 +5,15 @@ import pathlib
 
 import jax
 
-from papo_jax import models, parallel
-from papo_jax.config.settings import Model
+from papo_jax import mesh_rules, models
+from papo_jax.config.default_settings import Model
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.models import lora
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.telemetry import provenance
 from papo_jax.training import run_directory, run_identity
-from papo_jax.training.checkpoints import checkpoint_reading
+from papo_jax.training.checkpoints import checkpoint_candidates
 
 
 def export_checkpoint(
@@ -30,9 +30,9 @@ def export_checkpoint(
       InputError: if there is no checkpoint, the base model is not what it was, or `output` holds
         files already.
     """
-    parallel.refuse_several_processes()
+    mesh_rules.refuse_several_processes()
     model = _read_model_section(workdir)
-    steps = checkpoint_reading.list_newest_first(workdir / "checkpoints")
+    steps = checkpoint_candidates.list_newest_first(workdir / "checkpoints")
     if not steps:
         raise _no_checkpoint(workdir)
     # Whether it may be written is asked before anything is read, if all is well with the newest.
@@ -89,7 +89,9 @@ def _read_params(
     example: models.Params,
     origin: dict[str, str] | None = None,
 ) -> tuple[int, models.Params]:
-    found = checkpoint_reading.read_params(workdir / "checkpoints", steps, example, origin=origin)
+    found = checkpoint_candidates.read_params(
+        workdir / "checkpoints", steps, example, origin=origin
+    )
     if found is None:
         raise _no_checkpoint(workdir)
     return found

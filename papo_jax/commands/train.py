@@ -5,7 +5,7 @@ import pathlib
 
 from papo_jax.commands.interruption import Interruption
 from papo_jax.config.checks import check_settings, derived_sizes
-from papo_jax.config.settings import Settings
+from papo_jax.config.default_settings import Settings
 from papo_jax.errors import TrainingStopped
 from papo_jax.json_files import finite_number, whole_number
 from papo_jax.learner.state import TrainState

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from papo_jax.config.default_settings import Evaluation, Settings
 from papo_jax.config.local_paths import check_local
-from papo_jax.config.settings import Evaluation, Settings
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, reweighting, signals
 from papo_jax.methods.hyperparameters import unbind_function

@@ -11,7 +11,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from papo_jax.config.settings import Settings, flatten_dotted
+from papo_jax.config.default_settings import Settings, flatten_dotted
 from papo_jax.errors import InputError
 from papo_jax.methods import presets
 from papo_jax.methods.method import Method

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from papo_jax import grading, parallel
-from papo_jax.config.settings import Settings
+from papo_jax import grading, mesh_rules
+from papo_jax.config.default_settings import Settings
 from papo_jax.evaluation.estimators import score_judgments
 from papo_jax.evaluation.eval_set import describe_eval_set
 from papo_jax.evaluation.judging import judge_completions
@@ -130,7 +130,7 @@ class Evaluator:
         settings, texts, truncated = self.settings, [], 0
         samples = settings.evaluation.samples
         at_once = settings.sequences // settings.rollout_parts
-        parts = parallel.batch_parts(self.mesh)
+        parts = mesh_rules.batch_parts(self.mesh)
         chunk = -(-min(len(self.problems), max(1, at_once // samples)) // parts) * parts
         key = stream_key(jax.random.key_data(jax.random.key(settings.seed)), 0, Stream.EVALUATION)
 

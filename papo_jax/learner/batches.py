@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
-from papo_jax.parallel import Array
+from papo_jax.mesh_rules import Array
 from papo_jax.rollout.generate import Completions, Prompts
 
 

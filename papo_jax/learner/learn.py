@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.learner.batches import Grades, Rollout, UpdateBatch
 from papo_jax.learner.minibatches import UpdatePlan
 from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
@@ -122,12 +122,12 @@ def learn(
     return state._replace(step=state.step + 1), output
 
 
-def take_rows(batch: UpdateBatch, rows: parallel.Array, mesh: Mesh | None = None) -> UpdateBatch:
+def take_rows(batch: UpdateBatch, rows: mesh_rules.Array, mesh: Mesh | None = None) -> UpdateBatch:
     """Returns some rows of a batch, spread over the mesh as the batch is."""
     taken = jax.tree.map(lambda leaf: leaf[rows], batch)
     if mesh is None or mesh.size == 1:
         return taken
-    return jax.lax.with_sharding_constraint(taken, parallel.batch_sharding(mesh))
+    return jax.lax.with_sharding_constraint(taken, mesh_rules.batch_sharding(mesh))
 
 
 def _make_batch(rollout: Rollout, grades: Grades, weighted: WeightedAdvantages) -> UpdateBatch:

@@ -1,7 +1,7 @@
 """Token statistics on a mesh, and a loss on them, from hidden states and the unembedding.
 
 On several devices the sequences are split over `data` and `fsdp` and the vocabulary over `tensor`,
-as the table of `papo_jax.parallel` says. Each device goes over its part of the vocabulary for its
+as the table of `papo_jax.mesh_rules` says. Each device goes over its part of the vocabulary for its
 sequences; numbers of a token are combined by a maximum and a sum, and no device gets another's part
 of the vocabulary.
 
@@ -15,7 +15,7 @@ import jax
 from jax.sharding import Mesh, PartitionSpec
 
 from kernels.token_stats import TokenStats, linear_token_loss, linear_token_stats
-from papo_jax import parallel
+from papo_jax import mesh_rules
 
 PyTree = Any
 
@@ -39,7 +39,7 @@ def token_stats(
       mask: [B, T] boolean; elsewhere the statistics are 0.
       temperature: tau > 0.
       implementation: of `linear_token_stats`.
-      mesh: from `parallel.make_mesh`; None or one device for no splitting.
+      mesh: from `mesh_rules.make_mesh`; None or one device for no splitting.
 
     Returns:
       `TokenStats` of shape [B, T].
@@ -59,7 +59,7 @@ def token_stats(
 
     if mesh is None or mesh.size == 1:
         return local(hidden, unembedding, tokens, mask)
-    rows = PartitionSpec(parallel.RULES["batch"])
+    rows = PartitionSpec(mesh_rules.RULES["batch"])
     specs = (rows, PartitionSpec(axis), rows, rows)
     return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=rows)(
         hidden, unembedding, tokens, mask
@@ -106,9 +106,9 @@ def token_loss(
 
     def on_device(*arguments):
         total, stats = local(*arguments)
-        return jax.lax.psum(total, parallel.RULES["batch"]), stats
+        return jax.lax.psum(total, mesh_rules.RULES["batch"]), stats
 
-    rows = PartitionSpec(parallel.RULES["batch"])
+    rows = PartitionSpec(mesh_rules.RULES["batch"])
     specs = (rows, PartitionSpec(axis), rows, rows, rows)
     mapped = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=(PartitionSpec(), rows))
     return mapped(hidden, unembedding, tokens, mask, context)
@@ -118,5 +118,5 @@ def _vocabulary_axis(mesh: Mesh | None, unembedding: jax.Array) -> str | None:
     """The mesh axis that splits the vocabulary, or None if it stays whole."""
     if mesh is None:
         return None
-    axis = parallel.partition_spec(mesh, ("vocabulary", None), unembedding.shape)[0]
+    axis = mesh_rules.partition_spec(mesh, ("vocabulary", None), unembedding.shape)[0]
     return axis if axis is not None and mesh.shape[axis] > 1 else None

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from papo_jax.models import rope
-from papo_jax.models.logical_axes import ADAPTER_SUFFIXES, NUM_INPUT_AXES
 from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.param_axes import ADAPTER_SUFFIXES, NUM_INPUT_AXES
 
 
 class AttentionContext(NamedTuple):

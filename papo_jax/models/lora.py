@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 from jax.sharding import Mesh
 
-from papo_jax import parallel
-from papo_jax.models.logical_axes import ADAPTER_SUFFIXES, LOGICAL_AXES
+from papo_jax import mesh_rules
 from papo_jax.models.model_config import LORA_TARGETS, LoraConfig
+from papo_jax.models.param_axes import ADAPTER_SUFFIXES, LOGICAL_AXES
 from papo_jax.models.policy import Params, Policy, draw_params, flatten_params, make_abstract_model
 
 _HUGGINGFACE_NAMES = {
@@ -63,7 +63,7 @@ def attach_adapters(
     config = dataclasses.replace(policy.config, lora=lora)
     graph, shapes = make_abstract_model(config)
     adapters, _ = split_params(shapes, lora)
-    shardings = parallel.param_shardings(mesh, adapters, LOGICAL_AXES) if mesh else None
+    shardings = mesh_rules.param_shardings(mesh, adapters, LOGICAL_AXES) if mesh else None
 
     def draw_adapters(key):
         # The weights of this fresh model are not used, so the compiler leaves them out.

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict
 
+from papo_jax.mesh_rules import Array
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.transformer import Transformer
-from papo_jax.parallel import Array
 
 Params = dict[str, Any]  # nested
 ParamPath = tuple[str, ...]  # of a parameter in the nested dict, ("blocks", "mlp", "up")

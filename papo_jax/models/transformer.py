@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from papo_jax.mesh_rules import Array
 from papo_jax.models import rope
 from papo_jax.models.kv_cache import KVCache
 from papo_jax.models.layers import MLP, Attention, AttentionContext, RMSNorm, draw_weight
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.parallel import Array
 
 _REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,

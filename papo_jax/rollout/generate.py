@@ -12,9 +12,9 @@ import numpy as np
 from flax import nnx
 
 from kernels.token_stats import token_stats
+from papo_jax.mesh_rules import Array
 from papo_jax.models import kv_cache
 from papo_jax.models.kv_cache import KVCache
-from papo_jax.parallel import Array
 from papo_jax.rollout import sampling
 
 PAD = 0  # in slots that hold no token; no result depends on its value

@@ -8,16 +8,16 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from papo_jax import models, parallel
-from papo_jax.config.settings import Settings
+from papo_jax import mesh_rules, models
+from papo_jax.config.default_settings import Settings
 from papo_jax.learner.learn import Learner
 from papo_jax.learner.minibatches import plan_updates
 from papo_jax.learner.parameter_polarity import adam_preconditioner
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import Stream, TrainState, init_state, make_optimizer, stream_key
 from papo_jax.models import lora
-from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import LoraConfig
+from papo_jax.models.param_axes import LOGICAL_AXES
 from papo_jax.rollout.chat_checks import add_turn_end
 from papo_jax.training import programs
 from papo_jax.training.problems.run_problems import make_chat_options
@@ -64,7 +64,7 @@ def build_learner(settings: Settings, base: models.Policy, mesh: Mesh) -> Learne
         trained=trained,
         optimizer=optimizer,
         shapes=shapes,
-        shardings=parallel.param_shardings(mesh, shapes, LOGICAL_AXES),
+        shardings=mesh_rules.param_shardings(mesh, shapes, LOGICAL_AXES),
         scorer=scorer,
         # Under LoRA these are the adapters alone, as they begin: the frozen weights serve the
         # policy and its reference.

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh, NamedSharding
 
-from papo_jax import parallel
-from papo_jax.config.settings import Settings
+from papo_jax import mesh_rules
+from papo_jax.config.default_settings import Settings
 from papo_jax.learner import entropy_change
 from papo_jax.learner.batches import (
     Rollout,
@@ -24,7 +24,7 @@ from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.learner.state import TrainState
 from papo_jax.learner.weighted_advantages import WeightedAdvantages
 from papo_jax.models import Policy, lora
-from papo_jax.models.logical_axes import LOGICAL_AXES
+from papo_jax.models.param_axes import LOGICAL_AXES
 from papo_jax.rollout.generate import Completions, Prompts, generate
 
 
@@ -65,8 +65,11 @@ def build_programs(
       `Programs`.
     """
     mesh = _require_mesh(scorer)
-    replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
-    state_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    replicated, batch_sharded = (
+        mesh_rules.replicated_sharding(mesh),
+        mesh_rules.batch_sharding(mesh),
+    )
+    state_shardings = mesh_rules.param_shardings(mesh, example, LOGICAL_AXES)
     param_shardings = state_shardings.params
     scorer_shardings = shard_scorer(scorer)
 
@@ -139,7 +142,10 @@ def build_eval_sampler(
       The program, compiled on first use.
     """
     mesh = _require_mesh(scorer)
-    replicated, batch_sharded = parallel.replicated_sharding(mesh), parallel.batch_sharding(mesh)
+    replicated, batch_sharded = (
+        mesh_rules.replicated_sharding(mesh),
+        mesh_rules.batch_sharding(mesh),
+    )
 
     def sample(params, prompts: Prompts, key: jax.Array, scorer: PolicyScorer) -> Completions:
         return generate(
@@ -153,7 +159,7 @@ def build_eval_sampler(
             max_new_tokens=settings.rollout.max_new_tokens,
         )
 
-    param_shardings = parallel.param_shardings(mesh, example, LOGICAL_AXES)
+    param_shardings = mesh_rules.param_shardings(mesh, example, LOGICAL_AXES)
     return _bind_scorer(
         sample,
         scorer,
@@ -165,7 +171,7 @@ def build_eval_sampler(
 def shard_scorer(scorer: PolicyScorer) -> PolicyScorer:
     """Returns the shardings of the parameters that a scorer holds."""
     shard = functools.partial(
-        parallel.param_shardings, _require_mesh(scorer), logical_axes=LOGICAL_AXES
+        mesh_rules.param_shardings, _require_mesh(scorer), logical_axes=LOGICAL_AXES
     )
     return dataclasses.replace(scorer, frozen=shard(scorer.frozen))
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.evaluation.judging import judge_completions
 from papo_jax.grading.judgment import Judgment
 from papo_jax.learner.batches import Grades, Rollout, Trajectories
@@ -236,7 +236,7 @@ def _widen_prompts(trajectories: Trajectories, width: int) -> Trajectories:
 def _move_to_devices(rollout: GradedRollout, mesh: Mesh) -> GradedRollout:
     """Moves the arrays that the learner reads onto the mesh."""
     trajectories, stats = jax.device_put(
-        (rollout.trajectories, rollout.stats), parallel.batch_sharding(mesh)
+        (rollout.trajectories, rollout.stats), mesh_rules.batch_sharding(mesh)
     )
     return rollout._replace(trajectories=trajectories, stats=stats)
 

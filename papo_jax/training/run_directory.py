@@ -6,7 +6,7 @@ import pathlib
 import shutil
 from typing import IO, Any
 
-from papo_jax.config.settings import flatten_dotted
+from papo_jax.config.default_settings import flatten_dotted
 from papo_jax.errors import InputError
 from papo_jax.json_files import read_object
 from papo_jax.telemetry import runfiles

@@ -7,11 +7,11 @@ from typing import IO, NamedTuple
 
 import jax
 
-from papo_jax.config.settings import Settings
+from papo_jax.config.default_settings import Settings
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.schema import Evaluation
 from papo_jax.training import run_directory
-from papo_jax.training.checkpoints import checkpoint
+from papo_jax.training.checkpoints import save_restore
 from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord
 from papo_jax.training.file_extents import describe_losses
 from papo_jax.training.learner_parts import LearnerParts
@@ -30,7 +30,7 @@ class RunFiles(NamedTuple):
 
     lock: IO[str]
     evaluations: EvaluationFile | None
-    checkpoints: checkpoint.Checkpoints
+    checkpoints: save_restore.Checkpoints
 
 
 def open_run_files(
@@ -53,7 +53,7 @@ def open_run_files(
     evaluations = None
     if settings.evaluation.every:
         evaluations = EvaluationFile(workdir / "evaluation.json", evaluation)
-    checkpoints = checkpoint.Checkpoints(
+    checkpoints = save_restore.Checkpoints(
         workdir / "checkpoints", keep=settings.checkpoint.keep, origin=fingerprints
     )
     return RunFiles(lock=lock, evaluations=evaluations, checkpoints=checkpoints)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from papo_jax import grading, models, parallel
-from papo_jax.config.settings import Settings, to_dict
+from papo_jax import grading, mesh_rules, models
+from papo_jax.config.default_settings import Settings, to_dict
 from papo_jax.evaluation.evaluation_file import EvaluationFile
 from papo_jax.evaluation.evaluator import Evaluator
 from papo_jax.learner.policy_scorer import PolicyScorer
@@ -22,7 +22,7 @@ from papo_jax.rollout.generate import Completions, Prompts
 from papo_jax.rollout.prompts import Integers, PromptStore
 from papo_jax.telemetry import provenance
 from papo_jax.training import programs, resume_checks, run_directory, run_identity
-from papo_jax.training.checkpoints import checkpoint, checkpoint_arrays
+from papo_jax.training.checkpoints import checkpoint_arrays, save_restore
 from papo_jax.training.checkpoints.checkpoint_record import CheckpointRecord
 from papo_jax.training.learner_parts import LearnerParts, build_learner, load_policy
 from papo_jax.training.problems import run_problems
@@ -65,7 +65,7 @@ class TrainingRun:
     scorer: PolicyScorer
     reference: models.Params | None
     programs: programs.Programs
-    checkpoints: checkpoint.Checkpoints
+    checkpoints: save_restore.Checkpoints
     initial: TrainState
     lock: IO[str]
 
@@ -109,7 +109,7 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
     run_directory.check_owner(workdir, config)
     resume_checks.check_rows(workdir)
     resume_checks.check_checkpoints(workdir)
-    mesh = parallel.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
+    mesh = mesh_rules.make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     problems = run_problems.load_problems(settings)
     with contextlib.ExitStack() as stack:  # closes what was opened if anything fails
         # 1. Graders, tested on the tasks' reference answers.

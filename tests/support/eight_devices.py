@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.commands.train import train_policy
-from papo_jax.config.settings import Settings
+from papo_jax.config.default_settings import Settings
 from papo_jax.learner.batches import Grades, Rollout, Trajectories, UpdateBatch
 from papo_jax.learner.gradients import LossFunction, compute_gradients
 from papo_jax.learner.learn import take_rows
@@ -24,7 +24,7 @@ from papo_jax.learner.parameter_polarity import compute_unit_parameter_polarity
 from papo_jax.learner.weighted_advantages import compute_weighted_advantages
 from papo_jax.methods import phase, presets
 from papo_jax.methods.hyperparameters import bound_hyperparameters, unbind_function
-from papo_jax.models.logical_axes import LOGICAL_AXES
+from papo_jax.models.param_axes import LOGICAL_AXES
 from papo_jax.report import report_page
 from papo_jax.telemetry import runfiles
 from papo_jax.training.training_run import TrainingRun, prepare_run
@@ -96,7 +96,7 @@ LOW = phase.init()._replace(
 
 def on_mesh(settings: Settings, sizes: tuple[int, int, int]) -> Settings:
     """The settings on a mesh."""
-    mesh = dataclasses.replace(settings.mesh, **dict(zip(parallel.AXES, sizes, strict=True)))
+    mesh = dataclasses.replace(settings.mesh, **dict(zip(mesh_rules.AXES, sizes, strict=True)))
     return dataclasses.replace(settings, mesh=mesh)
 
 
@@ -110,8 +110,8 @@ def gradient_program(prepared: TrainingRun, method: str = "dapo"):
         return compute_gradients(params, batch, make_key(6), scorer, loss=loss)
 
     rows, whole = (
-        parallel.batch_sharding(prepared.mesh),
-        parallel.replicated_sharding(prepared.mesh),
+        mesh_rules.batch_sharding(prepared.mesh),
+        mesh_rules.replicated_sharding(prepared.mesh),
     )
     return jax.jit(compute, in_shardings=(params, rows), out_shardings=(params, whole))
 
@@ -124,15 +124,15 @@ def parameter_polarity_program(prepared: TrainingRun):
     def compute(params, rows):
         return compute_unit_parameter_polarity(params, None, rows, scorer)
 
-    rows = parallel.batch_sharding(prepared.mesh)
+    rows = mesh_rules.batch_sharding(prepared.mesh)
     return jax.jit(compute, in_shardings=(params, rows), out_shardings=rows)
 
 
 def take_program(prepared: TrainingRun):
     """(batch, rows) -> batch of those rows."""
     rows, whole = (
-        parallel.batch_sharding(prepared.mesh),
-        parallel.replicated_sharding(prepared.mesh),
+        mesh_rules.batch_sharding(prepared.mesh),
+        mesh_rules.replicated_sharding(prepared.mesh),
     )
     return jax.jit(
         functools.partial(take_rows, mesh=prepared.mesh),
@@ -163,8 +163,8 @@ def weights_apart(prepared: TrainingRun, name: str, rollout: Rollout) -> dict[st
 
     arguments = (rollout, make_grades(rewards), LOW, make_key(7), unit)
     rows, whole = (
-        parallel.batch_sharding(prepared.mesh),
-        parallel.replicated_sharding(prepared.mesh),
+        mesh_rules.batch_sharding(prepared.mesh),
+        mesh_rules.replicated_sharding(prepared.mesh),
     )
     rollout_sharding = Rollout(trajectories=rows, stats=rows, entropy=whole)
     placed = jax.jit(weigh, in_shardings=(rollout_sharding, rows, whole, whole, rows))
@@ -238,7 +238,7 @@ def measure(settings: Settings, mesh: str, place: pathlib.Path) -> dict:
         lambda leaf: leaf + np.float32(1e-3) * rng.normal(size=leaf.shape).astype(np.float32),
         params,
     )
-    placed = jax.device_put(moved, parallel.param_shardings(many.mesh, moved, LOGICAL_AXES))
+    placed = jax.device_put(moved, mesh_rules.param_shardings(many.mesh, moved, LOGICAL_AXES))
     change = hide(one.programs.measure_entropy_change(params, moved, trajectories))
     there = hide(many.programs.measure_entropy_change(state.params, placed, trajectories))
     drawn, _ = many.programs.sample(state.params, prompts, key)

@@ -13,14 +13,14 @@ import pytest
 from papo_jax.errors import InputError
 from papo_jax.learner import state
 from papo_jax.training.checkpoints import checkpoint_record
-from papo_jax.training.checkpoints.checkpoint import Checkpoints
 from papo_jax.training.checkpoints.checkpoint_arrays import abstract_state
-from papo_jax.training.checkpoints.checkpoint_reading import (
+from papo_jax.training.checkpoints.checkpoint_candidates import (
     list_best_first,
     list_newest_first,
     read_params,
 )
 from papo_jax.training.checkpoints.checkpoint_scores import read_saved_steps
+from papo_jax.training.checkpoints.save_restore import Checkpoints
 from tests.support import damages
 from tests.support.seeds import SEED, make_rng
 

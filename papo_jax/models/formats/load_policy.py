@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.errors import InputError
 from papo_jax.models.formats import hf_directory, safetensors_read, stored_sizes
 from papo_jax.models.formats.hf_config import parse_hf_config, read_config_fields
@@ -18,8 +18,8 @@ from papo_jax.models.formats.hf_tokenizer import (
     read_tokenizer,
 )
 from papo_jax.models.formats.policy_location import locate_policy
-from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.param_axes import LOGICAL_AXES
 from papo_jax.models.policy import Params, Policy, PolicySource, make_abstract_model
 
 ParamsReader = Callable[..., Params]  # (shapes, shardings=None) -> parameters
@@ -52,7 +52,7 @@ def load(
       InputError: if nothing is there, or what is there is damaged or not supported.
     """
     policy, read_params = _open_policy(path, dtype=dtype, param_dtype=param_dtype, remat=remat)
-    shardings = parallel.param_shardings(mesh, policy.params, LOGICAL_AXES) if mesh else None
+    shardings = mesh_rules.param_shardings(mesh, policy.params, LOGICAL_AXES) if mesh else None
     return dataclasses.replace(policy, params=read_params(policy.params, shardings))
 
 

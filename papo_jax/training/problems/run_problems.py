@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from papo_jax import grading, tasks
-from papo_jax.config.settings import Settings
+from papo_jax.config.default_settings import Settings
 from papo_jax.errors import InputError
 from papo_jax.evaluation.eval_set import eval_set_fingerprint
 from papo_jax.grading import Judgment

@@ -12,7 +12,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from jax.sharding import PartitionSpec
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.models.formats import (
     hf_directory,
     hf_weight_map,
@@ -20,8 +20,8 @@ from papo_jax.models.formats import (
     safetensors_read,
     safetensors_write,
 )
-from papo_jax.models.logical_axes import LOGICAL_AXES
 from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.param_axes import LOGICAL_AXES
 from papo_jax.models.policy import make_abstract_model
 from tests.support.checkpoints import CONFIG, make_params, read_contents
 from tests.support.forced_devices import device_environment
@@ -114,7 +114,7 @@ def measure_split(directory):
     for mesh, held, entries in (((1, 4, 2), "float32", 2**23), ((2, 2, 2), "bfloat16", 700)):
         load_sharded.PIECE_ENTRIES = entries
         shapes = make_abstract_model(CONFIG, held)[1]
-        shardings = parallel.param_shardings(parallel.make_mesh(*mesh), shapes, LOGICAL_AXES)
+        shardings = mesh_rules.param_shardings(mesh_rules.make_mesh(*mesh), shapes, LOGICAL_AXES)
         source = safetensors_read.open_directory(directory)
         counts = {name: np.zeros(shape[0], int) for name, shape in source.shapes.items()}
 
@@ -218,8 +218,8 @@ def measure_peak(directory, size, held, entries=None):
     if entries:
         load_sharded.PIECE_ENTRIES = int(entries)
     shapes = make_abstract_model(globals()[size], held)[1]
-    mesh = parallel.make_mesh(1, 4, 2) if jax.device_count() == 8 else None
-    shardings = parallel.param_shardings(mesh, shapes, LOGICAL_AXES) if mesh else None
+    mesh = mesh_rules.make_mesh(1, 4, 2) if jax.device_count() == 8 else None
+    shardings = mesh_rules.param_shardings(mesh, shapes, LOGICAL_AXES) if mesh else None
     resident, anonymous = read_memory("status", "VmRSS"), read_memory("smaps_rollup", "Anonymous")
     params = hf_directory.read_params(directory, shapes, shardings)
     return {

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from papo_jax import parallel
+from papo_jax import mesh_rules
 from papo_jax.errors import InputError
-from papo_jax.models.logical_axes import LOGICAL_AXES
+from papo_jax.models.param_axes import LOGICAL_AXES
 
 
 def mesh(data=1, fsdp=1, tensor=1):
     """A mesh of any size, without its devices."""
-    return AbstractMesh((data, fsdp, tensor), parallel.AXES, axis_types=(AxisType.Auto,) * 3)
+    return AbstractMesh((data, fsdp, tensor), mesh_rules.AXES, axis_types=(AxisType.Auto,) * 3)
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,19 @@ def mesh(data=1, fsdp=1, tensor=1):
     ],
 )
 def test_spec(logical, shape, expected):
-    assert parallel.partition_spec(mesh(2, 2, 2), logical, shape) == PartitionSpec(*expected)
+    assert mesh_rules.partition_spec(mesh(2, 2, 2), logical, shape) == PartitionSpec(*expected)
 
 
 def test_several_processes_are_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 4)
     monkeypatch.setattr(jax, "process_index", lambda: 2)
     with pytest.raises(InputError, match="this is process 2 of 4; .* start one process"):
-        parallel.make_mesh()
+        mesh_rules.make_mesh()
 
 
 def test_spec_wants_a_name_a_dimension():
     with pytest.raises(ValueError):
-        parallel.partition_spec(mesh(), ("width",), (3, 4))
+        mesh_rules.partition_spec(mesh(), ("width",), (3, 4))
 
 
 def test_param_shardings_of_parameters_and_optimizer():
@@ -59,9 +59,9 @@ def test_param_shardings_of_parameters_and_optimizer():
         "count": shape((), np.int32),
         "unknown": shape((4, 4), np.float32),
     }
-    one = parallel.make_mesh()
+    one = mesh_rules.make_mesh()
     found = jax.tree.map(
-        lambda sharding: sharding.spec, parallel.param_shardings(one, tree, LOGICAL_AXES)
+        lambda sharding: sharding.spec, mesh_rules.param_shardings(one, tree, LOGICAL_AXES)
     )
     assert found["embedding"] == PartitionSpec("tensor", "fsdp")
     assert found["blocks"]["attention"]["query"] == PartitionSpec(
@@ -70,27 +70,27 @@ def test_param_shardings_of_parameters_and_optimizer():
     assert found["blocks"]["norm"]["scale"] == PartitionSpec(None, None)
     assert found["count"] == PartitionSpec()
     assert found["unknown"] == PartitionSpec(None, None)
-    moments = parallel.param_shardings(one, ({"mu": tree, "nu": tree},), LOGICAL_AXES)
+    moments = mesh_rules.param_shardings(one, ({"mu": tree, "nu": tree},), LOGICAL_AXES)
     assert moments[0]["mu"]["embedding"].spec == PartitionSpec("tensor", "fsdp")
 
 
 def test_one_device_is_a_mesh():
-    one = parallel.make_mesh()
+    one = mesh_rules.make_mesh()
     assert dict(one.shape) == {"data": 1, "fsdp": 1, "tensor": 1}
-    assert parallel.batch_parts(one) == 1
-    assert parallel.replicated_sharding(one).spec == PartitionSpec()
-    assert parallel.batch_sharding(one).spec == PartitionSpec(("data", "fsdp"))
+    assert mesh_rules.batch_parts(one) == 1
+    assert mesh_rules.replicated_sharding(one).spec == PartitionSpec()
+    assert mesh_rules.batch_sharding(one).spec == PartitionSpec(("data", "fsdp"))
     assert set(one.axis_types) == {AxisType.Auto}
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, -1, 1)])
 def test_mesh_refuses_sizes_below_one(sizes):
     with pytest.raises(InputError, match="at least 1"):
-        parallel.make_mesh(*sizes)
+        mesh_rules.make_mesh(*sizes)
 
 
 def test_mesh_refuses_more_devices_than_there_are():
     with pytest.raises(
         InputError, match=rf"4096 x 1 x 2 needs 8192 devices; this machine has {jax.device_count()}"
     ):
-        parallel.make_mesh(4096, 1, 2)
+        mesh_rules.make_mesh(4096, 1, 2)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from papo_jax.learner.state import TrainState
 from papo_jax.training.checkpoints import checkpoint_arrays, checkpoint_folder
-from papo_jax.training.checkpoints.checkpoint_reading import (
+from papo_jax.training.checkpoints.checkpoint_candidates import (
     best_step,
     read_first_whole,
     warn_of_broken,

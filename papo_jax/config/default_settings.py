@@ -156,7 +156,7 @@ class Diagnostics:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Parts of the device mesh; see `papo_jax.parallel`."""
+    """Parts of the device mesh; see `papo_jax.mesh_rules`."""
 
     data: int = 1
     fsdp: int = 1

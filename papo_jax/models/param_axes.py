@@ -1,4 +1,4 @@
-"""Logical axes of parameters by name; `papo_jax.parallel` maps them to mesh axes."""
+"""Logical axes of parameters by name; `papo_jax.mesh_rules` maps them to mesh axes."""
 
 from papo_jax.models.model_config import LORA_TARGETS
 
