@@ -17,7 +17,7 @@ from papo_jax.rollout.chat import ChatOptions
 from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks import Task, overlap
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.problems import kept_prompts
+from papo_jax.training.problems import prompt_token_cache
 from papo_jax.training.problems.grader_check import check_reference_answers
 from papo_jax.training.problems.grader_check_record import locate_record
 
@@ -184,12 +184,12 @@ def encode_prompts(
       InputError: if one does not fit the settings or the model.
     """
     chat = dataclasses.replace(make_chat_options(settings), moment=moment)
-    key = kept_prompts.make_key(policy, chat, fingerprint) if fingerprint else None
-    store = kept_prompts.read_prompts(key) if key else None
+    key = prompt_token_cache.make_key(policy, chat, fingerprint) if fingerprint else None
+    store = prompt_token_cache.read_prompts(key) if key else None
     if store is None:
         store = PromptStore.from_problems(policy.tokenizer, problems, chat)
         if key:
-            kept_prompts.keep_prompts(key, store)
+            prompt_token_cache.keep_prompts(key, store)
     store.check_tokens(policy.config.vocabulary_size)
     room = policy.config.max_positions - settings.rollout.max_new_tokens
     store.check_lengths(max_prompt_tokens=settings.rollout.max_prompt_tokens, max_positions=room)

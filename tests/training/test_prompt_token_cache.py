@@ -10,7 +10,7 @@ from papo_jax import models
 from papo_jax.rollout.chat import ChatOptions
 from papo_jax.rollout.prompts import PromptStore
 from papo_jax.tasks.problem import Problem
-from papo_jax.training.problems import kept_prompts
+from papo_jax.training.problems import prompt_token_cache
 
 PROBLEMS = [Problem(n, f"{n}+{n}=", str(2 * n)) for n in range(50)]
 MONDAY, TUESDAY = datetime.datetime(2026, 11, 30), datetime.datetime(2026, 12, 1)
@@ -30,7 +30,7 @@ def policy(policy_directory):
 
 @pytest.fixture
 def key(policy):
-    return kept_prompts.make_key(policy, ChatOptions(), "f")
+    return prompt_token_cache.make_key(policy, ChatOptions(), "f")
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +38,43 @@ def store(policy):
     return PromptStore.from_problems(policy.tokenizer, PROBLEMS)
 
 
-def test_kept_prompts_are_the_same(cache, key, store):
-    assert kept_prompts.read_prompts(key) is None
-    kept_prompts.keep_prompts(key, store)
-    found = kept_prompts.read_prompts(key)
+def test_prompt_token_cache_are_the_same(cache, key, store):
+    assert prompt_token_cache.read_prompts(key) is None
+    prompt_token_cache.keep_prompts(key, store)
+    found = prompt_token_cache.read_prompts(key)
     assert found is not None and found.fingerprint == store.fingerprint
     for row in (0, 7, 49):
         np.testing.assert_array_equal(found[row], store[row])
-    assert kept_prompts.read_prompts(key.replace('"f"', '"g"')) is None
+    assert prompt_token_cache.read_prompts(key.replace('"f"', '"g"')) is None
 
 
 @pytest.mark.parametrize("place", [0, 100, -30])
 def test_damaged_prompts_are_none(cache, key, store, place):
-    kept_prompts.keep_prompts(key, store)
+    prompt_token_cache.keep_prompts(key, store)
     (path,) = cache.iterdir()
     content = bytearray(path.read_bytes())
     content[place] ^= 0xFF
     path.write_bytes(content)
-    found = kept_prompts.read_prompts(key)
+    found = prompt_token_cache.read_prompts(key)
     assert found is None or found.fingerprint == store.fingerprint
     path.write_bytes(content[: len(content) // 2])
-    assert kept_prompts.read_prompts(key) is None
+    assert prompt_token_cache.read_prompts(key) is None
 
 
 def test_prompts_of_another_key_are_none(cache, key, store):
     """Even where a file of that name holds others."""
-    kept_prompts.keep_prompts(key.replace('"f"', '"g"'), store)
+    prompt_token_cache.keep_prompts(key.replace('"f"', '"g"'), store)
     (path,) = cache.iterdir()
-    path.rename(kept_prompts._locate(key))
-    assert kept_prompts.read_prompts(key) is None
+    path.rename(prompt_token_cache._locate(key))
+    assert prompt_token_cache.read_prompts(key) is None
 
 
 def test_the_key_has_all_that_decides_the_tokens(policy, key):
     other = dataclasses.replace(policy, tokenizer_hashes={"tokenizer.json": "x"})
     found = {
         key,
-        kept_prompts.make_key(policy, ChatOptions(), "g"),
-        kept_prompts.make_key(other, ChatOptions(), "f"),
+        prompt_token_cache.make_key(policy, ChatOptions(), "g"),
+        prompt_token_cache.make_key(other, ChatOptions(), "f"),
     }
     assert len(found) == 3
 
@@ -83,7 +83,7 @@ def test_the_day_counts_where_the_template_writes_it(policy, monkeypatch):
     def keys(template):
         monkeypatch.setattr(policy.tokenizer, "chat_template", template)
         options = [ChatOptions(moment=moment) for moment in (MONDAY, TUESDAY)]
-        return {kept_prompts.make_key(policy, one, "f") for one in options}
+        return {prompt_token_cache.make_key(policy, one, "f") for one in options}
 
     assert len(keys(DATED)) == 2
     plain = keys("{{ messages[-1].content }}")
@@ -92,5 +92,5 @@ def test_the_day_counts_where_the_template_writes_it(policy, monkeypatch):
 
 def test_without_a_place_to_write_nothing_is_kept(cache, key, store):
     cache.parent.write_text("a file where the directory belongs")
-    kept_prompts.keep_prompts(key, store)
-    assert kept_prompts.read_prompts(key) is None
+    prompt_token_cache.keep_prompts(key, store)
+    assert prompt_token_cache.read_prompts(key) is None
