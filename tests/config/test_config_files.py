@@ -2,14 +2,14 @@
 
 import pytest
 
-from papo_jax.config import command_line, config_dict, settings
+from papo_jax.config import command_line, config_dict, default_settings
 from papo_jax.config.checks import check_settings
 from papo_jax.errors import InputError
 
 POSITIONS = {"math-7b": 4096, "4b": 32768}  # of Qwen2.5-Math-7B and Qwen3-4B-Base
 
 
-def resolved(file, variant="") -> settings.Settings:
+def resolved(file, variant="") -> default_settings.Settings:
     config = command_line.DEFAULT_CONFIG.with_name(file)
     arguments = ["run.py", f"--config={config}:{variant}" if variant else f"--config={config}"]
     made = config_dict.resolve_settings(command_line.parse_command_line(arguments).config)
@@ -39,7 +39,7 @@ def test_qwen(model, machine, devices, rest):
 
 def test_smollm2_and_default():
     assert resolved("smollm2.py").training.steps == 20
-    assert resolved("default.py") == settings.Settings()
+    assert resolved("default.py") == default_settings.Settings()
 
 
 @pytest.mark.parametrize(

@@ -4,28 +4,28 @@ import json
 
 import pytest
 
-from papo_jax.config import checks, config_dict, settings
+from papo_jax.config import checks, config_dict, default_settings
 from papo_jax.errors import InputError
 from papo_jax.methods import presets
 from papo_jax.methods.method import Method
 from papo_jax.methods.objectives import LossSum, Objective, token_mean
 
 
-def changed(variant: str) -> settings.Settings:
+def changed(variant: str) -> default_settings.Settings:
     return config_dict.resolve_settings(
         config_dict.apply_variant(config_dict.default_config(), variant)
     )
 
 
 def test_config_and_settings_are_the_same_thing():
-    assert config_dict.resolve_settings(config_dict.default_config()) == settings.Settings()
+    assert config_dict.resolve_settings(config_dict.default_config()) == default_settings.Settings()
 
 
 def test_variant_names_the_method_and_sets_keys():
     made = changed("dapo,lam=0.25,training.steps=7,remat=full")
     assert made.method.name == "dapo" and made.method.hyperparameter("lam") == 0.25
     assert made.training.steps == 7 and made.model.remat == "full"
-    assert changed("") == settings.Settings()
+    assert changed("") == default_settings.Settings()
     assert changed("seed=3").seed == 3
 
 
@@ -88,7 +88,7 @@ def test_method_numbers_are_the_preset_with_what_differs():
 
 
 def test_dictionary_survives_json():
-    whole = settings.to_dict(changed("papo"))
+    whole = default_settings.to_dict(changed("papo"))
     assert json.loads(json.dumps(whole)) == whole
     assert whole["method"]["lam"] == 0.2 and whole["method"]["name"] == "papo"
 
@@ -96,7 +96,7 @@ def test_dictionary_survives_json():
 @pytest.mark.parametrize("variant", [*presets.PRESETS, "papo,lam=0.3,target=0.2", "bapo,seed=7"])
 def test_settings_survive_their_dictionary(variant):
     made = changed(variant)
-    whole = json.loads(json.dumps(settings.to_dict(made)))
+    whole = json.loads(json.dumps(default_settings.to_dict(made)))
     # Of the method its name and numbers, and so no file that may be moved.
     values = (value for key, value in whole["method"].items() if key != "name")
     assert not any("papo_jax" in str(value) for value in values)
@@ -105,7 +105,7 @@ def test_settings_survive_their_dictionary(variant):
 
 
 def test_dictionary_of_another_version_is_refused():
-    whole = settings.to_dict(changed("papo"))
+    whole = default_settings.to_dict(changed("papo"))
     older = {**whole, "method": {**whole["method"], "objective": "papo_jax.objectives.dapo"}}
     lacking = {**whole, "method": {**whole["method"]}}
     del lacking["training"]
@@ -204,7 +204,7 @@ def test_a_number_that_is_of_two_types_in_two_methods_is_said(monkeypatch):
 
 
 def test_default_passes_the_checks():
-    assert checks.check_settings(settings.Settings()) is None
+    assert checks.check_settings(default_settings.Settings()) is None
 
 
 @pytest.mark.parametrize(
