@@ -25,9 +25,14 @@ def declared_hyperparameters(rule: Callable) -> dict[str, type]:
     >>> declared_hyperparameters(loss)
     {'clip_low': <class 'float'>, 'target': <class 'float'>}
     """
+    return dict(_declare(unbind_function(rule)))
+
+
+@functools.cache
+def _declare(function: Callable) -> Mapping[str, type]:
     kinds = {
         name: plain_type(parameter.annotation)
-        for name, parameter in _keyword_parameters(rule).items()
+        for name, parameter in _keyword_parameters(function).items()
     }
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
@@ -94,9 +99,14 @@ def check_binding(rule: Callable) -> None:
             )
 
 
-def _keyword_parameters(rule: Callable) -> dict[str, inspect.Parameter]:
+def _keyword_parameters(rule: Callable) -> Mapping[str, inspect.Parameter]:
     """Returns the keyword-only parameters of a rule's function."""
-    parameters = inspect.signature(unbind_function(rule)).parameters
+    return _read_signature(unbind_function(rule))
+
+
+@functools.cache  # a config is made of every preset's rules, and each is read a few times
+def _read_signature(function: Callable) -> Mapping[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 

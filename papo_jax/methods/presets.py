@@ -145,7 +145,8 @@ def get(name: str, **hyperparameters: Any) -> Method:
     """
     if name not in PRESETS:
         raise ValueError(f"method.name {name!r} is none of {', '.join(PRESETS)}")
-    return dataclasses.replace(PRESETS[name](), name=name).with_hyperparameters(**hyperparameters)
+    method = dataclasses.replace(PRESETS[name](), name=name)
+    return method.with_hyperparameters(**hyperparameters) if hyperparameters else method
 
 
 def hyperparameter_types() -> dict[str, type]:
