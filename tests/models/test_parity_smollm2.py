@@ -14,7 +14,7 @@ import transformers  # noqa: E402
 
 from papo_jax import models  # noqa: E402
 from papo_jax.errors import InputError  # noqa: E402
-from papo_jax.models.formats import gguf_policy  # noqa: E402
+from papo_jax.models.formats.gguf import gguf_policy  # noqa: E402
 from papo_jax.rollout.generate import Prompts, generate  # noqa: E402
 from tests.support import parity  # noqa: E402
 

@@ -7,7 +7,8 @@ import pytest
 
 from papo_jax import models
 from papo_jax.models import lora
-from papo_jax.models.formats import gguf_file, safetensors_read
+from papo_jax.models.formats import safetensors_read
+from papo_jax.models.formats.gguf import gguf_file
 from papo_jax.models.formats.policy_location import locate_policy
 from papo_jax.models.model_config import LoraConfig
 from papo_jax.rollout.prompts import PromptStore

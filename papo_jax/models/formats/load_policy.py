@@ -73,7 +73,7 @@ def _open_policy(
     location = locate_policy(path)
     source = None
     if location.suffix == ".gguf":
-        from papo_jax.models.formats import gguf_policy
+        from papo_jax.models.formats.gguf import gguf_policy
 
         config, read_params, tokenizer, hashes = gguf_policy.open_gguf(location)
     else:

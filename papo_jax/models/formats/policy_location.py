@@ -27,7 +27,7 @@ def locate_policy(path: str) -> pathlib.Path:
     if path == "tiny":
         return pathlib.Path(__file__).parents[1] / "tiny"
     if path == "smollm2":
-        from papo_jax.models.formats import gguf_policy
+        from papo_jax.models.formats.gguf import gguf_policy
 
         return gguf_policy.find_smollm2()
 

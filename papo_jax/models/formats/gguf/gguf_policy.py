@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from papo_jax.errors import InputError
-from papo_jax.models.formats import gguf_file, gguf_tokenizer, load_sharded, stored_sizes
+from papo_jax.models.formats import load_sharded, stored_sizes
+from papo_jax.models.formats.gguf import gguf_file, gguf_tokenizer
 from papo_jax.models.formats.hf_config import make_hf_config, parse_hf_config
 from papo_jax.models.model_config import ModelConfig
 

@@ -15,13 +15,8 @@ from safetensors.numpy import load_file
 
 from papo_jax import models
 from papo_jax.errors import InputError
-from papo_jax.models.formats import (
-    gguf_file,
-    gguf_policy,
-    gguf_tokenizer,
-    hf_directory,
-    load_sharded,
-)
+from papo_jax.models.formats import hf_directory, load_sharded
+from papo_jax.models.formats.gguf import gguf_file, gguf_policy, gguf_tokenizer
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
 from tests.support.seeds import make_rng

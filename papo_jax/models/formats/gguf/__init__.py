@@ -1,0 +1,1 @@
+"""GGUF files: their container, the policy in one, its tokenizer."""
