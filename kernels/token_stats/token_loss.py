@@ -83,14 +83,24 @@ def linear_token_loss(
     )
     flat = jnp.asarray(hidden).reshape(-1, hidden.shape[-1])
     context = jax.lax.stop_gradient(jax.tree.map(lambda leaf: leaf.reshape(-1), context))
+
+    # Put active rows first: chunks of inactive ones are skipped.
+    order = None if mask is None else jnp.argsort(~rows.active, stable=True)
+    if order is not None:
+        rows = rows._replace(tokens=rows.tokens[order], active=rows.active[order])
+        flat, context = jax.tree.map(lambda leaf: leaf[order], (flat, context))
+
     # Under a mesh, what the devices share gets its gradient summed over them.
     operands = mark_varying((flat, unembedding), flat, unembedding, rows)
     total, stats = _make_fused_loss(loss, axis_name)(operands, rows, context)
 
-    def restore_shape(values):
-        return jax.lax.stop_gradient(values).reshape(tokens.shape)
+    def restore_rows(values):
+        values = jax.lax.stop_gradient(values)
+        if order is not None:
+            values = jnp.zeros_like(values).at[order].set(values, unique_indices=True)
+        return values.reshape(tokens.shape)
 
-    return total, jax.tree.map(restore_shape, stats)
+    return total, jax.tree.map(restore_rows, stats)
 
 
 def _make_fused_loss(loss: TokenLoss, axis_name: str | None) -> Callable:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from papo_jax.config.default_settings import Evaluation, Settings
+from papo_jax.config.default_settings import STATISTICS, Evaluation, Settings
 from papo_jax.config.local_paths import check_local
 from papo_jax.errors import InputError
 from papo_jax.methods import advantages, phase, reweighting, signals
@@ -160,6 +160,10 @@ def _check_ranges(settings: Settings) -> None:
     for name, value in above_zero.items():
         if not 0 < value < float("inf"):
             raise InputError(f"{name} is {value}; it must be above 0 and finite")
+    if rollout.statistics not in STATISTICS:
+        raise InputError(
+            f"rollout.statistics {rollout.statistics!r} is none of {', '.join(STATISTICS)}"
+        )
     if not 0 <= settings.grading.max_errors <= 1:
         raise InputError(
             f"grading.max_errors is {settings.grading.max_errors}; it is a share, from 0 to 1"

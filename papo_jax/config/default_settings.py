@@ -10,6 +10,8 @@ from typing import Any
 from papo_jax.methods import presets
 from papo_jax.methods.method import Method
 
+STATISTICS = ("auto", "sampler", "trainer")  # of `Rollout.statistics`
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -74,6 +76,11 @@ class Rollout:
     prompt_multiple: int = 64
     # tau of the sampling distribution, which is the one that is trained.
     temperature: float = 1.0
+    # Where a token's log-probability, entropy and polarity under the policy that drew it come from:
+    # sampler (the logits that it was drawn from), trainer (a pass of the learner's own over the
+    # rollout), or auto: the sampler in float32, the trainer in any other dtype, in which the two
+    # differ by more than a ratio should.
+    statistics: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +204,17 @@ class Settings:
     def sequences(self) -> int:
         """B, sequences a rollout."""
         return self.rollout.prompts * self.rollout.samples
+
+    @property
+    def samplers_statistics(self) -> bool:
+        """True if a rollout's statistics are the sampler's, false if they are the trainer's."""
+        if self.rollout.statistics == "auto":
+            return self.model.dtype == "float32"
+        return self.rollout.statistics == "sampler"
+
+    def diagnoses(self, step: int) -> bool:
+        """Tells whether a step measures what costs a pass of its own."""
+        return self.diagnostics.every > 0 and step % self.diagnostics.every == 0
 
     @property
     def rollout_parts(self) -> int:

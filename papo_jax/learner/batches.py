@@ -40,13 +40,13 @@ class Rollout(NamedTuple):
 
     Attributes:
       trajectories: B sequences, the samples of a prompt side by side.
-      stats: `TokenStats` [B, T], from the learner's own pass and not from the sampler's logits, so
-        that the first update's ratios are 1 up to the rounding of one program.
+      stats: `TokenStats` [B, T], of the logits that each token was drawn from, or from the
+        learner's own pass; the first update's ratios are 1 up to the rounding of two programs, or
+        of one.
       entropy: [] mean over all tokens that the policy drew in this step, nats; those of groups that
         dynamic sampling drew and did not train on are included.
-      reference_logprob: [B, T] under the reference policy of a KL term, nats, from the program that
-        gives `stats`, so that a policy which is its own reference has a KL of exactly 0; None for a
-        method without such a term.
+      reference_logprob: [B, T] under the reference policy of a KL term, nats, from the learner's
+        own pass; None for a method without such a term.
     """
 
     trajectories: Trajectories
@@ -74,7 +74,7 @@ class UpdateBatch(NamedTuple):
 
     Attributes:
       trajectories: the sequences.
-      old_logprob: under the parameters that sampled, from the learner's own pass, nats.
+      old_logprob: under the parameters that sampled, nats.
       reference_logprob: under the reference policy, nats; equal to old_logprob where there is none.
       weighted_advantages: w A.
       loss_mask: boolean, tokens that take part in the loss: the policy's own, of answers that are

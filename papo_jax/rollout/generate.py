@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from kernels.token_stats import token_stats
+from kernels.token_stats import TokenStats
 from papo_jax.mesh_rules import Array
 from papo_jax.models import kv_cache
 from papo_jax.models.kv_cache import KVCache
@@ -45,14 +45,14 @@ class Completions(NamedTuple):
     Attributes:
       tokens: [B, T] int32, the stop token included, `PAD` after it.
       action: [B, T] boolean, true on tokens that the policy drew.
-      logprob: [B, T] float32, log-probability under the sampling distribution, nats; 0 where
-        no action stands.
+      stats: `TokenStats` [B, T] under the distribution that each token was drawn from, of the
+        logits that it was drawn from; 0 where no action stands.
       truncated: [B] boolean, true where no stop token came within T tokens.
     """
 
     tokens: jax.Array
     action: jax.Array
-    logprob: jax.Array
+    stats: TokenStats
     truncated: jax.Array
 
 
@@ -116,27 +116,29 @@ def generate(
     stops = jnp.array(stop_tokens, jnp.int32)
 
     def draw_tokens(hidden, position):
-        """Draws each row's next token; returns it with its log-probability."""
+        """Draws each row's next token; returns it with its statistics."""
         logits = jnp.einsum(
             "bd,vd->bv", hidden, model.unembedding_matrix(), preferred_element_type=jnp.float32
         )
         if temperature == 0:
-            tokens = sampling.take_likeliest_tokens(logits)
-        else:
-            keys = jax.vmap(jax.random.fold_in, (0, None))(sequence_keys, position)
-            tokens = sampling.sample_tokens(keys, logits, temperature=temperature)
-        return tokens, token_stats(logits, tokens, temperature=temperature or 1.0).logprob
+            return sampling.take_likeliest_tokens(logits)
+        keys = jax.vmap(jax.random.fold_in, (0, None))(sequence_keys, position)
+        return sampling.sample_tokens(keys, logits, temperature=temperature)
 
     def decode_step(state: _LoopState) -> _LoopState:
         position, running, completions = state.position, state.running, state.completions
 
         # Draw a token in every row and keep those of rows that have not stopped.
-        tokens, logprob = draw_tokens(state.hidden, position)
+        tokens, stats = draw_tokens(state.hidden, position)
         tokens = jnp.where(running, tokens, PAD)
         completions = Completions(
             tokens=completions.tokens.at[:, position].set(tokens),
             action=completions.action.at[:, position].set(running),
-            logprob=completions.logprob.at[:, position].set(jnp.where(running, logprob, 0.0)),
+            stats=jax.tree.map(
+                lambda kept, drawn: kept.at[:, position].set(jnp.where(running, drawn, 0.0)),
+                completions.stats,
+                stats,
+            ),
             truncated=running & ~(tokens[:, None] == stops[None]).any(axis=1),
         )
 
@@ -171,7 +173,7 @@ def _init_completions(rows: int, slots: int) -> Completions:
     return Completions(
         tokens=jnp.full((rows, slots), PAD, jnp.int32),
         action=jnp.zeros((rows, slots), bool),
-        logprob=jnp.zeros((rows, slots), jnp.float32),
+        stats=TokenStats(*[jnp.zeros((rows, slots), jnp.float32)] * 4),
         truncated=jnp.ones((rows,), bool),
     )
 

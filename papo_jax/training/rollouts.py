@@ -34,7 +34,10 @@ class GradedRollout(NamedTuple):
       problems: N.
       completions: B, the samples of a problem side by side.
       trajectories: the completions with their prompts.
-      stats: `TokenStats` [B, T] under the parameters that sampled.
+      stats: `TokenStats` [B, T] under the parameters that sampled, from the sampler's logits or
+        from the trainer's pass, as the settings say.
+      trainer_logprob: [B, T] from the trainer's pass, nats, to compare with the sampler's; None
+        where that pass was not made.
       texts: B completions, decoded.
       judgments: B.
       entropy_totals: [2], the sum of the entropy over all tokens that were drawn, nats, and the
@@ -45,6 +48,7 @@ class GradedRollout(NamedTuple):
     completions: Completions
     trajectories: Trajectories
     stats: TokenStats
+    trainer_logprob: jax.Array | None
     texts: list[str]
     judgments: list[Judgment]
     entropy_totals: np.ndarray
@@ -187,7 +191,11 @@ def _draw_rollout(
 
     # The device computes statistics while the grading processes judge: nothing waits for it before
     # the last line.
-    stats = programs.score(state.params, trajectories)
+    stats, trainer_logprob = completions.stats, None
+    if not settings.samplers_statistics or settings.diagnoses(step):
+        trainer_stats = programs.score(state.params, trajectories)
+        trainer_logprob = trainer_stats.logprob
+        stats = stats if settings.samplers_statistics else trainer_stats
     entropy_totals = programs.sum_entropy(stats, trajectories.action)
     judgments = judge_completions(run.pool, problems, texts, owner=f"step {step}")
     clock.lap("grade")
@@ -196,6 +204,7 @@ def _draw_rollout(
         completions=completions,
         trajectories=trajectories,
         stats=stats,
+        trainer_logprob=trainer_logprob,
         texts=texts,
         judgments=judgments,
         entropy_totals=np.asarray(entropy_totals),
@@ -206,18 +215,25 @@ def _join_draws(draws: list[GradedRollout]) -> GradedRollout:
     """Joins several draws on the host, their prompts padded to the widest."""
     width = max(draw.trajectories.prompt_tokens.shape[1] for draw in draws)
     arrays = [
-        (draw.completions, _widen_prompts(draw.trajectories, width), draw.stats) for draw in draws
+        (
+            draw.completions,
+            _widen_prompts(draw.trajectories, width),
+            draw.stats,
+            draw.trainer_logprob,
+        )
+        for draw in draws
     ]
 
     def concatenate(*leaves):
         return np.concatenate([np.asarray(leaf) for leaf in leaves])
 
-    completions, trajectories, stats = jax.tree.map(concatenate, *arrays)
+    completions, trajectories, stats, trainer_logprob = jax.tree.map(concatenate, *arrays)
     return GradedRollout(
         problems=[problem for draw in draws for problem in draw.problems],
         completions=completions,
         trajectories=trajectories,
         stats=stats,
+        trainer_logprob=trainer_logprob,
         texts=[text for draw in draws for text in draw.texts],
         judgments=[judgment for draw in draws for judgment in draw.judgments],
         entropy_totals=sum((draw.entropy_totals for draw in draws), start=np.zeros(2, np.float32)),
@@ -245,14 +261,16 @@ def _select_groups(drawn: GradedRollout, groups: np.ndarray) -> GradedRollout:
     """Takes some groups of joined draws, in the given order; `entropy_totals` stays that of all."""
     samples = len(drawn.texts) // len(drawn.problems)
     rows = (groups[:, None] * samples + np.arange(samples)).reshape(-1)
-    completions, trajectories, stats = jax.tree.map(
-        lambda leaf: leaf[rows], (drawn.completions, drawn.trajectories, drawn.stats)
+    completions, trajectories, stats, trainer_logprob = jax.tree.map(
+        lambda leaf: leaf[rows],
+        (drawn.completions, drawn.trajectories, drawn.stats, drawn.trainer_logprob),
     )
     return drawn._replace(
         problems=[drawn.problems[int(group)] for group in groups],
         completions=completions,
         trajectories=trajectories,
         stats=stats,
+        trainer_logprob=trainer_logprob,
         texts=[drawn.texts[int(row)] for row in rows],
         judgments=[drawn.judgments[int(row)] for row in rows],
     )

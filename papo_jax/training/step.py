@@ -50,7 +50,7 @@ def train_step(run: TrainingRun, state: TrainState, step: int) -> tuple[TrainSta
     batch = collect_rollouts(run, state, step, clock)
 
     # Learn. A diagnosed step keeps a copy of its first parameters, since the state is donated.
-    diagnosed = settings.diagnostics.every and step % settings.diagnostics.every == 0
+    diagnosed = settings.diagnoses(step)
     before = jax.tree.map(jnp.copy, state.params) if diagnosed else None
     cursor = state.cursor + batch.draws * settings.rollout.prompts
     state, output = run.programs.learn(state._replace(cursor=cursor), batch.rollout, batch.grades)

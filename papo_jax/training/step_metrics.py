@@ -23,7 +23,6 @@ def rollout_metrics(batch: RolloutBatch, weighted: WeightedAdvantages) -> dict[s
     # In NumPy: these few sums are not worth a compilation.
     drawn, right = batch.drawn, batch.drawn.right
     mask = np.asarray(drawn.completions.action)
-    gap = np.asarray(drawn.stats.logprob)[mask] - np.asarray(drawn.completions.logprob)[mask]
     verdicts = Counter(judgment.verdict for judgment in drawn.judgments)
     reasons = Counter(judgment.reason for judgment in drawn.judgments)
     return {
@@ -38,9 +37,20 @@ def rollout_metrics(batch: RolloutBatch, weighted: WeightedAdvantages) -> dict[s
         "rollout/kept": np.asarray(weighted.loss_mask).any(axis=1).mean(),
         "grader/error": verdicts[ERROR] / len(drawn.judgments),
         "grader/timeout": reasons[TIMEOUT] / len(drawn.judgments),
-        "kl/sampler_trainer": (np.expm1(gap) - gap).mean(),  # k3, as in methods.objectives
-        "logprob_gap/max": np.abs(gap).max(),
+        **_sampler_gap(drawn),
     }
+
+
+def _sampler_gap(drawn: GradedRollout) -> dict[str, float]:
+    """Returns how far the sampler's log-probabilities are from the trainer's, where both exist."""
+    if drawn.trainer_logprob is None:
+        return {}
+    mask = np.asarray(drawn.completions.action)
+    sampled = np.asarray(drawn.completions.stats.logprob)[mask]
+    gap = np.asarray(drawn.trainer_logprob)[mask] - sampled
+    with np.errstate(over="ignore"):  # infinite it is, where a sampler is as good as greedy
+        divergence = (np.expm1(gap) - gap).mean()  # k3, as in methods.objectives
+    return {"kl/sampler_trainer": divergence, "logprob_gap/max": np.abs(gap).max()}
 
 
 def _informative_by_length(trained: GradedRollout, weighted: WeightedAdvantages) -> np.ndarray:

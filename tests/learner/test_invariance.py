@@ -159,4 +159,4 @@ def test_sampler_and_trainer_agree_at_other_temperatures(small, tmp_path, temper
     stats = made.programs.score(made.initial.params, trajectories)
     mask = np.asarray(trajectories.action)
     assert mask.sum() >= 16  # a token an answer, at least
-    np.testing.assert_allclose(stats.logprob[mask], completions.logprob[mask], atol=1e-4)
+    np.testing.assert_allclose(stats.logprob[mask], completions.stats.logprob[mask], atol=1e-4)

@@ -76,23 +76,28 @@ def full_forward_logits(out):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_log_probabilities_are_those_of_the_full_forward(temperature):
+def test_statistics_are_those_of_the_full_forward(temperature):
     out = run_generate(temperature=temperature)
-    exact = token_stats(full_forward_logits(out), out.tokens, temperature=temperature).logprob
-    np.testing.assert_allclose(out.logprob[out.action], exact[out.action], atol=1e-4)
-    assert out.logprob.dtype == np.float32 and (out.logprob <= 0).all()
+    exact = token_stats(full_forward_logits(out), out.tokens, temperature=temperature)
+    for name, values in out.stats._asdict().items():
+        expected = np.asarray(getattr(exact, name))
+        np.testing.assert_allclose(values[out.action], expected[out.action], atol=1e-4)
+        assert values.dtype == np.float32
+    assert (out.stats.logprob <= 0).all()
 
 
 def test_shape_of_completions():
     out = run_generate()
     lengths = out.action.sum(axis=1)
     shape = (PROMPTS * SAMPLES, MAX_NEW_TOKENS)
-    assert out.tokens.shape == out.action.shape == out.logprob.shape == shape
+    assert out.tokens.shape == out.action.shape == shape
+    assert all(values.shape == shape for values in out.stats)
     assert out.tokens.dtype == np.int32 and out.action.dtype == out.truncated.dtype == bool
     # Contiguous, from the start.
     np.testing.assert_array_equal(out.action, np.arange(MAX_NEW_TOKENS)[None] < lengths[:, None])
     assert (lengths >= 1).all()
-    assert (out.tokens[~out.action] == PAD).all() and (out.logprob[~out.action] == 0).all()
+    assert (out.tokens[~out.action] == PAD).all()
+    assert not any(values[~out.action].any() for values in out.stats)
 
 
 def test_a_stop_token_ends_a_completion_and_belongs_to_it():
@@ -148,7 +153,7 @@ def test_a_sample_does_not_depend_on_the_order_of_the_batch():
     )
     np.testing.assert_array_equal(shuffled.tokens, there.tokens)
     np.testing.assert_array_equal(shuffled.action, there.action)
-    np.testing.assert_allclose(shuffled.logprob, there.logprob, atol=1e-6)
+    np.testing.assert_allclose(shuffled.stats.logprob, there.stats.logprob, atol=1e-6)
 
 
 def test_a_sample_does_not_depend_on_what_else_is_in_the_batch():

@@ -7,13 +7,19 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from kernels.token_stats import token_stats
 from papo_jax.rollout import sampling
 from tests.support.seeds import make_key, make_rng
 
 # Below this an observed count is refused: not once in a million draws by chance.
 CHANCE = 1e-6
 
-sample = jax.jit(sampling.sample_tokens, static_argnames="temperature")
+sample_with_stats = jax.jit(sampling.sample_tokens, static_argnames="temperature")
+
+
+def sample(keys, logits, *, temperature=1.0):
+    """The tokens alone."""
+    return sample_with_stats(keys, logits, temperature=temperature)[0]
 
 
 def count_draws(logits, draws, *, temperature=1.0, batch=2**14, seed=0):
@@ -115,10 +121,35 @@ def rows():
 
 def test_low_temperature_tends_to_greedy(rows):
     keys, logits = rows
-    assert (
-        sample(keys, logits, temperature=1e-4) == sampling.take_likeliest_tokens(logits)
-    ).mean() > 0.95
-    assert sampling.take_likeliest_tokens(jnp.array([[1.0, 3.0, 3.0]])).tolist() == [1]
+    likeliest, _ = sampling.take_likeliest_tokens(logits)
+    assert (sample(keys, logits, temperature=1e-4) == likeliest).mean() > 0.95
+    assert sampling.take_likeliest_tokens(jnp.array([[1.0, 3.0, 3.0]]))[0].tolist() == [1]
+
+
+@pytest.mark.parametrize("vocabulary", [2, 7, 40, 1000])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_statistics_are_those_of_the_distribution_that_was_drawn_from(vocabulary, temperature):
+    """Against the reference in float64, with tokens outside the support and a far offset."""
+    logits = 3.0 * jax.random.normal(make_key(vocabulary), (64, vocabulary)) + 50.0
+    logits = logits.at[:, 0].set(-jnp.inf)
+    keys = jax.random.split(make_key(3), 64)
+    tokens, stats = sample_with_stats(keys, logits, temperature=temperature)
+    with jax.enable_x64(True):
+        exact = token_stats(
+            jnp.asarray(np.float64(logits)),
+            tokens,
+            temperature=temperature,
+            implementation="reference",
+        )
+    for name, values in stats._asdict().items():
+        np.testing.assert_allclose(values, getattr(exact, name), atol=2e-5, err_msg=name)
+
+
+def test_statistics_of_the_likeliest_token_are_those_at_temperature_1(rows):
+    _, logits = rows
+    tokens, stats = sampling.take_likeliest_tokens(logits)
+    exact = token_stats(logits, tokens, implementation="reference")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats, exact)
 
 
 def test_a_row_depends_on_its_own_key_and_logits_alone(rows):

@@ -1,0 +1,1 @@
+"""Benchmarks: what an iteration costs, here and in other systems."""

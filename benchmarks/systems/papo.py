@@ -1,0 +1,93 @@
+"""papo_jax: the programs of a training run, method `papo`."""
+
+from collections.abc import Callable
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.work import Work
+from papo_jax import mesh_rules, models
+from papo_jax.config import default_settings
+from papo_jax.learner.batches import Grades, Rollout
+from papo_jax.learner.state import init_state
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.rollout.generate import Prompts
+from papo_jax.training.learner_parts import build_learner
+
+
+def versions() -> str:
+    """Names what is measured."""
+    return f"jax {metadata.version('jax')}"
+
+
+def make_phases(work: Work) -> dict[str, Callable[[], None]]:
+    """Makes the phases of an iteration, each a function that returns when it is done."""
+    settings = _make_settings(work)
+    mesh = mesh_rules.make_mesh(1, 1, 1)
+    policy = _make_policy(work)
+    parts = build_learner(settings, policy, mesh)
+    programs = parts.programs
+    state = jax.jit(lambda params: init_state(params, parts.optimizer, 0))(parts.trained)
+    held = {"state": state}  # what one phase leaves for the next
+
+    prompts = _make_prompts(work)
+    rewards = np.arange(work.sequences).reshape(work.prompts, work.samples) % 2
+    grades = Grades(
+        rewards=rewards.astype(np.float32),
+        right=rewards.astype(bool),
+        kept=np.ones_like(rewards, bool),
+    )
+
+    def sample():
+        key = jax.random.fold_in(jax.random.key(0), int(held["state"].step))
+        held["drawn"] = jax.block_until_ready(programs.sample(held["state"].params, prompts, key))
+
+    def learn():
+        completions, trajectories = held["drawn"]
+        stats = completions.stats
+        rollout = Rollout(trajectories, stats, entropy=jnp.mean(stats.entropy))
+        held["state"], output = programs.learn(held["state"], rollout, grades)
+        jax.block_until_ready((held["state"], output))
+
+    # The statistics under the old policy are the sampler's.
+    return {"rollout": sample, "statistics": lambda: None, "update": learn}
+
+
+def _make_settings(work: Work) -> default_settings.Settings:
+    return default_settings.Settings(
+        rollout=default_settings.Rollout(
+            prompts=work.prompts,
+            samples=work.samples,
+            max_new_tokens=work.new_tokens,
+            temperature=work.temperature,
+        ),
+        training=default_settings.Training(minibatches=1, learning_rate=work.learning_rate),
+    )
+
+
+def _make_policy(work: Work) -> models.Policy:
+    config = ModelConfig(
+        architecture="qwen2",
+        vocabulary_size=work.vocabulary,
+        width=work.width,
+        layers=work.layers,
+        heads=work.heads,
+        kv_heads=work.kv_heads,
+        head_dim=work.head_dim,
+        mlp_width=work.mlp_width,
+        tied=True,
+        qkv_bias=True,
+    )
+    graph, params = models.initialize(config, jax.random.key(0))
+    return models.Policy(config=config, graph=graph, params=params, tokenizer=None, stop_tokens=())
+
+
+def _make_prompts(work: Work) -> Prompts:
+    shape = work.prompts, work.prompt_tokens
+    return Prompts(
+        tokens=np.random.default_rng(0).integers(0, work.vocabulary, shape, np.int32),
+        valid=np.ones(shape, bool),
+        identifiers=np.arange(work.prompts, dtype=np.int32),
+    )
