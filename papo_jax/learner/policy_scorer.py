@@ -17,6 +17,7 @@ from kernels.token_stats import TokenStats
 from papo_jax.learner import sharded_token_stats
 from papo_jax.learner.batches import Trajectories, map_rows
 from papo_jax.models import Params, lora
+from papo_jax.models.transformer import place_tokens
 
 
 @functools.partial(
@@ -119,5 +120,5 @@ class PolicyScorer:
         tokens = jnp.concatenate([trajectories.prompt_tokens, trajectories.tokens], axis=1)
         valid = jnp.concatenate([trajectories.prompt_valid, trajectories.valid], axis=1)
         last_prompt_slot = trajectories.prompt_tokens.shape[1] - 1  # predicts the first token
-        hidden = model.compute_hidden_states(tokens, valid)[:, last_prompt_slot:-1]
+        hidden = model.compute_hidden_states(tokens, place_tokens(valid))[:, last_prompt_slot:-1]
         return hidden, model.unembedding_matrix()

@@ -12,22 +12,27 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from papo_jax.models import rope
+from papo_jax.models import attention, rope
+from papo_jax.models.attention import TokenPlaces
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.param_axes import ADAPTER_SUFFIXES, NUM_INPUT_AXES
 
 
 class AttentionContext(NamedTuple):
-    """Positions and mask of one attention call.
+    """Places of the tokens of one attention call.
 
     Attributes:
       cosine, sine: [B, T, head_dim / 2], of the rotary angles.
-      mask: [B, T, S] boolean, which slots a query may attend to.
+      queries: [B, T], of this call's tokens.
+      keys: [B, S], of the slots attended to.
+      window: [] int32, how many tokens back a query sees, itself included; None for all.
     """
 
     cosine: jax.Array
     sine: jax.Array
-    mask: jax.Array
+    queries: TokenPlaces
+    keys: TokenPlaces
+    window: jax.Array | None
 
 
 class RMSNorm(nnx.Module):
@@ -144,31 +149,28 @@ class Attention(LoraModule):
         return self.add_bias_and_lora(name, x, jnp.einsum("btd,dhk->bthk", x, weight))
 
     def attend(
-        self, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array
+        self, query: jax.Array, keys: jax.Array, values: jax.Array, context: AttentionContext
     ) -> jax.Array:
         """Attends and projects back to the residual stream.
 
         Args:
           query: [B, T, H, head_dim].
-          keys: [B, S, K, head_dim].
+          keys: [B, S, K, head_dim]; where S is T they are those of this call's tokens.
           values: [B, S, K, head_dim].
-          mask: [B, T, S] boolean.
+          context: of the call.
 
         Returns:
           [B, T, D].
         """
-        batch, time, heads, head_dim = query.shape
-        grouped = query.reshape(batch, time, keys.shape[2], heads // keys.shape[2], head_dim)
-
-        wide = jnp.promote_types(query.dtype, jnp.float32)
-        scores = jnp.einsum("btkgh,bskh->bkgts", grouped, keys, preferred_element_type=wide)
-        scores = scores * head_dim**-0.5
-        # A finite fill keeps a row of padding, which may attend to nothing, free of NaN.
-        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-
-        mixed = jnp.einsum("bkgts,bskh->btkgh", weights, values)
-        mixed = mixed.reshape(batch, time, heads, head_dim)
+        mixed = attention.attend(
+            query,
+            keys,
+            values,
+            query_places=context.queries,
+            key_places=context.keys,
+            window=context.window,
+            slots_in_order=query.shape[1] == keys.shape[1],
+        )
         product = jnp.einsum("bthk,hkd->btd", mixed, self.output[...].astype(mixed.dtype))
         return self.add_bias_and_lora("output", mixed, product)
 

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from papo_jax.mesh_rules import Array
 from papo_jax.models.model_config import ModelConfig
-from papo_jax.models.transformer import Transformer
+from papo_jax.models.transformer import Transformer, place_tokens
 
 Params = dict[str, Any]  # nested
 ParamPath = tuple[str, ...]  # of a parameter in the nested dict, ("blocks", "mlp", "up")
@@ -116,7 +116,7 @@ def logits(
     model = nnx.merge(graph, params)
     return jnp.einsum(
         "btd,vd->btv",
-        model.compute_hidden_states(tokens, valid),
+        model.compute_hidden_states(tokens, place_tokens(valid)),
         model.unembedding_matrix(),
         preferred_element_type=jnp.float32,
     )

@@ -13,6 +13,7 @@ from flax import nnx
 
 from papo_jax.mesh_rules import Array
 from papo_jax.models import rope
+from papo_jax.models.attention import TokenPlaces
 from papo_jax.models.kv_cache import KVCache
 from papo_jax.models.layers import MLP, Attention, AttentionContext, RMSNorm, draw_weight
 from papo_jax.models.model_config import ModelConfig
@@ -21,6 +22,8 @@ _REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
 }
+
+NO_WINDOW = 2**30  # tokens, more than any sequence has
 
 LayerKind = dict[str, jax.Array]  # of one layer: what differs between layers, [] booleans
 
@@ -37,7 +40,7 @@ class Block(nnx.Module):
     def __call__(self, x: jax.Array, context: AttentionContext) -> jax.Array:
         """Attends among the tokens of this call only, [B, T, D] -> [B, T, D]."""
         query, key, value = self.attention.project_heads(self.attention_norm(x), context)
-        x = x + self.attention.attend(query, key, value, context.mask)
+        x = x + self.attention.attend(query, key, value, context)
         return x + self.mlp(self.mlp_norm(x))
 
     def apply_cached(
@@ -60,7 +63,7 @@ class Block(nnx.Module):
         keys = jax.lax.dynamic_update_slice(cache.keys, key[None], start)
         values = jax.lax.dynamic_update_slice(cache.values, value[None], start)
 
-        x = x + self.attention.attend(query, keys[layer], values[layer], context.mask)
+        x = x + self.attention.attend(query, keys[layer], values[layer], context)
         return x + self.mlp(self.mlp_norm(x)), cache._replace(keys=keys, values=values)
 
 
@@ -83,21 +86,17 @@ class Transformer(nnx.Module):
         weight = self.embedding if self.config.tied else self.unembedding
         return weight[...].astype(self.config.dtype)
 
-    def compute_hidden_states(self, tokens: Array, valid: Array) -> jax.Array:
-        """Runs the whole sequence at once.
+    def compute_hidden_states(self, tokens: Array, places: TokenPlaces) -> jax.Array:
+        """Runs whole sequences at once, one in a row or several.
 
         Args:
           tokens: [B, T] integers.
-          valid: [B, T] boolean, false on padding, which may be anywhere.
+          places: [B, T]; padding may be anywhere, and the tokens of a sequence stand in order.
 
         Returns:
           [B, T, D] final hidden states; those at padding mean nothing.
         """
-        time = tokens.shape[1]
-        causal = jnp.tril(jnp.ones((time, time), bool))
-        positions = token_positions(valid)
-        mask = causal[None] & valid[:, None, :]
-        context_of = self._make_contexts(positions, positions, mask)
+        context_of = self._make_contexts(places, places)
 
         graph, stacked = nnx.split(self.blocks)
 
@@ -125,12 +124,12 @@ class Transformer(nnx.Module):
         Returns:
           [B, T, D] final hidden states, and the cache with the tokens in it.
         """
-        slots, time = cache.valid.shape[1], tokens.shape[1]
+        time = tokens.shape[1]
         seen = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
-        positions = token_positions(valid) + cache.valid.sum(axis=1, dtype=jnp.int32)[:, None]
-        causal = jnp.arange(slots)[None, :] <= cache.length + jnp.arange(time)[:, None]
-        slot_positions = token_positions(seen)
-        context_of = self._make_contexts(positions, slot_positions, causal[None] & seen[:, None, :])
+        places = place_tokens(valid)
+        earlier = cache.valid.sum(axis=1, dtype=jnp.int32)[:, None]
+        places = places._replace(positions=places.positions + earlier)
+        context_of = self._make_contexts(places, place_tokens(seen))
 
         graph, stacked = nnx.split(self.blocks)
 
@@ -160,14 +159,13 @@ class Transformer(nnx.Module):
         return {name: jnp.array(layers) for name, layers in kinds.items() if layers}
 
     def _make_contexts(
-        self, positions: jax.Array, slot_positions: jax.Array, mask: jax.Array
+        self, queries: TokenPlaces, keys: TokenPlaces
     ) -> Callable[[LayerKind], AttentionContext]:
         """Returns a function from a layer's kind to its `AttentionContext`.
 
         Args:
-          positions: [B, T], of the queries.
-          slot_positions: [B, S], of the slots attended to.
-          mask: [B, T, S], which of them a layer without a window may attend to.
+          queries: [B, T], of this call's tokens.
+          keys: [B, S], of the slots attended to.
         """
         config = self.config
 
@@ -175,13 +173,15 @@ class Transformer(nnx.Module):
         frequencies = rope.rotary_frequencies(
             config.head_dim, config.rope_theta, config.rope_scaling
         )
-        angles = positions[..., None].astype(jnp.float32) * frequencies[None, None]
+        angles = queries.positions[..., None].astype(jnp.float32) * frequencies[None, None]
         magnitude = config.rope_scaling.magnitude if config.rope_scaling else 1.0
-        common = AttentionContext(jnp.cos(angles) * magnitude, jnp.sin(angles) * magnitude, mask)
-        near = mask
-        if config.window:
-            near = mask & (positions[:, :, None] - slot_positions[:, None, :] < config.window)
-            common = common if config.windowed else common._replace(mask=near)
+        common = AttentionContext(
+            cosine=jnp.cos(angles) * magnitude,
+            sine=jnp.sin(angles) * magnitude,
+            queries=queries,
+            keys=keys,
+            window=jnp.int32(config.window) if config.window else None,
+        )
 
         def context_of(kind: LayerKind) -> AttentionContext:
             context = common
@@ -190,13 +190,20 @@ class Transformer(nnx.Module):
                     cosine=jnp.where(kind["rotated"], common.cosine, 1),
                     sine=jnp.where(kind["rotated"], common.sine, 0),
                 )
-            if "windowed" in kind:
-                context = context._replace(mask=jnp.where(kind["windowed"], near, mask))
+            if "windowed" in kind and config.window:
+                window = jnp.where(kind["windowed"], config.window, NO_WINDOW)
+                context = context._replace(window=window)
             return context
 
         return context_of
 
 
-def token_positions(valid: Array) -> jax.Array:
-    """Numbers the real tokens of each row 0, 1, 2, ... regardless of padding, [B, T]."""
-    return jnp.maximum(jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1, 0)
+def place_tokens(valid: Array) -> TokenPlaces:
+    """Places the real tokens of each row, one sequence a row, regardless of padding, [B, T].
+
+    >>> place_tokens(jnp.array([[False, True, False, True]])).positions.tolist()
+    [[0, 0, 0, 1]]
+    """
+    valid = jnp.asarray(valid)
+    positions = jnp.maximum(jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1, 0)
+    return TokenPlaces(segments=valid.astype(jnp.int32), positions=positions)

@@ -11,10 +11,10 @@ from flax import nnx
 
 from papo_jax import models
 from papo_jax.models import kv_cache, rope
-from papo_jax.models.layers import RMSNorm
+from papo_jax.models.layers import AttentionContext, RMSNorm
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.policy import make_abstract_model
-from papo_jax.models.transformer import token_positions
+from papo_jax.models.transformer import place_tokens
 from tests.support.seeds import make_rng
 
 SHAPE = dict(
@@ -105,7 +105,7 @@ def test_scores_depend_on_the_distance_alone():
 
 def test_positions_count_real_tokens():
     valid = jnp.array([[False, False, True, True], [True, False, True, False], [False] * 4])
-    assert token_positions(valid).tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
+    assert place_tokens(valid).positions.tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -197,7 +197,9 @@ def test_cached_decoding_is_the_full_forward(name):
     valid = np.ones((ROWS, TIME), bool)
     valid[1, :2], valid[2, :3] = False, False
     expected = np.asarray(
-        jax.jit(lambda p: nnx.merge(graph, p).compute_hidden_states(TOKENS, valid))(params)
+        jax.jit(lambda p: nnx.merge(graph, p).compute_hidden_states(TOKENS, place_tokens(valid)))(
+            params
+        )
     )
     cache = kv_cache.add_slots(kv_cache.init_cache(config, ROWS, 4), TIME - 4)
     step = compile_append(graph)
@@ -232,16 +234,19 @@ def test_repeated_cache_continues_every_copy():
 def test_grouped_heads_are_repeated_heads():
     graph, params = make_model(LLAMA)
     layer = jax.tree.map(lambda leaf: leaf[0], params["blocks"])
-    attention = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
+    layer = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
     rng = make_rng(3)
     query, keys, values = (
         jnp.asarray(rng.normal(size=(2, 5, heads, 6)), jnp.float32) for heads in (4, 2, 2)
     )
-    mask = jnp.broadcast_to(jnp.tri(5, dtype=bool), (2, 5, 5))
+    places = place_tokens(jnp.ones((2, 5), bool))
+    context = AttentionContext(
+        cosine=jnp.ones(()), sine=jnp.zeros(()), queries=places, keys=places, window=None
+    )
     repeated = (jnp.repeat(array, 2, axis=2) for array in (keys, values))
-    attend = jax.jit(attention.attend)
+    attend = jax.jit(layer.attend)
     np.testing.assert_allclose(
-        attend(query, keys, values, mask), attend(query, *repeated, mask), atol=1e-5
+        attend(query, keys, values, context), attend(query, *repeated, context), atol=1e-5
     )
 
 

@@ -13,6 +13,7 @@ from papo_jax.models import rope
 from papo_jax.models.formats.hf_config import ARCHITECTURES, make_hf_config, parse_hf_config
 from papo_jax.models.model_config import ModelConfig, RopeScaling
 from papo_jax.models.policy import make_abstract_model
+from papo_jax.models.transformer import place_tokens
 
 BASE = {
     "vocab_size": 64,
@@ -328,6 +329,6 @@ def test_magnitude_scales_cosine_and_sine():
     )
     graph, shapes = make_abstract_model(config)
     model = nnx.merge(graph, shapes)
-    positions = jnp.arange(3)[None]
-    context = model._make_contexts(positions, positions, jnp.ones((1, 3, 3), bool))({})
+    places = place_tokens(jnp.ones((1, 3), bool))
+    context = model._make_contexts(places, places)({})
     np.testing.assert_allclose(context.cosine**2 + context.sine**2, 1.5**2, rtol=1e-6)
