@@ -26,7 +26,7 @@ def make_phases(work: Work) -> dict[str, Callable[[], None]]:
     """Makes the phases of an iteration, each a function that returns when it is done."""
     settings = _make_settings(work)
     mesh = mesh_rules.make_mesh(1, 1, 1)
-    policy = _make_policy(work)
+    policy = _make_policy(work, settings.model.remat)
     parts = build_learner(settings, policy, mesh)
     programs = parts.programs
     state = jax.jit(lambda params: init_state(params, parts.optimizer, 0))(parts.trained)
@@ -67,7 +67,7 @@ def _make_settings(work: Work) -> default_settings.Settings:
     )
 
 
-def _make_policy(work: Work) -> models.Policy:
+def _make_policy(work: Work, remat: str) -> models.Policy:
     config = ModelConfig(
         architecture="qwen2",
         vocabulary_size=work.vocabulary,
@@ -79,6 +79,7 @@ def _make_policy(work: Work) -> models.Policy:
         mlp_width=work.mlp_width,
         tied=True,
         qkv_bias=True,
+        remat=remat,
     )
     graph, params = models.initialize(config, jax.random.key(0))
     return models.Policy(config=config, graph=graph, params=params, tokenizer=None, stop_tokens=())

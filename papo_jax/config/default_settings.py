@@ -23,8 +23,9 @@ class Model:
     dtype: str = "float32"
     # What weights are held in; what is trained is always float32.
     param_dtype: str = "float32"
-    # What the backward pass computes again: none, dots or full.
-    remat: str = "none"
+    # What the backward pass computes again: none, dots (all but attention and products with weights;
+    # half the memory of none, no slower) or full.
+    remat: str = "dots"
     # LoRA where the rank is above 0.
     lora_rank: int = 0
     lora_alpha: float = 32.0

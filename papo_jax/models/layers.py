@@ -11,11 +11,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from papo_jax.models import attention, rope
 from papo_jax.models.attention import TokenPlaces
 from papo_jax.models.model_config import ModelConfig
 from papo_jax.models.param_axes import ADAPTER_SUFFIXES, NUM_INPUT_AXES
+
+MIXED_VALUES = "mixed values"  # of attention, by which `remat` knows them
 
 
 class AttentionContext(NamedTuple):
@@ -171,6 +174,7 @@ class Attention(LoraModule):
             window=context.window,
             slots_in_order=query.shape[1] == keys.shape[1],
         )
+        mixed = checkpoint_name(mixed, MIXED_VALUES)
         product = jnp.einsum("bthk,hkd->btd", mixed, self.output[...].astype(mixed.dtype))
         return self.add_bias_and_lora("output", mixed, product)
 

@@ -92,7 +92,8 @@ class ModelConfig:
       max_positions: the longest sequence that the weights were made for, tokens.
       dtype: of the computation; parameters stay in the dtype that they are stored in.
       remat: what the backward pass computes again instead of storing: "none", "dots" (all but the
-        results of matrix products with weights), or "full" (everything inside a block).
+        results of attention and of matrix products with weights), or "full" (everything inside a
+        block).
       lora: adapters beside the weights, or None.
     """
 

@@ -15,11 +15,21 @@ from papo_jax.mesh_rules import Array
 from papo_jax.models import rope
 from papo_jax.models.attention import TokenPlaces
 from papo_jax.models.kv_cache import KVCache
-from papo_jax.models.layers import MLP, Attention, AttentionContext, RMSNorm, draw_weight
+from papo_jax.models.layers import (
+    MIXED_VALUES,
+    MLP,
+    Attention,
+    AttentionContext,
+    RMSNorm,
+    draw_weight,
+)
 from papo_jax.models.model_config import ModelConfig
 
 _REMAT_POLICIES = {
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "dots": jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        jax.checkpoint_policies.save_only_these_names(MIXED_VALUES),
+    ),
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
