@@ -23,8 +23,8 @@ class Model:
     dtype: str = "float32"
     # What weights are held in; what is trained is always float32.
     param_dtype: str = "float32"
-    # What the backward pass computes again: none, dots (all but attention and products with weights;
-    # half the memory of none, no slower) or full.
+    # What the backward pass computes again: none, dots (all but attention and products with
+    # weights, which takes half the memory of none and no more time) or full.
     remat: str = "dots"
     # LoRA where the rank is above 0.
     lora_rank: int = 0
@@ -110,8 +110,11 @@ class Training:
     # Minibatches an epoch, and epochs a rollout.
     minibatches: int = 4
     epochs: int = 1
-    # Sequences that a forward and backward pass holds at once; None for the minibatch.
+    # The most sequences that a forward and backward pass holds at once; None for the minibatch.
     microbatch: int | None = None
+    # The most tokens that the passes of an update hold at once; None for a 32nd of the minibatch,
+    # but 1,536 to 8,192.
+    microbatch_tokens: int | None = None
     learning_rate: float = 3e-5
     # Updates of linear warm-up.
     warmup_steps: int = 10

@@ -10,7 +10,10 @@ minibatch; the loss's cotangents,
 are then numbers, and a second pass differentiates sum_t a_t log p(y_t) + h_t H_t: the same
 gradient. The predicted entropy change is sum_t g_t T_t with g = -a, since a step descends the loss.
 
-Shapes: B sequences of the minibatch, T completion slots.
+The decoder runs over packed rows (`learner.packing`), some bins at a time: micro-batches whose
+gradients add up over one denominator.
+
+Shapes: B sequences of the minibatch, T completion slots; R bins of W places.
 """
 
 from collections.abc import Callable
@@ -20,11 +23,13 @@ import jax
 import jax.numpy as jnp
 
 from kernels.token_stats import TokenStats
-from papo_jax.learner.batches import UpdateBatch, split_rows
+from papo_jax.learner import packing
+from papo_jax.learner.batches import UpdateBatch
+from papo_jax.learner.packing import PackedRows, Packing
 from papo_jax.learner.policy_scorer import PolicyScorer
 from papo_jax.methods import signals, token_random
 from papo_jax.methods.method import Method
-from papo_jax.methods.objectives import LossSum
+from papo_jax.methods.objectives import LossSum, TokenReduction
 from papo_jax.methods.phase import EntropyTrajectory
 from papo_jax.methods.token_batch import UNFILLED, TokenBatch
 from papo_jax.models import Params
@@ -37,12 +42,11 @@ class LossContext(NamedTuple):
 
     Attributes:
       tokens: `TokenBatch` without current statistics and without scalars.
-      token_weights: [B, T] of the reduction over whole answers, for a loss that is computed on
-        pieces of them; None for one that sees whole answers.
+      token_weights: [B, T] of the reduction over whole answers.
     """
 
     tokens: TokenBatch
-    token_weights: jax.Array | None
+    token_weights: jax.Array
 
 
 class LossFunction(NamedTuple):
@@ -62,9 +66,8 @@ class LossFunction(NamedTuple):
         """Computes the loss of some tokens under their current statistics."""
         tokens, objective = context.tokens, self.method.objective
         flips = self._count_flips(stats, tokens)
-        reduction = objective.reduction(tokens.mask, self.max_new_tokens)
-        if context.token_weights is not None:
-            reduction = reduction._replace(token_weights=context.token_weights)
+        # Pieces of answers do not know how many answers there are; the minibatch's count is used.
+        reduction = TokenReduction(context.token_weights, count=jnp.float32(0))
         tokens = tokens._replace(
             logprob=stats.logprob,
             entropy=stats.entropy,
@@ -103,38 +106,76 @@ def compute_gradients(
       (gradients like `params`, {"loss": [], "entropy_change/sum": [], "count": [] the loss's
       denominator, and the objective's metrics as averages}).
     """
-    context = _make_context(batch, key, loss)
-    parts = scorer.count_parts(batch.sequences.shape[0])
+    context, count = _make_context(batch, key, loss)
+    size = scorer.count_bins(batch.trajectories)
+    packed = packing.pack_rows(batch.trajectories, batch.loss_mask, multiple=size)
+    rows = packing.pack_trajectories(packed, batch.trajectories, batch.loss_mask)
+    bins = _Bins(packed, rows, size)
     if loss.method.objective.needs_full_minibatch:
         # Two passes: statistics of everything, then the gradient along the loss's cotangents.
-        stats = scorer.score(params, batch.trajectories)
+        stats = _packed_stats(params, bins, scorer)
         cotangents, (out, change) = _loss_cotangents(loss, stats, context)
         gradients, _ = _sum_over_microbatches(
-            _linearized_gradient(scorer), params, batch, cotangents, parts=parts
+            _linearized_gradient(scorer), params, bins, packing.pack_arrays(packed, cotangents)
         )
         total = out.total
     else:
         gradients, (total, out, change) = _sum_over_microbatches(
-            _fused_gradient(scorer, loss), params, batch, context, parts=parts
+            _fused_gradient(scorer, loss), params, bins, packing.pack_arrays(packed, context)
         )
 
-    denominator = jnp.maximum(out.count, 1.0)
+    denominator = jnp.maximum(count, 1.0)
     gradients = jax.tree.map(lambda gradient: gradient / denominator, gradients)
     averages = {
         name: value / jnp.maximum(number, 1) for name, (value, number) in out.metrics.items()
     }
     sums = {"loss": total / denominator, "entropy_change/sum": change / denominator}
-    return gradients, {**sums, "count": out.count, **averages}
+    return gradients, {**sums, "count": count, **averages}
 
 
-def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> LossContext:
-    """Collects the arrays that an objective may read of each token, except current statistics."""
+class _Bins(NamedTuple):
+    """A packed minibatch: its packing, its rows, and M, the bins of a micro-batch."""
+
+    packing: Packing
+    rows: PackedRows
+    size: int
+
+
+def _packed_stats(params: Params, bins: _Bins, scorer: PolicyScorer) -> TokenStats:
+    """Computes the token statistics of a packed minibatch, [B, T], 0 outside the mask."""
+
+    def put_stats(stats, index, rows):
+        found = scorer.packed_stats(params, rows)
+        return jax.tree.map(
+            lambda array, part: jax.lax.dynamic_update_slice_in_dim(
+                array, part, index * bins.size, axis=0
+            ),
+            stats,
+            found,
+        )
+
+    first = jax.tree.map(lambda leaf: leaf[: bins.size], bins.rows)
+    shapes = jax.eval_shape(scorer.packed_stats, params, first)
+    zeros = jax.tree.map(
+        lambda shape: jnp.zeros((bins.rows.mask.shape[0], *shape.shape[1:]), shape.dtype), shapes
+    )
+    stats = packing.fold_used(put_stats, zeros, bins.packing, bins.rows, size=bins.size)
+    return packing.unpack_arrays(bins.packing, stats)
+
+
+def _make_context(
+    batch: UpdateBatch, key: jax.Array, loss: LossFunction
+) -> tuple[LossContext, jax.Array]:
+    """Collects what an objective may read of each token, except current statistics.
+
+    Returns:
+      (`LossContext`, the loss's count [] float32).
+    """
     mask, objective = batch.loss_mask, loss.method.objective
-    uniforms, token_weights = UNFILLED, None
+    uniforms = UNFILLED
     if objective.needs_token_uniforms:
         uniforms = token_random.token_uniforms(key, batch.sequences, mask.shape[1])
-    if not objective.needs_full_minibatch:
-        token_weights = objective.reduction(mask, loss.max_new_tokens).token_weights
+    reduction = objective.reduction(mask, loss.max_new_tokens)
     tokens = TokenBatch(
         logprob=UNFILLED,
         old_logprob=batch.old_logprob,
@@ -145,7 +186,7 @@ def _make_context(batch: UpdateBatch, key: jax.Array, loss: LossFunction) -> Los
         accuracy=jnp.broadcast_to(batch.accuracy[:, None], mask.shape),
         token_uniforms=uniforms,
     )
-    return LossContext(tokens, token_weights)
+    return LossContext(tokens, reduction.token_weights), jnp.asarray(reduction.count, jnp.float32)
 
 
 def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext):
@@ -162,7 +203,7 @@ def _loss_cotangents(loss: LossFunction, stats: TokenStats, context: LossContext
         for name, slope in zip(("logprob", "entropy"), slopes, strict=True)
     }
     change = -(cotangents["logprob"] * stats.unit_polarity).sum()
-    return cotangents, (out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
+    return cotangents, (out, change)
 
 
 def _linearized_gradient(scorer: PolicyScorer) -> Callable:
@@ -172,11 +213,9 @@ def _linearized_gradient(scorer: PolicyScorer) -> Callable:
         logprob, entropy = cotangents["logprob"], cotangents["entropy"]
         return (logprob * stats.logprob + entropy * stats.entropy).sum()
 
-    def gradient(params: Params, rows: UpdateBatch, cotangents: dict[str, jax.Array]):
+    def gradient(params: Params, rows: PackedRows, cotangents: dict[str, jax.Array]):
         def total_loss(params):
-            return scorer.token_loss(
-                linear_loss, params, rows.trajectories, mask=rows.loss_mask, context=cotangents
-            )[0]
+            return scorer.token_loss(linear_loss, params, rows, context=cotangents)[0]
 
         return jax.grad(total_loss)(params), ()
 
@@ -190,11 +229,9 @@ def _fused_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
         """Computes the loss of a chunk as one row of tokens; weights come from whole answers."""
         return loss(*jax.tree.map(lambda leaf: leaf[None], (stats, context))).total
 
-    def total_loss(params: Params, rows: UpdateBatch, context: LossContext):
-        total, stats = scorer.token_loss(
-            chunk_loss, params, rows.trajectories, mask=rows.loss_mask, context=context
-        )
-        # The pass gives the loss alone; count, metrics and slopes come from its statistics.
+    def total_loss(params: Params, rows: PackedRows, context: LossContext):
+        total, stats = scorer.token_loss(chunk_loss, params, rows, context=context)
+        # The pass gives the loss alone; metrics and slopes come from its statistics.
         out = loss(stats, context)
 
         def detached_total(logprob):
@@ -202,21 +239,19 @@ def _fused_gradient(scorer: PolicyScorer, loss: LossFunction) -> Callable:
 
         slope = jax.grad(detached_total)(stats.logprob)
         change = -jnp.where(context.tokens.mask, slope * stats.unit_polarity, 0.0).sum()
-        return total, (total, out._replace(count=jnp.asarray(out.count, jnp.float32)), change)
+        return total, (total, out, change)
 
     return jax.grad(total_loss, has_aux=True)
 
 
-def _sum_over_microbatches(
-    gradient_fn: Callable, params: Params, batch: UpdateBatch, context, *, parts: int
-):
-    """Adds up gradient_fn(params, rows, context of the rows) over the micro-batches."""
-    microbatches = split_rows((batch, context), parts)
-    first = jax.tree.map(lambda leaf: leaf[0], microbatches)
+def _sum_over_microbatches(gradient_fn: Callable, params: Params, bins: _Bins, context):
+    """Adds up gradient_fn(params, rows, context of the rows) over the micro-batches of the bins."""
+    inputs = bins.rows, context
+    first = jax.tree.map(lambda leaf: leaf[: bins.size], inputs)
     shapes = jax.eval_shape(gradient_fn, params, *first)
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
-    def add(sums, rows):
-        return jax.tree.map(jnp.add, sums, gradient_fn(params, *rows)), None
+    def add(sums, index, part):
+        return jax.tree.map(jnp.add, sums, gradient_fn(params, *part))
 
-    return jax.lax.scan(add, zeros, microbatches)[0]
+    return packing.fold_used(add, zeros, bins.packing, inputs, size=bins.size)

@@ -14,16 +14,22 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from kernels.token_stats import TokenStats
+from papo_jax import mesh_rules
 from papo_jax.learner import sharded_token_stats
 from papo_jax.learner.batches import Trajectories, map_rows
+from papo_jax.learner.packing import PackedRows
 from papo_jax.models import Params, lora
 from papo_jax.models.transformer import place_tokens
+
+# Tokens of a micro-batch of an update where the settings name no number: enough for a matrix
+# product to be fast, and few enough that a last micro-batch that is not full costs little.
+DEFAULT_TOKENS = (1536, 8192)
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["frozen"],
-    meta_fields=["graph", "temperature", "mesh", "microbatch"],
+    meta_fields=["graph", "temperature", "mesh", "microbatch", "microbatch_tokens"],
 )
 @dataclasses.dataclass(frozen=True)
 class PolicyScorer:
@@ -37,7 +43,9 @@ class PolicyScorer:
       frozen: the parameters that are not trained, {} where all are.
       temperature: the sampler's.
       mesh: the mesh that parameters and sequences are spread over; None for one device.
-      microbatch: the number of sequences that one pass holds; None for all.
+      microbatch: the most sequences that one pass holds; None for all.
+      microbatch_tokens: the most tokens that one pass of an update holds; None for a 32nd of the
+        minibatch's slots, within `DEFAULT_TOKENS`.
     """
 
     graph: nnx.GraphDef
@@ -45,6 +53,17 @@ class PolicyScorer:
     temperature: float = 1.0
     mesh: Mesh | None = None
     microbatch: int | None = None
+    microbatch_tokens: int | None = None
+
+    def count_bins(self, trajectories: Trajectories) -> int:
+        """Returns M, the bins of a micro-batch of an update: a multiple of the mesh's parts."""
+        rows = trajectories.tokens.shape[0]
+        width = trajectories.prompt_tokens.shape[1] + trajectories.tokens.shape[1]
+        fewest, most = DEFAULT_TOKENS
+        tokens = self.microbatch_tokens or min(max(rows * width // 32, fewest), most)
+        parts = 1 if self.mesh is None else mesh_rules.batch_parts(self.mesh)
+        bins = min(tokens // width, self.microbatch or rows, rows)
+        return max(bins // parts, 1) * parts
 
     def count_parts(self, sequences: int) -> int:
         """Returns the number of micro-batches that some sequences make."""
@@ -82,12 +101,23 @@ class PolicyScorer:
             mesh=self.mesh,
         )
 
+    def packed_stats(self, params: Params, rows: PackedRows) -> TokenStats:
+        """Computes the token statistics of packed rows, [R, W - 1], 0 outside their mask."""
+        hidden, unembedding = self._run_packed(params, rows)
+        return sharded_token_stats.token_stats(
+            hidden,
+            unembedding,
+            rows.tokens[:, 1:],
+            rows.mask,
+            temperature=self.temperature,
+            mesh=self.mesh,
+        )
+
     def token_loss(
         self,
         loss: Callable[[TokenStats, Any], jax.Array],
         params: Params,
-        trajectories: Trajectories,
-        mask: jax.Array,
+        rows: PackedRows,
         context: Any,
     ) -> tuple[jax.Array, TokenStats]:
         """Computes a loss that is a sum over tokens; the forward pass computes its gradient too.
@@ -95,24 +125,31 @@ class PolicyScorer:
         Args:
           loss: as in `kernels.token_stats.linear_token_loss`.
           params: the trained parameters.
-          trajectories: B sequences.
-          mask: [B, T] boolean, tokens of the loss.
-          context: pytree of [B, T] arrays, the second argument of `loss`.
+          rows: R bins.
+          context: pytree of [R, W - 1] arrays, the second argument of `loss`.
 
         Returns:
-          (loss [], `TokenStats` of shape [B, T] without gradient).
+          (loss [], `TokenStats` of shape [R, W - 1] without gradient).
         """
-        hidden, unembedding = self._hidden_and_unembedding(params, trajectories)
+        hidden, unembedding = self._run_packed(params, rows)
         return sharded_token_stats.token_loss(
             loss,
             hidden,
             unembedding,
-            tokens=trajectories.tokens,
-            mask=mask,
+            tokens=rows.tokens[:, 1:],
+            mask=rows.mask,
             context=context,
             temperature=self.temperature,
             mesh=self.mesh,
         )
+
+    def _run_packed(self, params: Params, rows: PackedRows) -> tuple[jax.Array, jax.Array]:
+        """Runs the decoder: (hidden states that predict tokens[:, 1:] [R, W - 1, D], [V, D])."""
+        if self.mesh is not None and self.mesh.size > 1:
+            rows = jax.lax.with_sharding_constraint(rows, mesh_rules.batch_sharding(self.mesh))
+        model = nnx.merge(self.graph, lora.join_params(params, self.frozen))
+        hidden = model.compute_hidden_states(rows.tokens, rows.places)[:, :-1]
+        return hidden, model.unembedding_matrix()
 
     def _hidden_and_unembedding(self, params, trajectories) -> tuple[jax.Array, jax.Array]:
         """Runs the decoder: (hidden states that predict the completion [B, T, D], [V, D])."""

@@ -133,6 +133,9 @@ def _attend_block(grouped, key, value, queries, keys, window) -> jax.Array:
     rows = jnp.transpose(grouped, (0, 2, 3, 1, 4)).reshape(batch, kv_heads, -1, head_dim)
     scores = jnp.einsum("bkqh,bskh->bkqs", rows, key, preferred_element_type=wide)
     scores = scores.reshape(batch, kv_heads, group, time, -1) * head_dim**-0.5
+    # Which keys are visible is the same in all layers. Without a barrier JAX would take that out of
+    # the scan over layers, and keep all T S of it for each head.
+    scores, queries = jax.lax.optimization_barrier((scores, queries))
     # A finite fill keeps a row of padding, which may attend to nothing, free of NaN.
     visible = visible_keys(queries, keys, window)[:, None, None]
     scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)

@@ -106,6 +106,7 @@ def make_scorer(
         temperature=settings.rollout.temperature,
         mesh=mesh,
         microbatch=settings.microbatch,
+        microbatch_tokens=settings.training.microbatch_tokens,
     )
     return trained, scorer
 

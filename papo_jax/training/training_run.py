@@ -124,6 +124,7 @@ def prepare_run(settings: Settings, workdir: pathlib.Path) -> TrainingRun:
         store = run_problems.encode_prompts(
             settings, base, task.train, moment=began, fingerprint=task.fingerprint
         )
+        run_problems.check_token_budget(settings, store)
         eval_store = run_problems.encode_prompts(settings, base, problems.eval_set, moment=began)
         # Not those of the evaluation set: `evaluation.json` says which problems it is of.
         stores = {"training": store}

@@ -194,6 +194,12 @@ def test_line_of_a_data_file_that_cannot_be_read(complains, tmp_path, line, reas
     assert "train.jsonl" in said and "3" in said and reason in said
 
 
+def test_token_budget_below_the_longest_row(complains):
+    said = complains({"training.microbatch_tokens": 9})
+    assert "training.microbatch_tokens = 9 is below the longest row" in said
+    assert "+ 8 tokens" in said and "make it at least" in said
+
+
 def test_work_directory_that_cannot_be_written(complains, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "is a file" in complains(workdir=tmp_path / "file")

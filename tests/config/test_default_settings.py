@@ -138,6 +138,7 @@ def test_derived_sizes():
             "does not divide a minibatch of 64",
         ),
         ("microbatch=0", "training.microbatch"),
+        ("statistics=both", "'both' is none of auto, sampler, trainer"),
         ("data=3", "multiples of mesh.data x mesh.fsdp = 3"),
         ("microbatch=1,data=2", "micro-batches of 1"),
         ("rollout.samples=1", "rollout.samples is 1; it must be at least 2"),

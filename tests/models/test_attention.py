@@ -8,8 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from papo_jax.learner.batches import Trajectories, UpdateBatch
+from papo_jax.learner.gradients import LossFunction, compute_gradients
+from papo_jax.learner.policy_scorer import PolicyScorer
+from papo_jax.methods import phase, presets
 from papo_jax.models import attention
 from papo_jax.models.attention import BLOCK, TokenPlaces
+from papo_jax.models.model_config import ModelConfig
+from papo_jax.models.policy import make_abstract_model
 from tests.support.learning import compiled
 from tests.support.seeds import make_rng
 
@@ -130,3 +136,60 @@ def test_gradients_are_those_of_one_block(dtype, bound, monkeypatch):
         scale = np.abs(np.asarray(whole, np.float32)).max()
         difference = np.asarray(found, np.float32) - np.asarray(whole, np.float32)
         assert np.abs(difference).max() < bound * scale
+
+
+def list_sizes(jaxpr):
+    """The sizes of all arrays that a program names, those of its inner programs too."""
+    for equation in jaxpr.eqns:
+        yield from (variable.aval.size for variable in equation.outvars)
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
+        ):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from list_sizes(inner)
+
+
+def test_no_program_of_a_long_update_holds_the_matrix_of_scores():
+    """Loss and gradient of rows of 4,096 tokens."""
+    config = ModelConfig(
+        architecture="llama",
+        vocabulary_size=32,
+        width=16,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=4,
+        mlp_width=16,
+        max_positions=8192,
+    )
+    graph, shapes = make_abstract_model(config)
+    rows, prompt, time = 2, 96, 4000
+    slots = jax.ShapeDtypeStruct((rows, time), jnp.int32)
+    flags = jax.ShapeDtypeStruct((rows, time), bool)
+    values = jax.ShapeDtypeStruct((rows, time), jnp.float32)
+    batch = UpdateBatch(
+        trajectories=Trajectories(
+            prompt_tokens=jax.ShapeDtypeStruct((rows, prompt), jnp.int32),
+            prompt_valid=jax.ShapeDtypeStruct((rows, prompt), bool),
+            tokens=slots,
+            valid=flags,
+            action=flags,
+        ),
+        old_logprob=values,
+        reference_logprob=values,
+        weighted_advantages=values,
+        loss_mask=flags,
+        polarity=values,
+        sequences=jax.ShapeDtypeStruct((rows,), jnp.int32),
+        accuracy=jax.ShapeDtypeStruct((rows,), jnp.float32),
+    )
+    loss = LossFunction(presets.get("papo"), time, phase.init())
+    program = jax.make_jaxpr(
+        lambda params, batch: compute_gradients(
+            params, batch, jax.random.key(0), PolicyScorer(graph), loss=loss
+        )
+    )(shapes, batch)
+    largest = max(list_sizes(program.jaxpr))
+    total = prompt + time
+    assert rows * total * config.width <= largest < config.heads * total * total / 8

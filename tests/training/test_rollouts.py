@@ -438,8 +438,9 @@ def test_graders_that_all_fail_stop_the_run_with_code_3(
 
 
 def test_a_policy_that_is_its_own_reference_has_no_kl_to_it(prepare):
-    """Both come from one program, so the log-ratio is exactly 0, also of chosen groups."""
-    prepared = prepare({"method.name": "grpo", "method.refills": 1})
+    """Both come from one program here, so the log-ratio is exactly 0, also of chosen groups."""
+    overrides = {"method.name": "grpo", "method.refills": 1, "rollout.statistics": "trainer"}
+    prepared = prepare(overrides)
     batch = collect(prepared, [RIGHT, MIXED, MIXED, WRONG], [MIXED, MIXED, RIGHT, RIGHT])
     rollout = batch.rollout
     action = np.asarray(rollout.trajectories.action)

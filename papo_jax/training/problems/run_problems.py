@@ -196,6 +196,19 @@ def encode_prompts(
     return store
 
 
+def check_token_budget(settings: Settings, store: PromptStore) -> None:
+    """Raises `InputError` if the passes of an update cannot hold the longest row a device."""
+    budget = settings.training.microbatch_tokens
+    parts = settings.mesh.data * settings.mesh.fsdp
+    longest = store.max_length + settings.rollout.max_new_tokens
+    if budget is not None and budget < parts * longest:
+        shares = f" x {parts} parts of the mesh" if parts > 1 else ""
+        raise InputError(
+            f"training.microbatch_tokens = {budget} is below the longest row: {store.max_length} +"
+            f" {settings.rollout.max_new_tokens} tokens{shares}; make it at least {parts * longest}"
+        )
+
+
 def _load_eval_task(options: dict[str, Any]) -> Task:
     """Loads the task of the evaluation set; errors name the keys that its options come from."""
     try:
