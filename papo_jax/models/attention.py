@@ -66,8 +66,8 @@ def attend(
 
     Args:
       query: [B, T, H, head_dim].
-      key: [B, S, K, head_dim].
-      value: [B, S, K, head_dim].
+      key: [B, K, S, head_dim].
+      value: [B, K, S, head_dim].
       query_places: [B, T].
       key_places: [B, S].
       window: as in `visible_keys`.
@@ -77,8 +77,8 @@ def attend(
     Returns:
       [B, T, H, head_dim]; what a query without a visible key gets means nothing, but is finite.
     """
-    time, heads = query.shape[1:3]
-    grouped = query.reshape(*query.shape[:2], key.shape[2], heads // key.shape[2], query.shape[3])
+    time, heads, kv_heads = *query.shape[1:3], key.shape[1]
+    grouped = query.reshape(*query.shape[:2], kv_heads, heads // kv_heads, query.shape[3])
     if time <= BLOCK:
         mixed = _attend_block(grouped, key, value, query_places, key_places, window)
         return mixed.reshape(query.shape)
@@ -90,7 +90,8 @@ def attend(
     for start in range(0, time, span):
         end = min(start + span, time)
         rows = _take_slots((grouped, query_places), start, end)
-        seen = _take_slots((key, value, key_places), 0, end if slots_in_order else key.shape[1])
+        stop = end if slots_in_order else key.shape[2]
+        seen = key[:, :, :stop], value[:, :, :stop], _take_slots(key_places, 0, stop)
         mixed.append(_attend_span(rows, seen, window))
     return jnp.concatenate(mixed, axis=1).reshape(query.shape)
 
@@ -131,7 +132,7 @@ def _attend_block(grouped, key, value, queries, keys, window) -> jax.Array:
     wide = jnp.promote_types(grouped.dtype, jnp.float32)
     # The G queries of a key side by side make one matrix product of a larger size.
     rows = jnp.transpose(grouped, (0, 2, 3, 1, 4)).reshape(batch, kv_heads, -1, head_dim)
-    scores = jnp.einsum("bkqh,bskh->bkqs", rows, key, preferred_element_type=wide)
+    scores = jnp.einsum("bkqh,bksh->bkqs", rows, key, preferred_element_type=wide)
     scores = scores.reshape(batch, kv_heads, group, time, -1) * head_dim**-0.5
     # Which keys are visible is the same in all layers. Without a barrier JAX would take that out of
     # the scan over layers, and keep all T S of it for each head.
@@ -140,5 +141,5 @@ def _attend_block(grouped, key, value, queries, keys, window) -> jax.Array:
     visible = visible_keys(queries, keys, window)[:, None, None]
     scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    mixed = jnp.einsum("bkqs,bskh->bkqh", weights.reshape(*rows.shape[:3], -1), value)
+    mixed = jnp.einsum("bkqs,bksh->bkqh", weights.reshape(*rows.shape[:3], -1), value)
     return jnp.transpose(mixed.reshape(batch, kv_heads, group, time, head_dim), (0, 3, 1, 2, 4))

@@ -139,13 +139,13 @@ class Attention(LoraModule):
           context: of the call.
 
         Returns:
-          query [B, T, H, head_dim], key and value [B, T, K, head_dim].
+          query [B, T, H, head_dim], key and value [B, K, T, head_dim].
         """
         query, key, value = (self._project(name, x) for name in ("query", "key", "value"))
         if self.config.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = (rope.rotate_heads(x, context.cosine, context.sine) for x in (query, key))
-        return query, key, value
+        return query, jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)
 
     def _project(self, name: str, x: jax.Array) -> jax.Array:
         weight = getattr(self, name)[...].astype(x.dtype)
@@ -158,8 +158,8 @@ class Attention(LoraModule):
 
         Args:
           query: [B, T, H, head_dim].
-          keys: [B, S, K, head_dim]; where S is T they are those of this call's tokens.
-          values: [B, S, K, head_dim].
+          keys: [B, K, S, head_dim]; where S is T they are those of this call's tokens.
+          values: [B, K, S, head_dim].
           context: of the call.
 
         Returns:
@@ -172,7 +172,7 @@ class Attention(LoraModule):
             query_places=context.queries,
             key_places=context.keys,
             window=context.window,
-            slots_in_order=query.shape[1] == keys.shape[1],
+            slots_in_order=query.shape[1] == keys.shape[2],
         )
         mixed = checkpoint_name(mixed, MIXED_VALUES)
         product = jnp.einsum("bthk,hkd->btd", mixed, self.output[...].astype(mixed.dtype))

@@ -69,7 +69,7 @@ class Block(nnx.Module):
         """
         query, key, value = self.attention.project_heads(self.attention_norm(x), context)
 
-        start = (layer, 0, cache.length, 0, 0)
+        start = (layer, 0, 0, cache.length, 0)
         keys = jax.lax.dynamic_update_slice(cache.keys, key[None], start)
         values = jax.lax.dynamic_update_slice(cache.values, value[None], start)
 

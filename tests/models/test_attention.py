@@ -25,7 +25,7 @@ HEADS, KV_HEADS, HEAD_DIM = 4, 2, 6
 def draw(time, *, keys=None, dtype=jnp.float32, batch=2):
     """Query, key and value of one sequence a row."""
     rng = make_rng(time)
-    shapes = ((time, HEADS), (keys or time, KV_HEADS), (keys or time, KV_HEADS))
+    shapes = ((time, HEADS), (KV_HEADS, keys or time), (KV_HEADS, keys or time))
     return [jnp.asarray(rng.normal(size=(batch, *shape, HEAD_DIM)), dtype) for shape in shapes]
 
 
@@ -38,13 +38,13 @@ def place(valid):
 def attend_in_float64(query, key, value, visible):
     """The definition, from the whole matrix, in NumPy."""
     query, key, value = (np.asarray(array, np.float64) for array in (query, key, value))
-    group = query.shape[2] // key.shape[2]
-    key, value = np.repeat(key, group, axis=2), np.repeat(value, group, axis=2)
-    scores = np.einsum("bthd,bshd->bhts", query, key) / np.sqrt(query.shape[-1])
+    group = query.shape[2] // key.shape[1]
+    key, value = np.repeat(key, group, axis=1), np.repeat(value, group, axis=1)
+    scores = np.einsum("bthd,bhsd->bhts", query, key) / np.sqrt(query.shape[-1])
     scores = np.where(np.asarray(visible)[:, None], scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True, where=scores > -np.inf, initial=0))
     weights /= np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300)
-    return np.einsum("bhts,bshd->bthd", weights, value)
+    return np.einsum("bhts,bhsd->bthd", weights, value)
 
 
 def make_valid(time, padding):
@@ -93,7 +93,8 @@ def test_several_sequences_in_a_row_do_not_see_each_other():
     together = attend(query, key, value, places)
     for start, end in ((0, lengths[0]), (lengths[0], total)):
         alone = attend(
-            *(array[:, start:end] for array in (query, key, value)),
+            query[:, start:end],
+            *(array[:, :, start:end] for array in (key, value)),
             place(np.ones((1, end - start), bool)),
         )
         np.testing.assert_allclose(together[:, start:end], alone, atol=1e-6)

@@ -237,13 +237,14 @@ def test_grouped_heads_are_repeated_heads():
     layer = nnx.merge(graph, {**params, "blocks": layer}).blocks.attention
     rng = make_rng(3)
     query, keys, values = (
-        jnp.asarray(rng.normal(size=(2, 5, heads, 6)), jnp.float32) for heads in (4, 2, 2)
+        jnp.asarray(rng.normal(size=(2, *shape, 6)), jnp.float32)
+        for shape in ((5, 4), (2, 5), (2, 5))
     )
     places = place_tokens(jnp.ones((2, 5), bool))
     context = AttentionContext(
         cosine=jnp.ones(()), sine=jnp.zeros(()), queries=places, keys=places, window=None
     )
-    repeated = (jnp.repeat(array, 2, axis=2) for array in (keys, values))
+    repeated = (jnp.repeat(array, 2, axis=1) for array in (keys, values))
     attend = jax.jit(layer.attend)
     np.testing.assert_allclose(
         attend(query, keys, values, context), attend(query, *repeated, context), atol=1e-5
