@@ -128,13 +128,14 @@ def test_objectives_are_given_what_they_ask_for():
     class Scorer:
         """Stands for a policy: its statistics are known, and no gradient is asked for."""
 
-        def score(self, params, trajectories):
+        def count_bins(self, trajectories):
+            return 2
+
+        # Each row has a bin of its own, in which its tokens come after one of the prompt.
+        def packed_stats(self, params, rows):
             return now
 
-        def count_parts(self, sequences):
-            return 1
-
-        def token_loss(self, loss, params, trajectories, mask, context):
+        def token_loss(self, loss, params, rows, context):
             return jnp.float32(0.0), now
 
     advantages = np.float32([[1.0, 1.0], [-1.0, 5.0]])
