@@ -97,7 +97,7 @@ def compute_gradients(
 
     Args:
       params: the trained parameters.
-      batch: B sequences; B is a multiple of the scorer's micro-batch.
+      batch: B sequences.
       key: for objectives that choose tokens at random.
       scorer: of the policy.
       loss: `LossFunction`.

@@ -31,7 +31,7 @@ def update_minibatch(
 
     Args:
       state: before the update.
-      batch: B sequences; B is a multiple of the scorer's micro-batch.
+      batch: B sequences.
       key: for objectives that choose tokens at random.
       scorer: of the policy.
       method: whose objective is minimized.

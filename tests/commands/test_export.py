@@ -69,7 +69,11 @@ def test_dtype_as_asked(trained, tmp_path):
     )
 
 
-@pytest.mark.parametrize("lora", [{}, {"model.lora_rank": 2}], ids=["all weights", "adapters"])
+@pytest.mark.parametrize(
+    "lora",
+    [{}, pytest.param({"model.lora_rank": 2}, marks=pytest.mark.slow)],
+    ids=["all weights", "adapters"],
+)
 def test_dtype_of_the_base_where_none_is_asked_for(small, train, policy_directory, tmp_path, lora):
     models.export(models.load(str(policy_directory)), tmp_path / "half", dtype="bfloat16")
     train(

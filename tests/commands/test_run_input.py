@@ -336,7 +336,11 @@ def test_read_only_disk(complains, disk):
     assert os.strerror(errno.EROFS) in complains(workdir=place / "run")
 
 
-@pytest.mark.parametrize("left", [0, 100 * 1024], ids=["full for a row", "full for a checkpoint"])
+@pytest.mark.parametrize(
+    "left",
+    [pytest.param(0, marks=pytest.mark.slow), 100 * 1024],
+    ids=["full for a row", "full for a checkpoint"],
+)
 def test_disk_that_fills_up_during_the_run(
     command_line, small, train, disk, capsys, monkeypatch, left
 ):

@@ -38,7 +38,10 @@ def test_base_learns_something(base):
     assert all(row["grad_norm"] > 0 and row["kl/old_new"] > 0 for row in rows)
 
 
-@pytest.mark.parametrize("weighting, phase", [("sign", "fixed"), ("balanced", "level")])
+@pytest.mark.parametrize(
+    "weighting, phase",
+    [("sign", "fixed"), pytest.param("balanced", "level", marks=pytest.mark.slow)],
+)
 def test_papo_without_strength_is_its_base(small, train, base, tmp_path, weighting, phase):
     method = {
         "method.name": "papo",

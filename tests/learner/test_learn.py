@@ -157,7 +157,14 @@ def fixed_plan(state, kept) -> UpdatePlan:
     "max_skipped, tried, skipped, made, in_a_row",
     [
         (3, [1, 1, 1, 1, 1, 0, 0, 0], [1, 0, 1, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0], 3),
-        (None, [1] * 8, [1, 0, 1, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 1, 1, 1], 0),
+        pytest.param(
+            None,
+            [1] * 8,
+            [1, 0, 1, 1, 1, 0, 0, 0],
+            [0, 1, 0, 0, 0, 1, 1, 1],
+            0,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_after_so_many_skips_in_a_row_no_update_is_made(

@@ -119,7 +119,7 @@ SLOW = pytest.mark.slow
     "microbatches, objective",
     [
         (2, "grpo"),
-        (4, "dapo"),
+        pytest.param(4, "dapo", marks=SLOW),
         pytest.param(4, "grpo", marks=SLOW),
         pytest.param(2, "dapo", marks=SLOW),
     ],
@@ -176,7 +176,7 @@ def padded(batch: UpdateBatch, where: str) -> UpdateBatch:
 
 
 @pytest.mark.parametrize("objective", ["grpo", pytest.param("dapo", marks=SLOW)])
-@pytest.mark.parametrize("where", ["left", "inside", "right"])
+@pytest.mark.parametrize("where", ["left", "inside", pytest.param("right", marks=SLOW)])
 def test_gradient_does_not_depend_on_padding(gradient, batch, objective, where):
     whole, sums = gradient(batch, objective)
     other, same = gradient(padded(batch, where), objective)

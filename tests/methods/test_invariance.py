@@ -229,7 +229,7 @@ WHOLE = [name for name in presets.PRESETS if presets.get(name).objective.needs_f
 SEPARABLE = [name for name in presets.PRESETS if name not in WHOLE]
 
 
-@each(SEPARABLE, quick=("cispo",))
+@each(SEPARABLE, quick=())
 def test_both_ways_of_the_gradient(gradient, name):
     # A sum over tokens may as well be computed on the whole minibatch; its token weights are then
     # the reduction's own.

@@ -39,11 +39,12 @@ def weights_have_acted(rows, state):
     assert any(row["weight/max"] > row["weight/min"] > 0 for row in rows[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, has_acted",
     [
         ({"method.name": "adaptive_entropy", "method.entropy_target": 9.0}, coefficient_has_moved),
-        pytest.param({"method.name": "papo_parameter"}, weights_have_acted, marks=pytest.mark.slow),
+        ({"method.name": "papo_parameter"}, weights_have_acted),
     ],
     ids=["adaptive_entropy", "papo_parameter"],
 )

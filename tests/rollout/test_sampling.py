@@ -44,7 +44,10 @@ def compute_p_value(observed, probabilities):
     return scipy.stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue
 
 
-@pytest.mark.parametrize("vocabulary, batch", [(7, 2**14), (100, 2**14), (5000, 2**11)])
+@pytest.mark.parametrize(
+    "vocabulary, batch",
+    [(7, 2**14), (100, 2**14), pytest.param(5000, 2**11, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_frequencies_are_the_softmax(vocabulary, batch, temperature):
     logits = 2.0 * jax.random.normal(make_key(vocabulary), (vocabulary,))

@@ -96,7 +96,11 @@ def stopped_at_four(small, train, tmp_path_factory):
 @pytest.mark.parametrize(
     "lose, said",
     [
-        (lambda d: (d / "evaluation.json").unlink(), "evaluation.json lacks .* steps 0, 2;"),
+        pytest.param(
+            lambda d: (d / "evaluation.json").unlink(),
+            "evaluation.json lacks .* steps 0, 2;",
+            marks=pytest.mark.slow,
+        ),
         (lambda d: (d / "metrics.jsonl").unlink(), "metrics.jsonl lacks steps 0, 1, 2, 3;"),
         (lambda d: (d / "samples.jsonl").unlink(), "samples.jsonl has lost rows"),
         (lambda d: cut_rows(d / "metrics.jsonl", 1), "metrics.jsonl lacks steps 1, 2, 3;"),

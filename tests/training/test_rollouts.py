@@ -315,6 +315,7 @@ def test_figures_are_of_the_updates_that_were_made(prepared, monkeypatch):
     assert row["loss"] == float(output.updates["loss"][number])
 
 
+@pytest.mark.slow
 def test_packed_minibatches_that_are_not_due_are_no_figures(prepare):
     """PSR learns from the right answers alone: five fill two of four minibatches."""
     prepared = prepare({"method.name": "psr", "training.minibatches": 4})
