@@ -1,7 +1,7 @@
 """transformers' `generate`, and statistics and an update in plain PyTorch.
 
-What a careful user writes by hand: one forward pass over all rows, log-probability, entropy and
-polarity from the logits of the answers, a clipped surrogate, AdamW.
+What a careful user writes by hand: log-probability, entropy and polarity from the logits of the
+answers, a clipped surrogate, AdamW; statistics eight rows at a time, the update on all rows.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,8 @@ def make_phases(work: Work) -> dict[str, Callable[[], None]]:
 
     def score():
         with torch.no_grad():
-            held["old"] = _token_stats(model, held["rows"], work)[0]
+            parts = [_token_stats(model, rows, work)[0] for rows in held["rows"].split(8)]
+            held["old"] = torch.cat(parts)
 
     def learn():
         model.train()
@@ -69,12 +70,19 @@ def _token_stats(model, rows: torch.Tensor, work: Work) -> tuple[torch.Tensor, .
     logprobs = torch.log_softmax(logits.float() / work.temperature, dim=-1)
     tokens = rows[:, -work.new_tokens :, None]
     logprob = logprobs.gather(-1, tokens)[..., 0]
-    with torch.no_grad():
-        probabilities = logprobs.exp()
-        entropy = -(probabilities * logprobs).sum(dim=-1)
-        pull = probabilities * (entropy[..., None] + logprobs)
-        polarity = (probabilities * pull).sum(dim=-1) - pull.gather(-1, tokens)[..., 0]
+    with torch.no_grad():  # a row at a time, whose arrays stay in the processor's cache
+        pairs = zip(logprobs, tokens, strict=True)
+        entropy, polarity = map(torch.stack, zip(*(_signals(*pair) for pair in pairs), strict=True))
     return logprob, entropy, polarity
+
+
+def _signals(logprobs: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns entropy and unit polarity of one answer, [T, V] and [T, 1] -> [T]."""
+    probabilities = logprobs.exp()
+    entropy = -torch.linalg.vecdot(probabilities, logprobs)
+    pull = probabilities * (entropy[:, None] + logprobs)
+    polarity = torch.linalg.vecdot(probabilities, pull) - pull.gather(-1, tokens)[:, 0]
+    return entropy, polarity
 
 
 def _make_config(work: Work) -> transformers.Qwen2Config:
